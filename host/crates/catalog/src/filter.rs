@@ -1,0 +1,320 @@
+//! Filters over product fields: parsed from JSON at the edge, evaluated by stores.
+//!
+//! A condition is `{"field": value}` (equality; any of a list field's entries may match), or
+//! `{"field": {"eq"|"ne"|"in"|"gt"|"gte"|"lt"|"lte"|"exists"|"prefix": operand}}`; several fields or operators in one
+//! object must all hold. `{"and": [..]}`, `{"or": [..]}` and `{"not": {..}}` combine conditions.
+
+use serde_json::Value;
+
+use crate::product::Details;
+
+/// Deepest nesting a filter may have.
+const MAX_DEPTH: usize = 16;
+/// Most conditions one filter may hold.
+const MAX_CONDITIONS: usize = 200;
+
+/// A condition on products.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Filter {
+    /// All of these; every product when there are none.
+    All(Vec<Filter>),
+    /// At least one of these; no product when there are none.
+    Any(Vec<Filter>),
+    /// Not this.
+    Not(Box<Filter>),
+    /// A test of one field.
+    Field {
+        /// The field or attribute.
+        name: String,
+        /// The test.
+        test: Test,
+    },
+}
+
+/// A value a field is compared with.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operand {
+    /// Text, compared exactly.
+    Text(String),
+    /// A number.
+    Number(f64),
+    /// A truth value.
+    Bool(bool),
+}
+
+/// A test of one field. A field that is missing passes none but `Exists(false)`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// Equals, or for a list has an entry that equals, one of these.
+    In(Vec<Operand>),
+    /// A number at least this.
+    AtLeast(f64),
+    /// A number above this.
+    Above(f64),
+    /// A number at most this.
+    AtMost(f64),
+    /// A number below this.
+    Below(f64),
+    /// Text, or an entry of a list, that begins so.
+    Prefix(String),
+    /// The field is there, or is not.
+    Exists(bool),
+}
+
+/// A filter that cannot be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("filter at {at}: {problem}")]
+pub struct InvalidFilter {
+    /// Where, as a JSON pointer; empty for the whole.
+    pub at: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Filter {
+    /// The filter that every product passes.
+    pub fn everything() -> Self {
+        Self::All(Vec::new())
+    }
+
+    /// Whether every product passes for want of conditions.
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::All(filters) if filters.iter().all(Self::is_everything))
+    }
+
+    /// Both this and the other.
+    pub fn and(self, other: Self) -> Self {
+        match (self.is_everything(), other.is_everything()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Self::All(vec![self, other]),
+        }
+    }
+
+    /// Reads JSON text; the empty text is the filter that everything passes.
+    pub fn parse_text(text: &str) -> Result<Self, InvalidFilter> {
+        if text.trim().is_empty() {
+            return Ok(Self::everything());
+        }
+        let value: Value = serde_json::from_str(text)
+            .map_err(|error| InvalidFilter { at: String::new(), problem: format!("is not JSON: {error}") })?;
+        Self::parse(&value)
+    }
+
+    /// Reads a JSON value.
+    pub fn parse(value: &Value) -> Result<Self, InvalidFilter> {
+        Parser { conditions: 0 }.filter(value, "", 0)
+    }
+
+    /// Whether a product with these details passes. What every store's own evaluation must agree with.
+    pub fn matches(&self, details: &Details) -> bool {
+        match self {
+            Self::All(filters) => filters.iter().all(|filter| filter.matches(details)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.matches(details)),
+            Self::Not(filter) => !filter.matches(details),
+            Self::Field { name, test } => test.passes(details.field(name).as_ref()),
+        }
+    }
+}
+
+impl Test {
+    fn passes(&self, value: Option<&Value>) -> bool {
+        match (self, value) {
+            (Self::Exists(wanted), value) => value.is_some() == *wanted,
+            (_, None) => false,
+            (_, Some(Value::Array(entries))) => entries.iter().any(|entry| self.passes_scalar(entry)),
+            (_, Some(value)) => self.passes_scalar(value),
+        }
+    }
+
+    fn passes_scalar(&self, value: &Value) -> bool {
+        let number = |holds: &dyn Fn(f64) -> bool| value.as_f64().is_some_and(holds);
+        match self {
+            Self::In(operands) => operands.iter().any(|operand| operand.equals(value)),
+            Self::AtLeast(bound) => number(&|n| n >= *bound),
+            Self::Above(bound) => number(&|n| n > *bound),
+            Self::AtMost(bound) => number(&|n| n <= *bound),
+            Self::Below(bound) => number(&|n| n < *bound),
+            Self::Prefix(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix.as_str())),
+            Self::Exists(wanted) => *wanted,
+        }
+    }
+}
+
+impl Operand {
+    fn equals(&self, value: &Value) -> bool {
+        match self {
+            Self::Text(text) => value.as_str() == Some(text),
+            Self::Number(number) => value.as_f64() == Some(*number),
+            Self::Bool(truth) => value.as_bool() == Some(*truth),
+        }
+    }
+}
+
+struct Parser {
+    conditions: usize,
+}
+
+impl Parser {
+    fn filter(&mut self, value: &Value, at: &str, depth: usize) -> Result<Filter, InvalidFilter> {
+        if depth > MAX_DEPTH {
+            return refuse(at, format!("is nested deeper than {MAX_DEPTH}"));
+        }
+        let Some(object) = value.as_object() else {
+            return refuse(at, "is not an object");
+        };
+        let mut all = Vec::with_capacity(object.len());
+        for (key, operand) in object {
+            let at = format!("{at}/{key}");
+            all.push(match key.as_str() {
+                "and" => Filter::All(self.list(operand, &at, depth)?),
+                "or" => Filter::Any(self.list(operand, &at, depth)?),
+                "not" => Filter::Not(Box::new(self.filter(operand, &at, depth + 1)?)),
+                field => self.field(field, operand, &at)?,
+            });
+        }
+        Ok(if all.len() == 1 { all.remove(0) } else { Filter::All(all) })
+    }
+
+    fn list(&mut self, value: &Value, at: &str, depth: usize) -> Result<Vec<Filter>, InvalidFilter> {
+        let Some(entries) = value.as_array() else {
+            return refuse(at, "is not a list of conditions");
+        };
+        let entry = |(place, entry)| self.filter(entry, &format!("{at}/{place}"), depth + 1);
+        entries.iter().enumerate().map(entry).collect()
+    }
+
+    fn field(&mut self, name: &str, value: &Value, at: &str) -> Result<Filter, InvalidFilter> {
+        if name.is_empty() || name.len() > 80 || name.contains(['"', '\0']) {
+            return refuse(at, "is not a field name");
+        }
+        let tests = match value {
+            Value::Object(operators) => {
+                operators.iter().map(|(operator, operand)| test(operator, operand, at)).collect::<Result<_, _>>()?
+            }
+            Value::Array(_) => vec![test("in", value, at)?],
+            scalar => vec![test("eq", scalar, at)?],
+        };
+        self.conditions += tests.len();
+        if self.conditions > MAX_CONDITIONS {
+            return refuse(at, format!("is one of more than {MAX_CONDITIONS} conditions"));
+        }
+        let field = |test| match test {
+            (true, test) => Filter::Field { name: name.to_owned(), test },
+            (false, test) => Filter::Not(Box::new(Filter::Field { name: name.to_owned(), test })),
+        };
+        let mut filters: Vec<_> = tests.into_iter().map(field).collect();
+        Ok(if filters.len() == 1 { filters.remove(0) } else { Filter::All(filters) })
+    }
+}
+
+/// The test an operator stands for; false beside it when it is to be negated.
+fn test(operator: &str, operand: &Value, at: &str) -> Result<(bool, Test), InvalidFilter> {
+    let at = &format!("{at}/{operator}");
+    let number = || match operand.as_f64() {
+        Some(number) => Ok(number),
+        None => refuse(at, "is not a number"),
+    };
+    Ok((
+        operator != "ne",
+        match operator {
+            "eq" | "ne" => Test::In(vec![scalar(operand, at)?]),
+            "in" => Test::In(scalars(operand, at)?),
+            "gt" => Test::Above(number()?),
+            "gte" => Test::AtLeast(number()?),
+            "lt" => Test::Below(number()?),
+            "lte" => Test::AtMost(number()?),
+            "prefix" => match operand.as_str() {
+                Some(prefix) => Test::Prefix(prefix.to_owned()),
+                None => return refuse(at, "is not text"),
+            },
+            "exists" => match operand.as_bool() {
+                Some(wanted) => Test::Exists(wanted),
+                None => return refuse(at, "is not true or false"),
+            },
+            _ => return refuse(at, "is no operator; there are eq, ne, in, gt, gte, lt, lte, prefix and exists"),
+        },
+    ))
+}
+
+fn scalars(value: &Value, at: &str) -> Result<Vec<Operand>, InvalidFilter> {
+    let Some(entries) = value.as_array() else {
+        return refuse(at, "is not a list");
+    };
+    if entries.len() > MAX_CONDITIONS {
+        return refuse(at, format!("has more than {MAX_CONDITIONS} entries"));
+    }
+    entries.iter().map(|entry| scalar(entry, at)).collect()
+}
+
+fn scalar(value: &Value, at: &str) -> Result<Operand, InvalidFilter> {
+    match value {
+        Value::String(text) => Ok(Operand::Text(text.clone())),
+        Value::Bool(truth) => Ok(Operand::Bool(*truth)),
+        Value::Number(number) => match number.as_f64() {
+            Some(number) => Ok(Operand::Number(number)),
+            None => refuse(at, "is not a number that can be compared"),
+        },
+        _ => refuse(at, "is not text, a number, true or false"),
+    }
+}
+
+fn refuse<T>(at: &str, problem: impl Into<String>) -> Result<T, InvalidFilter> {
+    Err(InvalidFilter { at: at.to_owned(), problem: problem.into() })
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shoe() -> Details {
+        let attributes = json!({"brand": "Bata", "waterproof": true}).as_object().unwrap().clone();
+        Details {
+            name: "shoe".into(),
+            price: 40.0,
+            category: Some("shoes".into()),
+            sizes: vec!["41".into(), "42".into()],
+            attributes,
+            ..Details::default()
+        }
+    }
+
+    #[rstest::rstest]
+    #[case(json!({}), true)]
+    #[case(json!({"category": "shoes"}), true)]
+    #[case(json!({"category": ["hats", "shoes"]}), true)]
+    #[case(json!({"category": {"ne": "shoes"}}), false)]
+    #[case(json!({"sizes": "42"}), true)]
+    #[case(json!({"sizes": "43"}), false)]
+    #[case(json!({"price": {"gte": 40, "lt": 41}}), true)]
+    #[case(json!({"price": {"gt": 40}}), false)]
+    #[case(json!({"color": {"exists": false}}), true)]
+    #[case(json!({"color": "red"}), false)]
+    #[case(json!({"not": {"color": "red"}}), true)]
+    #[case(json!({"or": [{"price": 1}, {"brand": "Bata"}]}), true)]
+    #[case(json!({"or": []}), false)]
+    #[case(json!({"attributes.brand": {"prefix": "Ba"}}), true)]
+    #[case(json!({"waterproof": true, "price": 40}), true)]
+    fn filters_mean_what_they_say(#[case] filter: Value, #[case] passes: bool) {
+        assert_eq!(Filter::parse(&filter).unwrap().matches(&shoe()), passes, "{filter}");
+    }
+
+    #[rstest::rstest]
+    #[case(json!([1]), "")]
+    #[case(json!({"price": {"about": 1}}), "/price/about")]
+    #[case(json!({"and": [{"price": {"gt": "x"}}]}), "/and/0/price/gt")]
+    #[case(json!({"a": null}), "/a/eq")]
+    fn a_filter_that_makes_no_sense_is_refused_with_its_place(#[case] filter: Value, #[case] at: &str) {
+        assert_eq!(Filter::parse(&filter).unwrap_err().at, at);
+    }
+
+    #[test]
+    fn a_deep_or_wide_filter_is_refused() {
+        let deep = (0..40).fold(json!({}), |inner, _| json!({"not": inner}));
+        assert!(Filter::parse(&deep).is_err());
+        let wide = json!({"or": vec![json!({"price": 1}); MAX_CONDITIONS + 1]});
+        assert!(Filter::parse(&wide).is_err());
+    }
+}

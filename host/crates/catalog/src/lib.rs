@@ -1,0 +1,28 @@
+//! The domain of Taja: products, pictures, queries, the ports to the outside world and the two use cases.
+//!
+//! This is the crate that everyone may know and that knows nobody: no I/O, no wasm, no database, no HTTP.
+
+pub mod add_product;
+pub mod embedding;
+pub mod failure;
+pub mod filter;
+pub mod id;
+pub mod picture;
+pub mod policy;
+pub mod port;
+pub mod product;
+pub mod retrieval;
+pub mod search;
+
+#[cfg(any(test, feature = "fakes"))]
+pub mod contract;
+#[cfg(any(test, feature = "fakes"))]
+pub mod fakes;
+
+pub use embedding::{Embedding, Space};
+pub use failure::{Blame, Failure};
+pub use filter::Filter;
+pub use id::{EffectKey, ImageHash, ProductId, TenantId};
+pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, VideoFile, VideoInfo};
+pub use port::{PortError, PortResult};
+pub use product::{Details, Product, StoredImage};

@@ -1,0 +1,377 @@
+//! What policies decide, in the host's words: the port that the sandbox implements.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::{Blame, Failure},
+    filter::Filter,
+    id::{ImageHash, ProductId, TenantId},
+    picture::{Picture, VideoFile},
+    product::Details,
+    retrieval::Catalogue,
+};
+
+/// Receives the progress of a job and knows whether it was cancelled.
+pub trait JobHandle: Send + Sync {
+    /// 0 to 100 of the whole job, and what is being done.
+    fn progress(&self, percent: u8, message: &str);
+    /// Whether the client gave up on the job.
+    fn cancelled(&self) -> bool;
+}
+
+/// A plugin that took part in a job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PluginRef {
+    /// Its name.
+    pub name: String,
+    /// Its version, semver.
+    pub version: String,
+    /// SHA-256 of the component, lower-case hex.
+    pub digest: String,
+}
+
+/// On whose behalf a policy runs, and what it may see.
+pub struct PolicyContext {
+    /// The shop.
+    pub tenant: TenantId,
+    /// The shop's products, read only.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// The request's filter, added to every look-up.
+    pub filter: Filter,
+    /// The job.
+    pub job: Arc<dyn JobHandle>,
+    /// The plugins that took part so far.
+    used: Mutex<Vec<PluginRef>>,
+}
+
+impl PolicyContext {
+    /// A context in which no plugin ran yet.
+    pub fn new(
+        tenant: TenantId,
+        catalogue: Arc<dyn Catalogue>,
+        filter: Filter,
+        job: Arc<dyn JobHandle>,
+    ) -> Self {
+        Self { tenant, catalogue, filter, job, used: Mutex::default() }
+    }
+
+    /// Notes that a plugin took part.
+    pub fn note_use(&self, plugin: PluginRef) {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.contains(&plugin) {
+            used.push(plugin);
+        }
+    }
+
+    /// The plugins that took part, in the order of their first call.
+    pub fn used(&self) -> Vec<PluginRef> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What one part of a query holds.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Words, or the text of a part of a new kind.
+    Text(String),
+    /// A picture.
+    Image(Arc<Picture>),
+    /// A video.
+    Video(Arc<VideoFile>),
+}
+
+/// One part of a query.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// `text`, `image`, `video`, or a new name that some plugin accepts.
+    pub modality: String,
+    /// What it holds.
+    pub content: Content,
+    /// How much it counts; 1 unless the client says otherwise.
+    pub weight: f32,
+}
+
+/// A match, with its evidence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    /// The product.
+    pub product: ProductId,
+    /// The image that matched, if it was by an image.
+    pub image: Option<ImageHash>,
+    /// Cosine or relevance.
+    pub score: f32,
+    /// Where in the query's video the matching frame lies, milliseconds.
+    pub at_ms: Option<u32>,
+}
+
+/// What the scores of a leg mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Measure {
+    /// Cosine of unit vectors.
+    Cosine,
+    /// Relevance without a fixed scale.
+    Relevance,
+}
+
+/// A named, ranked list of matches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leg {
+    /// Unique inside a query.
+    pub name: String,
+    /// The modality of the part it answers.
+    pub modality: String,
+    /// What its scores are.
+    pub measure: Measure,
+    /// How much it should count.
+    pub weight: f32,
+    /// Best first.
+    pub hits: Vec<Hit>,
+}
+
+/// A product on its way in, for the ingestion policy.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    /// What the client said.
+    pub details: Details,
+    /// Decoded pictures with their place in the request.
+    pub uploads: Vec<(u32, Arc<Picture>)>,
+}
+
+/// Why a picture is not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DropReason {
+    /// The shop has these very bytes.
+    ExactDuplicate,
+    /// The shop has a picture that looks the same.
+    NearDuplicate,
+    /// It stands earlier in the same request.
+    Repeated,
+    /// The policy does not want it.
+    Unsuitable,
+}
+
+/// A picture that is not kept, and the evidence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its place in the request.
+    pub index: u32,
+    /// Why.
+    pub reason: DropReason,
+    /// The product that has it already.
+    pub product: Option<ProductId>,
+    /// The stored image it equals or resembles.
+    pub image: Option<ImageHash>,
+}
+
+/// What becomes of a submission.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A new product.
+    Create {
+        /// Normalised details.
+        details: Box<Details>,
+        /// Places in the request, in display order.
+        keep: Vec<u32>,
+        /// The text by which keyword search finds it.
+        index_text: String,
+    },
+    /// Pictures join a stored product.
+    Merge {
+        /// The product.
+        product: ProductId,
+        /// Places in the request.
+        keep: Vec<u32>,
+    },
+    /// Everything is known already.
+    Duplicate {
+        /// The product it duplicates.
+        of: ProductId,
+    },
+    /// Refused, and why.
+    Reject {
+        /// For the client.
+        reason: String,
+    },
+}
+
+/// An ingestion policy's answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What is to happen.
+    pub outcome: Outcome,
+    /// The pictures that are not kept.
+    pub dropped: Vec<Dropped>,
+}
+
+/// The product attributes a ranking policy asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Numeric ones.
+    pub numbers: Vec<String>,
+    /// Text ones.
+    pub texts: Vec<String>,
+}
+
+impl Columns {
+    /// Whether none are asked for.
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty() && self.texts.is_empty()
+    }
+}
+
+/// One leg, as the ranking policy sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LegInfo {
+    /// Unique inside the query.
+    pub name: String,
+    /// The modality of the part it answers.
+    pub modality: String,
+    /// What its scores are.
+    pub measure: Measure,
+    /// Its weight.
+    pub weight: f32,
+}
+
+/// Every match of every leg, in columns of equal length: leg by leg, best first inside a leg.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Matches {
+    /// Place in `Candidates::legs`.
+    pub legs: Vec<u32>,
+    /// Place in `Candidates::products`.
+    pub products: Vec<u32>,
+    /// Equal numbers for equal images; `u32::MAX` where the match is not by an image.
+    pub images: Vec<u32>,
+    /// The leg's score.
+    pub scores: Vec<f32>,
+}
+
+/// What there is to rank.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidates {
+    /// The legs.
+    pub legs: Vec<LegInfo>,
+    /// The distinct products; the policy sees only their number.
+    pub product_count: u32,
+    /// All matches.
+    pub matches: Matches,
+    /// Numeric attributes by name, one value per product; NaN where missing.
+    pub numbers: Vec<(String, Vec<f64>)>,
+    /// Text attributes by name, one value per product.
+    pub texts: Vec<(String, Vec<Option<String>>)>,
+    /// How many products the client can page through.
+    pub limit: u32,
+}
+
+/// One ranked product.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ranked {
+    /// Product number.
+    pub product: u32,
+    /// Finite; never rises from one place to the next.
+    pub score: f32,
+    /// Places in the matches to show, best first.
+    pub evidence: Vec<u32>,
+}
+
+/// A ranking policy's answer, checked: known products only, each once, finite falling scores, own evidence only.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Ranking {
+    /// Best first.
+    pub products: Vec<Ranked>,
+    /// Place and text of what was worth telling.
+    pub notes: Vec<(u32, String)>,
+}
+
+/// How a plugin call failed. The four causes stay apart all the way to the job's error and the metrics.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PolicyFault {
+    /// The plugin answered with an error: its right.
+    #[error("answered with an error: {0}")]
+    Guest(String),
+    /// The plugin's run ended abnormally, by itself or at a memory limit.
+    #[error("trapped: {0}")]
+    Trap(String),
+    /// The plugin used up its time.
+    #[error("ran longer than its {limit:?} of {what} time")]
+    Timeout {
+        /// `cpu` or `wall`.
+        what: &'static str,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The plugin answered with something that cannot be: an unknown product, a NaN score.
+    #[error("gave an answer that cannot be: {0}")]
+    InvalidAnswer(String),
+    /// The host could not run it: nothing the plugin did.
+    #[error("could not be run: {0}")]
+    Host(String),
+    /// All places to run in stayed busy until the deadline.
+    #[error("found no free place to run in within {0:?}")]
+    Busy(Duration),
+}
+
+/// A plugin call that failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("plugin {plugin} {fault}")]
+pub struct PolicyError {
+    /// The plugin's name, or the kind when there is none of it.
+    pub plugin: String,
+    /// How.
+    pub fault: PolicyFault,
+}
+
+impl PolicyFault {
+    /// The outcome's name in metrics and error codes.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "guest_error",
+            Self::Trap(_) => "trap",
+            Self::Timeout { .. } => "timeout",
+            Self::InvalidAnswer(_) => "invalid_answer",
+            Self::Host(_) => "host_failure",
+            Self::Busy(_) => "busy",
+        }
+    }
+}
+
+impl From<PolicyError> for Failure {
+    fn from(error: PolicyError) -> Self {
+        let (blame, retryable) = match &error.fault {
+            PolicyFault::Guest(_) | PolicyFault::InvalidAnswer(_) => (Blame::Plugin, false),
+            PolicyFault::Trap(_) | PolicyFault::Timeout { .. } => (Blame::Plugin, true),
+            PolicyFault::Host(_) | PolicyFault::Busy(_) => (Blame::Host, true),
+        };
+        let code = format!("plugin_{}", error.fault.outcome());
+        Self { blame, retryable, code, message: error.to_string() }
+    }
+}
+
+/// The policies of every tenant, ready to run.
+#[async_trait]
+pub trait Policies: Send + Sync {
+    /// Every modality that some search policy accepts.
+    fn modalities(&self) -> HashSet<String>;
+    /// Hands each part to the search policy that accepts its modality; all their legs.
+    async fn search(
+        &self,
+        context: &PolicyContext,
+        parts: Vec<Part>,
+        limit: u32,
+    ) -> Result<Vec<Leg>, PolicyError>;
+    /// Asks the tenant's ingestion policy.
+    async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError>;
+    /// The product attributes that the tenant's ranking policy asks for.
+    fn ranking_columns(&self, tenant: &TenantId) -> Columns;
+    /// Asks the tenant's ranking policy. The answer is checked against the candidates.
+    async fn rank(&self, context: &PolicyContext, candidates: Candidates) -> Result<Ranking, PolicyError>;
+}
+

@@ -1,0 +1,310 @@
+//! The ports: where the outside world begins. Each names a need; adapters in other crates name the tools.
+
+use std::{collections::HashSet, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    embedding::{Embedding, Space},
+    failure::{Blame, Failure},
+    filter::Filter,
+    id::{EffectKey, ImageHash, ProductId, TenantId},
+    picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
+    product::{Product, StoredImage},
+};
+
+/// What every port answers with.
+pub type PortResult<T> = Result<T, PortError>;
+
+/// What a caller branches on when a port fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PortErrorKind {
+    /// It may work later: unreachable, busy, timed out.
+    Unavailable,
+    /// The request makes no sense to it, and never will.
+    Invalid,
+    /// A unique key is taken: somebody else was faster.
+    Conflict,
+    /// It broke: a bug, a damaged file.
+    Broken,
+}
+
+/// A port that could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{part}: {message}")]
+pub struct PortError {
+    /// Which part of Taja: `store`, `index`, `model`, `images`, `video`.
+    pub part: &'static str,
+    /// What to do about it.
+    pub kind: PortErrorKind,
+    /// For people.
+    pub message: String,
+    /// What it came from.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl PortError {
+    /// An error without a source.
+    pub fn new(part: &'static str, kind: PortErrorKind, message: impl Into<String>) -> Self {
+        Self { part, kind, message: message.into(), source: None }
+    }
+
+    /// An error that keeps where it came from; the message is the source's.
+    pub fn from_source(
+        part: &'static str,
+        kind: PortErrorKind,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        let source = source.into();
+        Self { part, kind, message: source.to_string(), source: Some(source) }
+    }
+}
+
+impl From<PortError> for Failure {
+    fn from(error: PortError) -> Self {
+        let (blame, retryable, what) = match error.kind {
+            PortErrorKind::Unavailable => (Blame::Dependency, true, "unavailable"),
+            PortErrorKind::Conflict => (Blame::Dependency, true, "conflict"),
+            PortErrorKind::Invalid => (Blame::Client, false, "invalid"),
+            PortErrorKind::Broken => (Blame::Host, false, "broken"),
+        };
+        Self { blame, retryable, code: format!("{}_{what}", error.part), message: error.to_string() }
+    }
+}
+
+/// Turns pictures and words into vectors of one space. Concurrent calls are fused into batches behind it.
+#[async_trait]
+pub trait Embedder: Send + Sync {
+    /// The space of every vector it gives.
+    fn space(&self) -> &Space;
+    /// One vector per picture, in the order given.
+    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>>;
+    /// One vector per text, in the order given. Longer texts are cut at the model's context.
+    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>>;
+}
+
+/// Why bytes are no picture Taja takes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MediaError {
+    /// Not one byte.
+    #[error("file is empty")]
+    Empty,
+    /// The content is of no type that is taken; holds what it looks like.
+    #[error("{0} is not taken")]
+    Unsupported(String),
+    /// More pixels than allowed, known before decoding.
+    #[error("{width} x {height} pixels are more than the {max_pixels} allowed")]
+    TooLarge {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+        /// The limit, pixels.
+        max_pixels: u64,
+    },
+    /// Truncated or damaged.
+    #[error("file cannot be decoded: {0}")]
+    Corrupt(String),
+    /// The host could not do it: a bug, or no decoder to be had.
+    #[error("decoder failed: {0}")]
+    Failed(String),
+}
+
+impl MediaError {
+    /// A stable word for this kind of error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "media_empty",
+            Self::Unsupported(_) => "media_type_unsupported",
+            Self::TooLarge { .. } => "media_too_many_pixels",
+            Self::Corrupt(_) => "media_undecodable",
+            Self::Failed(_) => "media_decoder_failed",
+        }
+    }
+}
+
+impl From<MediaError> for Failure {
+    fn from(error: MediaError) -> Self {
+        let (blame, retryable) = match error {
+            MediaError::Failed(_) => (Blame::Host, true),
+            _ => (Blame::Client, false),
+        };
+        Self { blame, retryable, code: error.code().into(), message: error.to_string() }
+    }
+}
+
+/// Decodes untrusted bytes into pictures, off the async threads.
+#[async_trait]
+pub trait ImageDecoder: Send + Sync {
+    /// Checks limits, decodes the first frame, turns it upright, and hashes bytes and look.
+    async fn decode(&self, bytes: Bytes) -> Result<Picture, MediaError>;
+}
+
+/// Reads untrusted video files.
+#[async_trait]
+pub trait VideoDecoder: Send + Sync {
+    /// What the container says; refuses what is no video of a type that is taken.
+    async fn probe(&self, path: &std::path::Path) -> Result<VideoInfo, MediaError>;
+    /// Frames by plan, in the order of their timestamps.
+    async fn frames(&self, video: &VideoFile, plan: FramePlan) -> Result<Vec<Frame>, MediaError>;
+}
+
+/// Puts pictures where shoppers can see them. Addresses are content-addressed: a retry is the same upload.
+#[async_trait]
+pub trait ImageHost: Send + Sync {
+    /// Re-encodes and hosts a picture under its hash; the address it is served at.
+    async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String>;
+    /// Takes a picture away; nothing happens when it is not there.
+    async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()>;
+}
+
+/// One stored vector: enough to rebuild the index from.
+#[derive(Debug, Clone)]
+pub struct VectorRow {
+    /// The shop.
+    pub tenant: TenantId,
+    /// The product.
+    pub product: ProductId,
+    /// The image the vector was made from.
+    pub image: ImageHash,
+    /// The vector.
+    pub embedding: Embedding,
+}
+
+/// A stored picture that looks like, or is, a given one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownImage {
+    /// The product it belongs to.
+    pub product: ProductId,
+    /// SHA-256 of its bytes.
+    pub hash: ImageHash,
+    /// Hamming distance of the perceptual hashes; 0 for the same bytes.
+    pub distance: u32,
+}
+
+/// A picture on its way into the store.
+#[derive(Debug, Clone)]
+pub struct NewImage {
+    /// What is stored of it.
+    pub image: StoredImage,
+    /// Its vector.
+    pub embedding: Embedding,
+}
+
+/// What one execution of a use case writes, in one transaction.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// A new product with its pictures and the text that finds it.
+    Create {
+        /// The product; its `images` are those of `images` below.
+        product: Box<Product>,
+        /// Its pictures and their vectors.
+        images: Vec<NewImage>,
+        /// The text by which keyword search finds it.
+        index_text: String,
+    },
+    /// Pictures that join a stored product.
+    Merge {
+        /// The product they join.
+        product: ProductId,
+        /// The pictures and their vectors.
+        images: Vec<NewImage>,
+    },
+    /// Nothing but the receipt.
+    None,
+}
+
+/// How much a store holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Products of all tenants.
+    pub products: u64,
+    /// Images of all tenants.
+    pub images: u64,
+}
+
+/// The one truth: products, their images, their vectors, and the receipts of what was done.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// One product.
+    async fn product(&self, tenant: &TenantId, id: &ProductId) -> PortResult<Option<Product>>;
+    /// Several, in the order asked for; those that are gone are left out.
+    async fn products(&self, tenant: &TenantId, ids: &[ProductId]) -> PortResult<Vec<Product>>;
+    /// The image with these very bytes.
+    async fn image(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>>;
+    /// Images that look alike, nearest first.
+    async fn images_like(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        limit: usize,
+    ) -> PortResult<Vec<KnownImage>>;
+    /// Products whose text has any word of `text`, best first, with a relevance that is higher for better.
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>>;
+    /// Products that pass the filter, newest first.
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>>;
+    /// Writes a change and the receipt of `effect` in one transaction. A unique key that is taken (an image of the
+    /// tenant, the receipt) is `Conflict`, and nothing was written.
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        effect: &EffectKey,
+        space: &Space,
+        change: Change,
+        receipt: &Value,
+    ) -> PortResult<()>;
+    /// What an execution left behind when it finished before.
+    async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>>;
+    /// Vectors of one space in a stable order, after the given position; the position of each comes with it.
+    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>>;
+    /// How much there is.
+    async fn counts(&self) -> PortResult<Counts>;
+    /// The spaces that stored vectors belong to, by id.
+    async fn spaces(&self) -> PortResult<Vec<String>>;
+}
+
+/// A stored image near a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Neighbour {
+    /// The product.
+    pub product: ProductId,
+    /// Its image.
+    pub image: ImageHash,
+    /// Cosine, -1 to 1.
+    pub score: f32,
+}
+
+/// The vectors of one space, searchable. Derived from the store: it can be rebuilt at any time.
+#[async_trait]
+pub trait VectorIndex: Send + Sync {
+    /// The `k` nearest images of a tenant for every query, best first; only images of `among` when it is given.
+    async fn nearest(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        among: Option<Arc<HashSet<ProductId>>>,
+        k: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>>;
+    /// Adds vectors; one that is there already (same tenant and image) is replaced.
+    async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()>;
+    /// Removes every vector of a product.
+    async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()>;
+    /// Number of vectors.
+    fn len(&self) -> usize;
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// Bytes of memory the vectors take.
+    fn memory_bytes(&self) -> usize;
+}

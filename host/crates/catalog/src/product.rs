@@ -1,0 +1,225 @@
+//! Products as a shop describes them and as they are stored.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::id::{ImageHash, ProductId, TenantId};
+use crate::picture::PerceptualHash;
+
+/// Longest text of any one field, in bytes: a description of 16 KiB is a small book.
+pub const MAX_FIELD_BYTES: usize = 16 * 1024;
+/// Most entries of a list field, or of the attributes.
+pub const MAX_LIST_ENTRIES: usize = 100;
+
+/// What a shop says of a product. Valid by construction when it came through [`Details::check`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Details {
+    /// Display name.
+    pub name: String,
+    /// Price in `currency`, finite and at least 0.
+    pub price: f64,
+    /// ISO 4217 code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// Free text.
+    pub description: String,
+    /// Category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category: Option<String>,
+    /// The shop's own article number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// Pieces in stock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stock: Option<u32>,
+    /// Weight in kilograms.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_kg: Option<f64>,
+    /// Colour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    /// Sizes on offer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<String>,
+    /// Selling points.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub key_features: Vec<String>,
+    /// Further attributes: text, numbers, booleans or lists of text.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub attributes: Map<String, Value>,
+}
+
+/// A field that cannot be stored.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} {problem}")]
+pub struct InvalidField {
+    /// The field, by its name in the HTTP interface.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl InvalidField {
+    /// A problem with one field.
+    pub fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { field: field.into(), problem: problem.into() }
+    }
+}
+
+impl Details {
+    /// Refuses what cannot be stored or searched: an empty name, a price that is no amount, oversized texts.
+    pub fn check(&self) -> Result<(), InvalidField> {
+        if self.name.trim().is_empty() {
+            return Err(InvalidField::new("name", "is empty"));
+        }
+        check_amount("price", Some(self.price))?;
+        check_amount("weight_kg", self.weight_kg)?;
+        check_text("name", &self.name)?;
+        check_text("description", &self.description)?;
+        for (field, text) in
+            [("currency", &self.currency), ("category", &self.category), ("sku", &self.sku), ("color", &self.color)]
+        {
+            text.as_ref().map_or(Ok(()), |text| check_text(field, text))?;
+        }
+        check_list("sizes", &self.sizes)?;
+        check_list("key_features", &self.key_features)?;
+        check_currency(self.currency.as_deref())?;
+        check_attributes(&self.attributes)
+    }
+
+    /// The value of a field or attribute by the name it has in filters, facets and ranking columns.
+    pub fn field(&self, name: &str) -> Option<Value> {
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        match name {
+            "name" => Some(self.name.clone().into()),
+            "price" => Some(self.price.into()),
+            "currency" => text(&self.currency),
+            "description" => Some(self.description.clone().into()),
+            "category" => text(&self.category),
+            "sku" => text(&self.sku),
+            "stock" => self.stock.map(Value::from),
+            "weight_kg" => self.weight_kg.map(Value::from),
+            "color" => text(&self.color),
+            "sizes" => (!self.sizes.is_empty()).then(|| self.sizes.clone().into()),
+            "key_features" => (!self.key_features.is_empty()).then(|| self.key_features.clone().into()),
+            other => self.attributes.get(other.strip_prefix("attributes.").unwrap_or(other)).cloned(),
+        }
+    }
+}
+
+fn check_amount(field: &str, amount: Option<f64>) -> Result<(), InvalidField> {
+    match amount {
+        Some(amount) if !amount.is_finite() => Err(InvalidField::new(field, "is not a finite number")),
+        Some(amount) if amount < 0.0 => Err(InvalidField::new(field, "is negative")),
+        _ => Ok(()),
+    }
+}
+
+fn check_text(field: &str, text: &str) -> Result<(), InvalidField> {
+    if text.len() > MAX_FIELD_BYTES {
+        return Err(InvalidField::new(field, format!("is longer than {MAX_FIELD_BYTES} bytes")));
+    }
+    if text.contains('\0') {
+        return Err(InvalidField::new(field, "contains a NUL character"));
+    }
+    Ok(())
+}
+
+fn check_list(field: &str, entries: &[String]) -> Result<(), InvalidField> {
+    if entries.len() > MAX_LIST_ENTRIES {
+        return Err(InvalidField::new(field, format!("has more than {MAX_LIST_ENTRIES} entries")));
+    }
+    entries.iter().try_for_each(|entry| check_text(field, entry))
+}
+
+fn check_currency(code: Option<&str>) -> Result<(), InvalidField> {
+    match code {
+        Some(code) if code.len() != 3 || !code.bytes().all(|b| b.is_ascii_uppercase()) => {
+            Err(InvalidField::new("currency", "is not an ISO 4217 code such as EUR"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_attributes(attributes: &Map<String, Value>) -> Result<(), InvalidField> {
+    if attributes.len() > MAX_LIST_ENTRIES {
+        return Err(InvalidField::new("attributes", format!("has more than {MAX_LIST_ENTRIES} entries")));
+    }
+    for (name, value) in attributes {
+        let field = || format!("attributes.{name}");
+        if name.is_empty() || name.len() > 64 || name.contains(['.', '"', '\0']) {
+            return Err(InvalidField::new("attributes", "has a name that is empty, too long or not plain"));
+        }
+        match value {
+            Value::String(text) => check_text(&field(), text)?,
+            Value::Number(_) | Value::Bool(_) => {}
+            Value::Array(list) if list.len() <= MAX_LIST_ENTRIES && list.iter().all(Value::is_string) => {
+                list.iter().filter_map(Value::as_str).try_for_each(|text| check_text(&field(), text))?;
+            }
+            _ => {
+                return Err(InvalidField::new(field(), "is not text, a number, a boolean or a list of texts"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A picture of a product, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredImage {
+    /// SHA-256 of the uploaded bytes; unique inside a tenant.
+    pub hash: ImageHash,
+    /// Its look in 64 bits.
+    pub perceptual: PerceptualHash,
+    /// Where the image host serves it: an absolute address, or a path on this server.
+    pub url: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+}
+
+/// A product, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Product {
+    /// The shop it belongs to.
+    pub tenant: TenantId,
+    /// Its identifier.
+    pub id: ProductId,
+    /// What the shop says of it.
+    pub details: Details,
+    /// Its pictures in display order.
+    pub images: Vec<StoredImage>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it last changed.
+    pub updated_at: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shoe() -> Details {
+        Details { name: "shoe".into(), price: 10.0, ..Details::default() }
+    }
+
+    #[test]
+    fn a_price_that_is_no_amount_is_refused() {
+        for price in [-1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(Details { price, ..shoe() }.check().unwrap_err().field, "price");
+        }
+        assert!(shoe().check().is_ok());
+    }
+
+    #[test]
+    fn nested_attributes_are_refused_by_name() {
+        let mut details = shoe();
+        details.attributes.insert("brand".into(), "Bata".into());
+        assert!(details.check().is_ok());
+        details.attributes.insert("deep".into(), serde_json::json!({"a": 1}));
+        assert_eq!(details.check().unwrap_err().field, "attributes.deep");
+    }
+}

@@ -1,0 +1,113 @@
+//! The read-only view of one shop's products that a policy looks through.
+
+use std::{collections::HashSet, sync::Arc};
+
+use async_trait::async_trait;
+
+use crate::{
+    embedding::Embedding,
+    filter::Filter,
+    id::{ImageHash, ProductId, TenantId},
+    picture::PerceptualHash,
+    port::{KnownImage, Neighbour, PortResult, Store, VectorIndex},
+};
+
+/// Most products a filter may leave for the vector leg; a filter that passes more is as good as none for recall,
+/// but must still be exact, so the bound is the size of a catalogue that one process holds.
+const MAX_FILTERED: usize = 5_000_000;
+
+/// What a policy may look up. The tenant is part of every call.
+#[async_trait]
+pub trait Catalogue: Send + Sync {
+    /// The `k` nearest images for every query, best first.
+    async fn nearest(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        filter: &Filter,
+        k: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>>;
+    /// Products by words, best first.
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        k: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>>;
+    /// Products that pass a filter, newest first.
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>>;
+    /// The image with these very bytes.
+    async fn image_by_hash(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>>;
+    /// Images that look alike, nearest first.
+    async fn near_duplicates(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        k: usize,
+    ) -> PortResult<Vec<KnownImage>>;
+}
+
+/// The catalogue of a store and the index derived from it.
+pub struct Retrieval {
+    store: Arc<dyn Store>,
+    index: Arc<dyn VectorIndex>,
+}
+
+impl Retrieval {
+    /// A view on both.
+    pub fn new(store: Arc<dyn Store>, index: Arc<dyn VectorIndex>) -> Self {
+        Self { store, index }
+    }
+
+    async fn among(&self, tenant: &TenantId, filter: &Filter) -> PortResult<Option<Arc<HashSet<ProductId>>>> {
+        if filter.is_everything() {
+            return Ok(None);
+        }
+        let ids = self.store.matching(tenant, filter, MAX_FILTERED).await?;
+        Ok(Some(Arc::new(ids.into_iter().collect())))
+    }
+}
+
+#[async_trait]
+impl Catalogue for Retrieval {
+    async fn nearest(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        filter: &Filter,
+        k: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>> {
+        let among = self.among(tenant, filter).await?;
+        self.index.nearest(tenant, queries, among, k).await
+    }
+
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        k: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>> {
+        self.store.keyword(tenant, text, filter, k).await
+    }
+
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>> {
+        self.store.matching(tenant, filter, k).await
+    }
+
+    async fn image_by_hash(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
+        self.store.image(tenant, hash).await
+    }
+
+    async fn near_duplicates(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        k: usize,
+    ) -> PortResult<Vec<KnownImage>> {
+        self.store.images_like(tenant, look, max_distance, k).await
+    }
+}
