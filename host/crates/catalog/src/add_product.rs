@@ -1,1 +1,340 @@
-//! x
+//! The use case that takes a product in: decode, ask the ingestion policy, then do what it decided, once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    failure::Failure,
+    filter::Filter,
+    id::{EffectKey, ImageHash, ProductId, TenantId},
+    picture::Picture,
+    policy::{Decision, DropReason, Dropped, JobHandle, Outcome, PluginRef, Policies, PolicyContext, Submission},
+    port::{
+        Change, Embedder, ImageDecoder, ImageHost, NewImage, PortError, PortErrorKind, Store, VectorIndex, VectorRow,
+    },
+    product::{Details, Product, StoredImage},
+    retrieval::Catalogue,
+};
+
+/// How often a decision is asked for anew when another job stored one of the same pictures in between.
+const MAX_RACES: u32 = 4;
+
+/// What the use case acts through.
+#[derive(Clone)]
+pub struct AddProduct {
+    /// Turns bytes into pictures.
+    pub decoder: Arc<dyn ImageDecoder>,
+    /// Turns pictures into vectors.
+    pub embedder: Arc<dyn Embedder>,
+    /// The truth.
+    pub store: Arc<dyn Store>,
+    /// What is derived from it.
+    pub index: Arc<dyn VectorIndex>,
+    /// Where shoppers see the pictures.
+    pub images: Arc<dyn ImageHost>,
+    /// Who decides.
+    pub policies: Arc<dyn Policies>,
+    /// What the policies may look up.
+    pub catalogue: Arc<dyn Catalogue>,
+}
+
+/// A product to add.
+#[derive(Debug, Clone)]
+pub struct NewProduct {
+    /// Names this execution: the same key has its effects once, however often it runs.
+    pub effect: EffectKey,
+    /// The shop.
+    pub tenant: TenantId,
+    /// What the shop says of it, checked.
+    pub details: Details,
+    /// The bytes of its pictures, in the order of the request.
+    pub images: Vec<Bytes>,
+}
+
+/// What became of a product, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AddStatus {
+    /// A new product is in the catalogue.
+    Success,
+    /// All of it was known.
+    Duplicate,
+    /// Its pictures joined a stored product.
+    Merged,
+    /// The ingestion policy refused it.
+    Rejected,
+}
+
+/// A picture that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageProblem {
+    /// Its place in the request, from 0.
+    pub index: u32,
+    /// A stable word.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// A picture that was known already.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownPicture {
+    /// Its place in the request, from 0.
+    pub index: u32,
+    /// Why it was not kept.
+    pub reason: DropReason,
+    /// The product that has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
+    /// The stored image it equals or resembles.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_hash: Option<ImageHash>,
+}
+
+/// What was done. Stored with the change itself, so that a second execution finds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// In one word.
+    pub status: AddStatus,
+    /// Number of pictures stored.
+    pub added: u32,
+    /// Number of pictures that were known, here or earlier in the request.
+    pub duplicates: u32,
+    /// Number of pictures that could not be used.
+    pub errors: u32,
+    /// Why each of those could not.
+    pub error_details: Vec<ImageProblem>,
+    /// What each known picture is known as.
+    pub duplicate_details: Vec<KnownPicture>,
+    /// The product created, extended or duplicated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<ProductId>,
+    /// Why it was rejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The plugins that decided.
+    pub plugins: Vec<PluginRef>,
+}
+
+/// The pictures of a request, by their place in it.
+struct Decoded {
+    good: Vec<(u32, Arc<Picture>)>,
+    bad: Vec<ImageProblem>,
+}
+
+impl AddProduct {
+    /// Takes one product in. Safe to run again after a crash at any point.
+    pub async fn run(&self, new: NewProduct, job: Arc<dyn JobHandle>) -> Result<Receipt, Failure> {
+        if let Some(receipt) = self.earlier(&new).await? {
+            return Ok(receipt);
+        }
+        job.progress(5, "decoding images");
+        let decoded = self.decode(&new.images).await?;
+        for _ in 0..MAX_RACES {
+            stop_if_cancelled(job.as_ref())?;
+            job.progress(30, "asking the ingestion policy");
+            let context =
+                PolicyContext::new(new.tenant.clone(), self.catalogue.clone(), Filter::everything(), job.clone());
+            let submission = Submission { details: new.details.clone(), uploads: decoded.good.clone() };
+            let decision = self.policies.ingest(&context, submission).await?;
+            stop_if_cancelled(job.as_ref())?;
+            match self.execute(&new, &decoded, decision, context.used(), job.as_ref()).await {
+                Err(error) if error.kind == PortErrorKind::Conflict => {
+                    // Another job stored one of these pictures, or this very job ran elsewhere: look again.
+                    if let Some(receipt) = self.earlier(&new).await? {
+                        return Ok(receipt);
+                    }
+                }
+                other => return Ok(other?),
+            }
+        }
+        Err(Failure::host("too_many_races", "other jobs kept storing the same pictures"))
+    }
+
+    async fn earlier(&self, new: &NewProduct) -> Result<Option<Receipt>, Failure> {
+        let Some(receipt) = self.store.receipt(&new.tenant, &new.effect).await? else {
+            return Ok(None);
+        };
+        let receipt = serde_json::from_value(receipt)
+            .map_err(|error| Failure::host("receipt_unreadable", format!("stored receipt: {error}")))?;
+        Ok(Some(receipt))
+    }
+
+    async fn decode(&self, images: &[Bytes]) -> Result<Decoded, Failure> {
+        let pictures = join_all(images.iter().map(|bytes| self.decoder.decode(bytes.clone()))).await;
+        let mut decoded = Decoded { good: Vec::new(), bad: Vec::new() };
+        for (index, picture) in (0..).zip(pictures) {
+            match picture {
+                Ok(picture) => decoded.good.push((index, Arc::new(picture))),
+                Err(error) => {
+                    let (code, message) = (error.code().to_owned(), error.to_string());
+                    let failure = Failure::from(error);
+                    if failure.retryable {
+                        return Err(failure);
+                    }
+                    decoded.bad.push(ImageProblem { index, code, message });
+                }
+            }
+        }
+        Ok(decoded)
+    }
+
+    async fn execute(
+        &self,
+        new: &NewProduct,
+        decoded: &Decoded,
+        decision: Decision,
+        plugins: Vec<PluginRef>,
+        job: &dyn JobHandle,
+    ) -> Result<Receipt, PortError> {
+        let mut receipt = blank_receipt(decoded, &decision.dropped, plugins);
+        let by_index: HashMap<u32, &Arc<Picture>> = decoded.good.iter().map(|(i, p)| (*i, p)).collect();
+        let kept = |places: &[u32]| -> Vec<Arc<Picture>> {
+            places.iter().filter_map(|place| by_index.get(place)).map(|picture| Arc::clone(picture)).collect()
+        };
+        match decision.outcome {
+            Outcome::Create { details, keep, index_text } => {
+                let product = ProductId::of_effect(&new.effect);
+                receipt.status = AddStatus::Success;
+                let images = self.prepare(new, &kept(&keep), job).await?;
+                let change = creation(new, product.clone(), *details, images, index_text);
+                self.commit(new, product, change, receipt).await
+            }
+            Outcome::Merge { product, keep } => {
+                receipt.status = AddStatus::Merged;
+                let images = self.prepare(new, &kept(&keep), job).await?;
+                let change = Change::Merge { product: product.clone(), images };
+                self.commit(new, product, change, receipt).await
+            }
+            Outcome::Duplicate { of } => {
+                receipt.status = AddStatus::Duplicate;
+                self.commit(new, of, Change::None, receipt).await
+            }
+            Outcome::Reject { reason } => {
+                receipt.reason = Some(reason);
+                self.write(new, Change::None, &receipt).await?;
+                Ok(receipt)
+            }
+        }
+    }
+
+    /// Embeds and hosts the pictures that are kept.
+    async fn prepare(
+        &self,
+        new: &NewProduct,
+        kept: &[Arc<Picture>],
+        job: &dyn JobHandle,
+    ) -> Result<Vec<NewImage>, PortError> {
+        job.progress(50, "embedding images");
+        let embeddings = self.embedder.images(kept).await?;
+        job.progress(75, "hosting images");
+        let hosted = kept.iter().zip(embeddings).map(|(picture, embedding)| async move {
+            let hash = picture.hash.ok_or_else(|| {
+                PortError::new("images", PortErrorKind::Broken, "an uploaded picture has no hash of its bytes")
+            })?;
+            let url = self.images.put(&new.tenant, &hash, picture).await?;
+            let (width, height) = (picture.raster.width(), picture.raster.height());
+            let image = StoredImage { hash, perceptual: picture.perceptual, url, width, height };
+            Ok::<_, PortError>(NewImage { image, embedding })
+        });
+        try_join_all(hosted).await
+    }
+
+    async fn commit(
+        &self,
+        new: &NewProduct,
+        product: ProductId,
+        change: Change,
+        mut receipt: Receipt,
+    ) -> Result<Receipt, PortError> {
+        let images = match &change {
+            Change::Create { images, .. } | Change::Merge { images, .. } => images.clone(),
+            Change::None => Vec::new(),
+        };
+        receipt.added = images.len() as u32;
+        receipt.product_id = Some(product.clone());
+        if let Err(error) = self.write(new, change, &receipt).await {
+            self.take_back(new, &images).await;
+            return Err(error);
+        }
+        let row = |image: NewImage| VectorRow {
+            tenant: new.tenant.clone(),
+            product: product.clone(),
+            image: image.image.hash,
+            embedding: image.embedding,
+        };
+        if let Err(error) = self.index.insert(images.into_iter().map(row).collect()).await {
+            // The store has it: the index catches up when it is rebuilt.
+            tracing::error!(tenant = %new.tenant, product.id = %product, %error, "vectors are stored but not indexed");
+        }
+        Ok(receipt)
+    }
+
+    async fn write(&self, new: &NewProduct, change: Change, receipt: &Receipt) -> Result<(), PortError> {
+        let receipt = serde_json::to_value(receipt)
+            .map_err(|error| PortError::from_source("store", PortErrorKind::Broken, error))?;
+        self.store.commit(&new.tenant, &new.effect, self.embedder.space(), change, &receipt).await
+    }
+
+    /// Un-hosts pictures that no product came to have.
+    async fn take_back(&self, new: &NewProduct, images: &[NewImage]) {
+        for NewImage { image, .. } in images {
+            let unused = matches!(self.store.image(&new.tenant, &image.hash).await, Ok(None));
+            if unused && let Err(error) = self.images.remove(&new.tenant, &image.hash).await {
+                tracing::warn!(tenant = %new.tenant, image.hash = %image.hash, %error, "hosted image is left over");
+            }
+        }
+    }
+}
+
+fn creation(
+    new: &NewProduct,
+    id: ProductId,
+    details: Details,
+    images: Vec<NewImage>,
+    index_text: String,
+) -> Change {
+    let now = Timestamp::now();
+    let stored = images.iter().map(|image| image.image.clone()).collect();
+    let tenant = new.tenant.clone();
+    let product = Product { tenant, id, details, images: stored, created_at: now, updated_at: now };
+    Change::Create { product: Box::new(product), images, index_text }
+}
+
+fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], plugins: Vec<PluginRef>) -> Receipt {
+    let mut error_details = decoded.bad.clone();
+    let mut duplicate_details = Vec::new();
+    for dropped in dropped {
+        if dropped.reason == DropReason::Unsuitable {
+            let message = "the ingestion policy does not want this picture".to_owned();
+            error_details.push(ImageProblem { index: dropped.index, code: "image_unsuitable".into(), message });
+        } else {
+            duplicate_details.push(KnownPicture {
+                index: dropped.index,
+                reason: dropped.reason,
+                product_id: dropped.product.clone(),
+                image_hash: dropped.image,
+            });
+        }
+    }
+    error_details.sort_by_key(|problem| problem.index);
+    Receipt {
+        status: AddStatus::Rejected,
+        added: 0,
+        duplicates: duplicate_details.len() as u32,
+        errors: error_details.len() as u32,
+        error_details,
+        duplicate_details,
+        product_id: None,
+        reason: None,
+        plugins,
+    }
+}
+
+pub(crate) fn stop_if_cancelled(job: &dyn JobHandle) -> Result<(), Failure> {
+    if job.cancelled() { Err(Failure::cancelled()) } else { Ok(()) }
+}
