@@ -1,0 +1,136 @@
+//! One attempt at one job: the handler in a task of its own, and beside it what keeps the lease.
+
+use std::{any::Any, convert::Infallible};
+
+use serde_json::Value;
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::{Shop, context::JobContext};
+use crate::{Blame, Claim, Error, JobError, Token, Verdict};
+
+/// How an attempt came to its end.
+enum Ending {
+    Done(Value),
+    Failed(JobError),
+    /// The lease went to somebody else, who will settle the job.
+    Lost,
+    /// The worker closes.
+    Closed,
+}
+
+/// Runs a claimed job to its end and settles it.
+pub(super) async fn run(shop: Shop, claim: Claim) {
+    let job = &claim.job;
+    let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts);
+    async {
+        let ending = attempt(&shop, &claim).await;
+        settle(&shop, &claim.token, ending).await;
+    }
+    .instrument(span)
+    .await;
+}
+
+async fn attempt(shop: &Shop, claim: &Claim) -> Ending {
+    let context = JobContext::new(claim.job.clone());
+    let Some(handler) = shop.handlers.get(&claim.job.kind) else {
+        let message = format!("no handler for jobs of kind `{}`", claim.job.kind);
+        return Ending::Failed(JobError::permanent(Blame::Host, "no_handler", message));
+    };
+    let handler = std::sync::Arc::clone(handler);
+    let given = context.clone();
+    // A task of its own: it may block or panic, and the lease is kept all the same. It is aborted when dropped.
+    let work = async move { handler(given).await };
+    let work = AbortOnDropHandle::new(tokio::spawn(work.instrument(tracing::Span::current())));
+    tokio::select! {
+        ended = work => ending(ended),
+        Error::LeaseLost(_) = keep_lease(shop, &claim.token, &context) => Ending::Lost,
+        never = keep_notes(shop, &claim.token, &context) => match never {},
+        never = hear_cancellation(shop, &claim.token, &context) => match never {},
+        () = shop.closed.cancelled() => Ending::Closed,
+    }
+}
+
+fn ending(ended: Result<Result<Value, JobError>, JoinError>) -> Ending {
+    match ended {
+        Ok(Ok(result)) => Ending::Done(result),
+        Ok(Err(error)) => Ending::Failed(error),
+        Err(lost) if lost.is_panic() => {
+            let message = panic_message(&*lost.into_panic());
+            Ending::Failed(JobError::transient(Blame::Host, JobError::PANIC, message))
+        }
+        // The runtime is going down.
+        Err(_) => Ending::Closed,
+    }
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("the handler panicked").to_owned()
+}
+
+/// Renews the lease until it is lost. A store that does not answer is asked again: the lease may well outlast it.
+async fn keep_lease(shop: &Shop, token: &Token, context: &JobContext) -> Error {
+    loop {
+        tokio::time::sleep(shop.config.lease / 3).await;
+        match shop.queue.renew(token, shop.config.lease).await {
+            Ok(standing) if standing.cancel_asked => context.cancellation().cancel(),
+            Ok(_) => {}
+            Err(lost @ Error::LeaseLost(_)) => return lost,
+            Err(error) => tracing::warn!(%error, "cannot renew the lease"),
+        }
+    }
+}
+
+/// Writes progress notes down, the latest first and the overtaken never.
+async fn keep_notes(shop: &Shop, token: &Token, context: &JobContext) -> Infallible {
+    let mut notes = context.notes();
+    while notes.changed().await.is_ok() {
+        let note = notes.borrow_and_update().clone();
+        if let Some(note) = note
+            && let Err(error) = shop.queue.progress(token, note.percent, &note.message).await
+        {
+            tracing::debug!(%error, "a progress note was not kept");
+        }
+        tokio::time::sleep(shop.config.progress_every).await;
+    }
+    std::future::pending().await
+}
+
+/// Passes a cancellation in this process on at once; one from elsewhere comes with the next renewal.
+async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> Infallible {
+    let mut watch = shop.queue.signals().watch(token.job());
+    // It may have been asked for between the claim and the watch.
+    if shop.queue.cancelled(token).await.unwrap_or(false) {
+        context.cancellation().cancel();
+    }
+    watch.cancel_asked().await;
+    context.cancellation().cancel();
+    std::future::pending().await
+}
+
+async fn settle(shop: &Shop, token: &Token, ending: Ending) {
+    let settled = match ending {
+        Ending::Done(result) => shop.queue.complete(token, result).await,
+        Ending::Failed(error) => bury_or_retry(shop, token, error).await,
+        Ending::Closed => shop.queue.release(token).await,
+        Ending::Lost => Err(Error::LeaseLost(token.job())),
+    };
+    match settled {
+        Ok(()) => {}
+        Err(Error::LeaseLost(_)) => tracing::warn!("the lease was lost, nothing is committed"),
+        Err(error) => tracing::error!(%error, "the job is not settled and will start again after its lease"),
+    }
+}
+
+async fn bury_or_retry(shop: &Shop, token: &Token, error: JobError) -> Result<(), Error> {
+    let (blame, reason) = (error.blame.as_str(), error.to_string());
+    match shop.queue.fail(token, error).await? {
+        Verdict::Retry(at) => tracing::info!(blame, reason, %at, "the job failed and will be tried again"),
+        Verdict::Buried => tracing::warn!(blame, reason, "the job failed for good"),
+        Verdict::Cancelled => tracing::info!("the job was cancelled"),
+    }
+    Ok(())
+}

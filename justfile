@@ -1,0 +1,143 @@
+# Every habit of the house by name. `./just` brings its own just; with one installed, `just` does the same.
+# Settings come from the environment, then from `.env` (see .env.example), then from here.
+
+set dotenv-load
+set positional-arguments
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+root := justfile_directory()
+tools := root / ".tools"
+target := env("CARGO_TARGET_DIR", root / "target")
+python := env("PYTHON", "python3")
+sample := tools / "sample/catalogue.ndjson"
+
+# A plugin is a crate in plugins/ with a manifest of what it may do.
+plugin_names := `for manifest in plugins/*/plugin.toml; do [ ! -f "$manifest" ] || basename "$(dirname "$manifest")"; done | xargs`
+plugin_packages := prepend("--package=", plugin_names)
+
+export PATH := tools / "bin:" + env("PATH")
+export TAJA_ONNXRUNTIME := env("TAJA_ONNXRUNTIME", tools / "onnxruntime/lib/libonnxruntime.so")
+export TAJA_MODEL := env("TAJA_MODEL", tools / "models/default")
+export TAJA_PLUGINS := env("TAJA_PLUGINS", target / "plugins")
+export TAJA_FFMPEG := env("TAJA_FFMPEG", tools / "bin/ffmpeg")
+
+# List the recipes
+default:
+    @{{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} --list --unsorted
+
+# Set up, build and serve; an empty catalogue is filled with the sample shop
+serve *ARGS: setup build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export TAJA_DATA="${TAJA_DATA:-{{ root }}/data}"
+    if [ -f {{ quote(sample) }} ]; then
+        set -- --sample {{ quote(sample) }} "$@"
+    fi
+    exec {{ quote(target / "release/taja") }} serve "$@"
+
+# Set up, build and pass all tests; ARGS go to the runner of the Rust tests
+test *ARGS: setup (setup "photographs") _setup_tests _test_build (_pack "debug")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    # Tests never see what `.env` or the shell say about a real shop.
+    for name in ${!TAJA_@} MONGO_URI REDIS_URL ${!CLOUDINARY_@}; do
+        case $name in
+            TAJA_ONNXRUNTIME | TAJA_MODEL | TAJA_PLUGINS | TAJA_FFMPEG | TAJA_TEST_*) ;;
+            *) unset "$name" ;;
+        esac
+    done
+    cargo test --workspace --doc --quiet
+    if cargo nextest --version >/dev/null 2>&1; then
+        profile=default
+        if [ -n "${CI:-}" ]; then profile=ci; fi
+        cargo nextest run --workspace --profile "$profile" "$@"
+    else
+        echo "cargo-nextest is not installed: running the tests with cargo's own runner (\`./just setup nextest\` builds it)"
+        cargo test --workspace --lib --bins --tests "$@"
+    fi
+
+# Run the built `taja ARGS` with everything it needs found, for example: just run search --text "red shoe"
+[no-cd]
+run *ARGS:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    export TAJA_DATA="${TAJA_DATA:-{{ root }}/data}"
+    if [ ! -x {{ quote(target / "release/taja") }} ]; then
+        echo "not built yet: run \`./just build\` first" >&2
+        exit 1
+    fi
+    exec {{ quote(target / "release/taja") }} "$@"
+
+# Provision .tools: everything that is missing, or the named items
+setup *ITEMS:
+    @{{ quote(python) }} {{ quote(root / "host/setup/setup.py") }} "$@"
+
+# Build the host (release) and the plugins
+build: (setup "wasm") _release_build (_pack "release")
+
+# Build the plugins and pack each with its manifest into target/plugins
+plugins: build
+
+# Check the format, clippy's opinion and the dependencies
+lint: (setup "wasm") _banned
+    cargo fmt --all -- --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    {{ if plugin_names != "" { "cargo clippy --target wasm32-wasip2 " + plugin_packages + " -- -D warnings" } else { "" } }}
+    @if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
+        else echo "cargo-deny is not installed: licences and sources were not checked"; fi
+    @if cargo machete --version >/dev/null 2>&1; then cargo machete; \
+        else echo "cargo-machete is not installed: unused dependencies were not looked for"; fi
+
+# Look the dependencies up among the known advisories (needs cargo-deny and the network)
+audit:
+    cargo deny check advisories
+
+# Format the sources
+fmt:
+    cargo fmt --all
+
+# Run the benchmarks
+bench *ARGS: setup build
+    cargo bench --workspace --benches "$@"
+
+# Remove all that set-up fetched
+clean-tools:
+    rm -rf {{ quote(tools) }}
+
+_release_build:
+    cargo build --release --package taja
+
+# The very artifacts that the test runner asks for, so that the program exists before the plugins are packed.
+_test_build:
+    cargo build --workspace --bins --tests
+
+_setup_tests:
+    {{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "host/setup") }}
+
+# Packs with the program of the given build; what is newer than all it is made from is left alone.
+_pack profile_folder:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    names=({{ plugin_names }})
+    if [ ${#names[@]} -eq 0 ]; then exit 0; fi
+    taja={{ quote(target) }}/{{ profile_folder }}/taja
+    cargo build --profile plugin --target wasm32-wasip2 {{ plugin_packages }}
+    mkdir -p {{ quote(target / "plugins") }}
+    for name in "${names[@]}"; do
+        component={{ quote(target) }}/wasm32-wasip2/plugin/${name//-/_}.wasm
+        manifest=plugins/$name/plugin.toml
+        packed={{ quote(target) }}/plugins/$name.wasm
+        if [ "$component" -nt "$packed" ] || [ "$manifest" -nt "$packed" ] || [ "$taja" -nt "$packed" ]; then
+            "$taja" plugin pack "$component" --manifest "$manifest" --out "$packed"
+        fi
+    done
+
+# One TLS stack only: its rivals bring a second copy of every primitive, or a C library of the system.
+_banned:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    tree=$(cargo tree --workspace --edges normal,build,dev --prefix none)
+    if grep -E '^(ring|openssl-sys) ' <<<"$tree"; then
+        echo "banned: \`cargo tree -i NAME\` shows who brings it" >&2
+        exit 1
+    fi
