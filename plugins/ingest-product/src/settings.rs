@@ -1,0 +1,61 @@
+//! What a tenant may set.
+
+use policy_settings::{InvalidSetting, Settings as Given};
+
+/// The settings, with the defaults of `plugin.toml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// Least width and height of a picture, pixels.
+    pub min_side: u32,
+    /// Whether look-alikes are looked for.
+    pub near_duplicates: bool,
+    /// Most differing bits of the perceptual hashes of look-alikes.
+    pub near_distance: u32,
+    /// Least cosine of look-alikes.
+    pub near_cosine: f32,
+    /// What becomes of the pictures a known product does not have yet.
+    pub on_partial: OnPartial,
+    /// How often the name stands in the index text.
+    pub name_repeats: usize,
+}
+
+/// What to do when one stored product has some of the pictures, but not all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnPartial {
+    /// A new product with the others.
+    Create,
+    /// The others join the stored product.
+    Merge,
+}
+
+impl Settings {
+    /// Reads the tenant's JSON.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        let mut given = Given::parse(text)?;
+        let settings = Self {
+            min_side: given.whole("min_side", 16, 1..=4096)?,
+            near_duplicates: given.flag("near_duplicates", true)?,
+            near_distance: given.whole("near_distance", 4, 0..=32)?,
+            near_cosine: given.number("near_cosine", 0.97, 0.0..=1.0)? as f32,
+            on_partial: given
+                .choice("on_partial", &[("create", OnPartial::Create), ("merge", OnPartial::Merge)])?,
+            name_repeats: given.whole("name_repeats", 2, 1..=5)? as usize,
+        };
+        given.finish()?;
+        Ok(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_and_the_code_agree() {
+        policy_settings::manifest::assert_agrees(
+            include_str!("../plugin.toml"),
+            (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+            |text| Settings::parse(text).map_err(|error| error.to_string()),
+        );
+    }
+}

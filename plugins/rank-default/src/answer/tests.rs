@@ -1,0 +1,59 @@
+//! Evidence and notes of small answers.
+
+use super::*;
+
+const NONE: u32 = NO_IMAGE;
+
+fn legs() -> [Leg<'static>; 2] {
+    [
+        Leg { name: "image-vector", modality: "image", cosine: true, weight: 1.0 },
+        Leg { name: "text-keyword", modality: "text", cosine: false, weight: 1.0 },
+    ]
+}
+
+/// Product 0 by three pictures (one of them twice) and words, product 1 by words, product 2 by one picture.
+fn answer(limit: u32, json: &str) -> Ranking {
+    let matches = Matches {
+        legs: &[0, 0, 0, 0, 0, 1, 1],
+        products: &[0, 0, 2, 0, 0, 1, 0],
+        images: &[10, 11, 20, 10, 12, NONE, NONE],
+        scores: &[0.9, 0.8, 0.7, 0.6, 0.5, 9.0, 8.0],
+    };
+    rank(&legs(), 3, &matches, limit, &Settings::parse(json).unwrap()).unwrap()
+}
+
+fn evidence_of(ranking: &Ranking, place: usize) -> &[u32] {
+    let start = if place == 0 { 0 } else { ranking.evidence_ends[place - 1] };
+    &ranking.evidence[start as usize..ranking.evidence_ends[place] as usize]
+}
+
+#[test]
+fn evidence_is_the_best_image_first_and_each_image_once() {
+    let ranking = answer(10, "{}");
+    assert_eq!(ranking.products, [0, 1, 2]);
+    assert_eq!(evidence_of(&ranking, 0), [0, 1, 4]);
+    assert_eq!(evidence_of(&ranking, 1), [5], "words are evidence where no picture is");
+    assert_eq!(evidence_of(&ranking, 2), [2]);
+    assert_eq!(evidence_of(&answer(10, r#"{"evidence": 1}"#), 0), [0]);
+}
+
+#[test]
+fn matches_below_the_threshold_are_no_evidence() {
+    let ranking = answer(10, r#"{"min_cosine_image": 0.75}"#);
+    assert_eq!(ranking.products, [0, 1]);
+    assert_eq!(evidence_of(&ranking, 0), [0, 1]);
+}
+
+#[test]
+fn no_more_than_the_limit_is_answered() {
+    let ranking = answer(2, "{}");
+    assert_eq!((ranking.products.len(), ranking.scores.len(), ranking.evidence_ends.len()), (2, 2, 2));
+    assert_eq!(answer(0, "{}"), Ranking::default());
+}
+
+#[test]
+fn notes_tell_the_rank_in_each_leg() {
+    let notes = answer(10, r#"{"notes": 2}"#).notes;
+    assert_eq!(notes, [(0, "image-vector 1, text-keyword 2".into()), (1, "text-keyword 1".into())]);
+    assert!(answer(10, r#"{"notes": 0}"#).notes.is_empty());
+}

@@ -1,0 +1,203 @@
+//! Fuses the legs of a query into one order of products.
+//!
+//! Cormack, Clarke, Buettcher: Reciprocal rank fusion outperforms Condorcet and individual rank learning methods,
+//! SIGIR 2009. A product gains `weight / (k + rank)` from every leg it appears in. Ranks count products, not matches:
+//! a product with five matching images takes one place of a leg and pushes nobody down.
+
+use crate::settings::Settings;
+
+/// More products than this do not come from any query: it bounds the memory taken on the word of the caller.
+const MAX_PRODUCTS: u32 = 200_000;
+/// Where a match is by no image, and where a chain of matches ends.
+const NONE: u32 = u32::MAX;
+
+/// One leg.
+#[derive(Debug, Clone, Copy)]
+pub struct Leg<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The modality of its part.
+    pub modality: &'a str,
+    /// Whether scores are cosines.
+    pub cosine: bool,
+    /// How much it counts. A leg whose weight is not above 0 does not.
+    pub weight: f32,
+}
+
+/// The matches, in columns of equal length.
+#[derive(Debug, Clone, Copy)]
+pub struct Matches<'a> {
+    /// Place of the leg.
+    pub legs: &'a [u32],
+    /// Number of the product.
+    pub products: &'a [u32],
+    /// Number of the image, or `u32::MAX`.
+    pub images: &'a [u32],
+    /// Score in the leg.
+    pub scores: &'a [f32],
+}
+
+/// A product and what it gained.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Place {
+    /// Its number.
+    pub product: u32,
+    /// 1 for a product that is first in every leg that brought anything, and never more.
+    pub score: f32,
+}
+
+/// The fused order, and what is needed to explain it.
+#[derive(Debug)]
+pub struct Fused {
+    /// Best first.
+    pub places: Vec<Place>,
+    /// The last counted match of every product; the one before it is in `previous`.
+    last: Vec<u32>,
+    previous: Vec<u32>,
+    /// The rank a match gave its product; 0 where the product had a better one in the same leg.
+    ranks: Vec<u32>,
+}
+
+impl Fused {
+    /// The matches of a product that passed the thresholds, as places in the columns.
+    pub fn matches(&self, product: u32) -> impl Iterator<Item = u32> {
+        let last = self.last.get(product as usize).copied();
+        std::iter::successors(last, |at| self.previous.get(*at as usize).copied())
+            .take_while(|at| *at != NONE)
+    }
+
+    /// The rank a match gave its product in its leg, from 1.
+    pub fn rank(&self, at: u32) -> Option<u32> {
+        self.ranks.get(at as usize).copied().filter(|rank| *rank > 0)
+    }
+}
+
+impl Fused {
+    /// Counts the rows of one leg, best first.
+    fn add(&mut self, rows: &[u32], leg: &Leg<'_>, matches: &Matches<'_>, k: f64, gains: &mut [Gain]) {
+        let mut rank = 0;
+        for row in rows {
+            let at = *row as usize;
+            let product = matches.products[at] as usize;
+            let gain = &mut gains[product];
+            if leg.cosine {
+                gain.best_cosine = gain.best_cosine.max(matches.scores[at]);
+            }
+            self.previous[at] = std::mem::replace(&mut self.last[product], *row);
+            let counted = Some(matches.legs[at]);
+            if gain.counted_by != counted {
+                gain.counted_by = counted;
+                rank += 1;
+                self.ranks[at] = rank;
+                gain.fused += f64::from(leg.weight) / (k + f64::from(rank));
+            }
+        }
+    }
+}
+
+/// What a product gained so far.
+#[derive(Clone, Copy)]
+struct Gain {
+    fused: f64,
+    best_cosine: f32,
+    /// The last leg that counted it.
+    counted_by: Option<u32>,
+}
+
+/// Orders the products of `matches`. The error names what cannot be.
+pub fn fuse(
+    legs: &[Leg<'_>],
+    product_count: u32,
+    matches: &Matches<'_>,
+    settings: &Settings,
+) -> Result<Fused, String> {
+    check(legs.len(), product_count, matches)?;
+    let count = matches.legs.len();
+    let nothing = Gain { fused: 0.0, best_cosine: f32::NEG_INFINITY, counted_by: None };
+    let mut gains = vec![nothing; product_count as usize];
+    let mut fused = Fused {
+        places: Vec::new(),
+        last: vec![NONE; product_count as usize],
+        previous: vec![NONE; count],
+        ranks: vec![0; count],
+    };
+    let mut best_possible = 0.0;
+    for (leg, place) in legs.iter().zip(0..) {
+        let rows = passing(place, leg, matches, settings);
+        if !rows.is_empty() {
+            best_possible += f64::from(leg.weight) / (settings.k + 1.0);
+            fused.add(&rows, leg, matches, settings.k, &mut gains);
+        }
+    }
+    fused.places = order(&gains, best_possible);
+    Ok(fused)
+}
+
+/// The matches of one leg that count, best first.
+fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings) -> Vec<u32> {
+    if !(leg.weight.is_finite() && leg.weight > 0.0) {
+        return Vec::new();
+    }
+    let score = |row: &u32| matches.scores[*row as usize];
+    let of_leg = |row: &u32| matches.legs[*row as usize] == place && score(row).is_finite();
+    let rows = (0..matches.legs.len() as u32).filter(of_leg);
+    if !leg.cosine {
+        return rows.collect();
+    }
+    // The host sends them in this order; the promise that one leg alone keeps its order must not hang on that.
+    let rows = sorted(rows.map(|row| [descending(score(&row)), row, 0]).collect());
+    let rows = rows.into_iter().map(|[_, row, _]| row);
+    let best = rows.clone().next().map_or(0.0, |row| f64::from(score(&row)));
+    let least = settings.min_cosine.of(leg.modality).max(relative(settings.relative_cut, best)) as f32;
+    rows.take_while(|row| score(row) >= least).collect()
+}
+
+/// Sorts by the first number, then the second, then the third. All sorting here is of one type, because each type
+/// more adds 8 KB to the component.
+fn sorted(mut keys: Vec<[u32; 3]>) -> Vec<[u32; 3]> {
+    keys.sort_unstable();
+    keys
+}
+
+/// A key that is smaller for a larger score.
+fn descending(score: f32) -> u32 {
+    let bits = score.to_bits();
+    // IEEE 754: the bits of positive numbers rise with them, those of negative ones fall.
+    if score.is_sign_negative() { bits } else { !bits & 0x7fff_ffff }
+}
+
+/// The cosine below which a leg is cut for being far from its best; a best that is not positive has no share.
+fn relative(share: f64, best: f64) -> f64 {
+    if share > 0.0 && best > 0.0 { share * best } else { -1.0 }
+}
+
+/// Products that gained something, by score, then by best cosine, then by number.
+fn order(gains: &[Gain], best_possible: f64) -> Vec<Place> {
+    // Compared as f32: sums of the same shares in another order differ in the last bits of f64 and must tie.
+    let score = |gain: &Gain| (gain.fused / best_possible).min(1.0) as f32;
+    let gained = gains.iter().zip(0_u32..).filter(|(gain, _)| gain.counted_by.is_some());
+    let key =
+        |(gain, product): (&Gain, u32)| [descending(score(gain)), descending(gain.best_cosine), product];
+    let place = |[_, _, product]: [u32; 3]| Place { product, score: score(&gains[product as usize]) };
+    sorted(gained.map(key).collect()).into_iter().map(place).collect()
+}
+
+fn check(legs: usize, product_count: u32, matches: &Matches<'_>) -> Result<(), String> {
+    let count = matches.legs.len();
+    if [matches.products.len(), matches.images.len(), matches.scores.len()] != [count; 3] {
+        return Err("the columns of matches differ in length".to_owned());
+    }
+    if product_count > MAX_PRODUCTS {
+        return Err(format!("{product_count} products are more than {MAX_PRODUCTS}"));
+    }
+    if let Some(leg) = matches.legs.iter().find(|leg| **leg as usize >= legs) {
+        return Err(format!("a match names leg {leg}, and there are {legs}"));
+    }
+    match matches.products.iter().find(|product| **product >= product_count) {
+        Some(product) => Err(format!("a match names product {product}, and there are {product_count}")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

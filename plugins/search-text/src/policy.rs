@@ -1,0 +1,106 @@
+//! What is looked up for a text, and how deep.
+
+use policy_settings::{InvalidSetting, Settings as Given};
+
+/// Stands for the words of the query in a template.
+const PLACEHOLDER: &str = "{text}";
+
+/// The settings, with the defaults of `plugin.toml`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What is embedded.
+    pub template: String,
+    /// How much the nearest images count.
+    pub vector_weight: f32,
+    /// How much keywords count.
+    pub keyword_weight: f32,
+}
+
+impl Settings {
+    /// Reads the tenant's JSON.
+    pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
+        let mut given = Given::parse(text)?;
+        // Half and half: together the legs of a text count as much as the one leg of a picture.
+        let settings = Self {
+            template: given.text("template", PLACEHOLDER)?,
+            vector_weight: given.number("vector_weight", 0.5, 0.0..=10.0)? as f32,
+            keyword_weight: given.number("keyword_weight", 0.5, 0.0..=10.0)? as f32,
+        };
+        given.finish()?;
+        if !settings.template.contains(PLACEHOLDER) {
+            return Err(InvalidSetting::new("template", "does not contain {text}"));
+        }
+        if settings.vector_weight + settings.keyword_weight == 0.0 {
+            return Err(InvalidSetting::new("vector_weight", "and keyword_weight are both 0"));
+        }
+        Ok(settings)
+    }
+
+    /// The text to embed.
+    pub fn prompt(&self, words: &str) -> String {
+        self.template.replace(PLACEHOLDER, words)
+    }
+}
+
+/// The words of a query without the white space around them; none when nothing is left.
+pub fn words(text: &str) -> Option<&str> {
+    Some(text.trim()).filter(|words| !words.is_empty())
+}
+
+/// Hits per leg. More than the client pages through, because several images may be of one product and because
+/// products fall out in the ranking; never more than 1,000, which is what ranking is measured with.
+pub fn depth(limit: u32) -> u32 {
+    limit.saturating_mul(2).clamp(100, 1000)
+}
+
+/// The name of a leg: `base` for the first part, `base-2` for the second.
+pub fn leg_name(base: &str, part: usize) -> String {
+    if part == 0 { base.to_owned() } else { format!("{base}-{}", part + 1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_and_the_code_agree() {
+        policy_settings::manifest::assert_agrees(
+            include_str!("../plugin.toml"),
+            (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
+            |text| Settings::parse(text).map_err(|error| error.to_string()),
+        );
+    }
+
+    #[test]
+    fn the_template_surrounds_the_words() {
+        let settings = Settings::parse(r#"{"template": "a photo of {text}"}"#).unwrap();
+        assert_eq!(settings.prompt("{text} shoes"), "a photo of {text} shoes");
+        assert_eq!(Settings::parse("").unwrap().prompt("red shoes"), "red shoes");
+        assert_eq!(Settings::parse(r#"{"template": "a photo"}"#).unwrap_err().name, "template");
+    }
+
+    #[test]
+    fn a_policy_with_no_leg_left_is_refused() {
+        assert!(Settings::parse(r#"{"vector_weight": 0, "keyword_weight": 0}"#).is_err());
+        assert!(Settings::parse(r#"{"vector_weight": 0}"#).is_ok());
+    }
+
+    #[test]
+    fn white_space_alone_is_no_query() {
+        assert_eq!(words(" \t\u{a0}\u{3000}\n"), None);
+        assert_eq!(words("  red shoes\n"), Some("red shoes"));
+    }
+
+    #[test]
+    fn a_leg_offers_twice_the_limit_between_100_and_1000() {
+        assert_eq!([0, 10, 50, 200, 501, u32::MAX].map(depth), [100, 100, 100, 400, 1000, 1000]);
+    }
+
+    #[test]
+    fn legs_of_further_parts_are_numbered() {
+        assert_eq!(
+            [0, 1, 2].map(|part| leg_name("text-vector", part)),
+            ["text-vector", "text-vector-2", "text-vector-3"]
+        );
+    }
+}
