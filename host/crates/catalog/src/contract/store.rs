@@ -1,0 +1,230 @@
+//! What every store must do.
+
+use serde_json::json;
+
+use super::{
+    claims, creation, effect, finding, finding::words, image, product, put, shelve, shoe, shop, space, vector,
+};
+use crate::{
+    embedding::Space,
+    filter::Filter,
+    id::ImageHash,
+    picture::PerceptualHash,
+    port::{Change, Counts, PortErrorKind, Store},
+};
+
+/// Runs every claim against a store made by `make`.
+///
+/// # Panics
+/// When the store breaks a claim.
+pub async fn store_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
+    claims![make();
+        an_empty_store_has_nothing,
+        a_product_comes_back_as_it_went_in,
+        products_come_in_the_order_asked_for,
+        another_shop_sees_nothing,
+        the_same_names_live_side_by_side_in_two_shops,
+        a_merge_puts_images_last_and_touches_the_product,
+        a_merge_into_nothing_is_refused_and_leaves_no_trace,
+        a_taken_image_is_a_conflict_and_nothing_is_written,
+        the_same_image_twice_in_one_change_is_a_conflict,
+        an_effect_happens_once,
+        a_receipt_can_stand_alone,
+        a_vector_of_another_dimension_is_refused_and_nothing_is_written,
+        vectors_come_in_a_stable_order_by_pages,
+        vectors_of_another_space_stay_apart,
+    ];
+    finding::suite(make).await;
+}
+
+async fn an_empty_store_has_nothing(store: &impl Store) {
+    let tenant = &shop("shop");
+    assert_eq!(store.product(tenant, &product("shoe")).await.expect("answers"), None);
+    assert_eq!(store.image(tenant, &ImageHash::of(b"a")).await.expect("answers"), None);
+    assert_eq!(store.receipt(tenant, &effect("job")).await.expect("answers"), None);
+    assert_eq!(store.counts().await.expect("answers"), Counts::default());
+    assert!(store.keyword(tenant, "shoe", &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert!(store.matching(tenant, &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert!(store.vectors(&space(), 0, 9).await.expect("answers").is_empty());
+    assert!(store.spaces().await.expect("answers").is_empty());
+}
+
+async fn a_product_comes_back_as_it_went_in(store: &impl Store) {
+    let change = shoe(vec![image("b", 7, &[1.0, 0.0]), image("a", u64::MAX, &[0.0, 1.0])]);
+    let Change::Create { product: given, .. } = change.clone() else { unreachable!("a shoe is a creation") };
+    put(store, "shop", change).await.expect("a new product is taken");
+    let stored = store.product(&shop("shop"), &product("shoe")).await.expect("answers");
+    assert_eq!(stored, Some(*given));
+    assert_eq!(store.counts().await.expect("answers"), Counts { products: 1, images: 2 });
+    let known = store.image(&shop("shop"), &ImageHash::of(b"a")).await.expect("answers").expect("is there");
+    assert_eq!((known.product, known.distance), (product("shoe"), 0));
+    assert_eq!(
+        store.receipt(&shop("shop"), &effect("shoe")).await.expect("answers"),
+        Some(json!({"did": "shoe"}))
+    );
+}
+
+async fn products_come_in_the_order_asked_for(store: &impl Store) {
+    shelve(
+        store,
+        "shop",
+        &[("a", json!({"name": "a"})), ("b", json!({"name": "b"})), ("c", json!({"name": "c"}))],
+    )
+    .await;
+    let wanted = ["c", "gone", "a", "b"].map(product);
+    let found = store.products(&shop("shop"), &wanted).await.expect("answers");
+    assert_eq!(found.iter().map(|product| product.id.as_str()).collect::<Vec<_>>(), ["c", "a", "b"]);
+    assert!(store.products(&shop("shop"), &[]).await.expect("answers").is_empty());
+}
+
+async fn another_shop_sees_nothing(store: &impl Store) {
+    put(store, "shop", shoe(vec![image("a", 7, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let other = &shop("other");
+    assert_eq!(store.product(other, &product("shoe")).await.expect("answers"), None);
+    assert!(store.products(other, &[product("shoe")]).await.expect("answers").is_empty());
+    assert_eq!(store.image(other, &ImageHash::of(b"a")).await.expect("answers"), None);
+    assert!(store.images_like(other, PerceptualHash(7), 64, 9).await.expect("answers").is_empty());
+    assert!(store.keyword(other, "shoe", &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert!(store.matching(other, &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert_eq!(store.receipt(other, &effect("shoe")).await.expect("answers"), None);
+    let merge = Change::Merge { product: product("shoe"), images: vec![image("z", 1, &[1.0, 0.0])] };
+    put(store, "other", merge).await.expect_err("the product is another shop's");
+}
+
+async fn the_same_names_live_side_by_side_in_two_shops(store: &impl Store) {
+    for tenant in ["shop", "other"] {
+        let change = creation(
+            &shop(tenant),
+            "shoe",
+            1,
+            json!({"name": tenant}),
+            "shoe",
+            vec![image("a", 7, &[1.0, 0.0])],
+        );
+        put(store, tenant, change).await.expect("a new product is taken");
+    }
+    for tenant in ["shop", "other"] {
+        let stored =
+            store.product(&shop(tenant), &product("shoe")).await.expect("answers").expect("is there");
+        assert_eq!(stored.details.name, tenant);
+        assert_eq!(words(store, tenant, "shoe").await, ["shoe"]);
+    }
+    assert_eq!(store.vectors(&space(), 0, 9).await.expect("answers").len(), 2);
+}
+
+async fn a_merge_puts_images_last_and_touches_the_product(store: &impl Store) {
+    put(store, "shop", shoe(vec![image("b", 1, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let images = vec![image("c", 2, &[0.0, 1.0]), image("a", 3, &[1.0, 1.0])];
+    put(store, "shop", Change::Merge { product: product("shoe"), images }).await.expect("images may join");
+    let stored = store.product(&shop("shop"), &product("shoe")).await.expect("answers").expect("is there");
+    let order: Vec<_> = stored.images.iter().map(|image| image.hash).collect();
+    assert_eq!(order, ["b", "c", "a"].map(|name| ImageHash::of(name.as_bytes())));
+    assert!(stored.updated_at > stored.created_at);
+    assert_eq!(store.vectors(&space(), 0, 9).await.expect("answers").len(), 3);
+}
+
+async fn a_merge_into_nothing_is_refused_and_leaves_no_trace(store: &impl Store) {
+    let merge = Change::Merge { product: product("nobody"), images: vec![image("a", 1, &[1.0, 0.0])] };
+    let refused = put(store, "shop", merge).await.expect_err("there is no such product");
+    assert_eq!(refused.kind, PortErrorKind::Invalid);
+    an_empty_store_has_nothing(store).await;
+    assert_eq!(store.receipt(&shop("shop"), &effect("merge-nobody-1")).await.expect("answers"), None);
+}
+
+async fn a_taken_image_is_a_conflict_and_nothing_is_written(store: &impl Store) {
+    put(store, "shop", shoe(vec![image("a", 1, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let late = creation(
+        &shop("shop"),
+        "boot",
+        2,
+        json!({"name": "boot"}),
+        "boot",
+        vec![image("fresh", 2, &[1.0, 0.0]), image("a", 1, &[1.0, 0.0])],
+    );
+    let refused = put(store, "shop", late).await.expect_err("the image is taken");
+    assert_eq!(refused.kind, PortErrorKind::Conflict);
+    assert_eq!(store.counts().await.expect("answers"), Counts { products: 1, images: 1 });
+    assert_eq!(store.product(&shop("shop"), &product("boot")).await.expect("answers"), None);
+    assert_eq!(store.image(&shop("shop"), &ImageHash::of(b"fresh")).await.expect("answers"), None);
+    assert_eq!(store.receipt(&shop("shop"), &effect("boot")).await.expect("answers"), None);
+    assert_eq!(store.vectors(&space(), 0, 9).await.expect("answers").len(), 1);
+    assert!(words(store, "shop", "boot").await.is_empty());
+}
+
+async fn the_same_image_twice_in_one_change_is_a_conflict(store: &impl Store) {
+    let twice = shoe(vec![image("a", 1, &[1.0, 0.0]), image("a", 1, &[1.0, 0.0])]);
+    assert_eq!(put(store, "shop", twice).await.expect_err("twice the same").kind, PortErrorKind::Conflict);
+    an_empty_store_has_nothing(store).await;
+}
+
+async fn an_effect_happens_once(store: &impl Store) {
+    put(store, "shop", shoe(Vec::new())).await.expect("a new product is taken");
+    let again = creation(&shop("shop"), "copy", 2, json!({"name": "copy"}), "copy", Vec::new());
+    let receipt = json!({"did": "copy"});
+    let second = store.commit(&shop("shop"), &effect("shoe"), &space(), again, &receipt).await;
+    assert_eq!(second.expect_err("the receipt is there").kind, PortErrorKind::Conflict);
+    assert_eq!(store.product(&shop("shop"), &product("copy")).await.expect("answers"), None);
+    assert_eq!(
+        store.receipt(&shop("shop"), &effect("shoe")).await.expect("answers"),
+        Some(json!({"did": "shoe"}))
+    );
+    let other_effect =
+        store.commit(&shop("shop"), &effect("other"), &space(), shoe(Vec::new()), &receipt).await;
+    assert_eq!(other_effect.expect_err("the product is there").kind, PortErrorKind::Conflict);
+}
+
+async fn a_receipt_can_stand_alone(store: &impl Store) {
+    put(store, "shop", Change::None).await.expect("a receipt alone is taken");
+    assert_eq!(
+        store.receipt(&shop("shop"), &effect("none")).await.expect("answers"),
+        Some(json!({"did": "none"}))
+    );
+    assert_eq!(store.counts().await.expect("answers"), Counts::default());
+}
+
+async fn a_vector_of_another_dimension_is_refused_and_nothing_is_written(store: &impl Store) {
+    let refused = put(store, "shop", shoe(vec![image("a", 1, &[1.0, 0.0, 0.0])])).await;
+    assert_eq!(refused.expect_err("three components are not two").kind, PortErrorKind::Invalid);
+    an_empty_store_has_nothing(store).await;
+}
+
+async fn vectors_come_in_a_stable_order_by_pages(store: &impl Store) {
+    let images = (0..5).map(|n| image(&n.to_string(), n, &[1.0, n as f32])).collect();
+    put(store, "shop", shoe(images)).await.expect("a new product is taken");
+    let all = store.vectors(&space(), 0, 99).await.expect("answers");
+    assert_eq!(all.len(), 5);
+    assert!(all.is_sorted_by(|one, next| one.0 < next.0));
+    let (_, row) = &all[3];
+    assert_eq!(
+        (&row.tenant, &row.product, row.image),
+        (&shop("shop"), &product("shoe"), ImageHash::of(b"3"))
+    );
+    assert!(row.embedding.cosine(&vector(&[1.0, 3.0])) > 0.999_999);
+    let mut after = 0;
+    let mut paged = Vec::new();
+    loop {
+        let page = store.vectors(&space(), after, 2).await.expect("answers");
+        let Some((last, _)) = page.last() else { break };
+        after = *last;
+        paged.extend(page.into_iter().map(|(position, row)| (position, row.image)));
+    }
+    assert_eq!(paged, all.into_iter().map(|(position, row)| (position, row.image)).collect::<Vec<_>>());
+}
+
+async fn vectors_of_another_space_stay_apart(store: &impl Store) {
+    put(store, "shop", shoe(vec![image("a", 1, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let other = Space { id: "other@0".into(), model: "other".into(), dimension: 3 };
+    let hat = creation(
+        &shop("shop"),
+        "hat",
+        2,
+        json!({"name": "hat"}),
+        "hat",
+        vec![image("h", 2, &[1.0, 0.0, 0.0])],
+    );
+    let stored = store.commit(&shop("shop"), &effect("hat"), &other, hat, &json!({})).await;
+    stored.expect("a store holds several spaces");
+    assert_eq!(store.vectors(&space(), 0, 9).await.expect("answers").len(), 1);
+    assert_eq!(store.vectors(&other, 0, 9).await.expect("answers").len(), 1);
+    assert_eq!(store.spaces().await.expect("answers"), ["other@0", "test@0"]);
+}

@@ -1,0 +1,247 @@
+//! The store as maps behind one lock: what every durable one must agree with.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Fault, held};
+use crate::{
+    embedding::Space,
+    filter::Filter,
+    id::{EffectKey, ImageHash, ProductId, TenantId},
+    picture::PerceptualHash,
+    port::{Change, Counts, KnownImage, NewImage, PortError, PortErrorKind, PortResult, Store, VectorRow},
+    product::Product,
+};
+
+/// Keeps everything in memory.
+#[derive(Debug, Default)]
+pub struct InMemoryStore {
+    tables: Mutex<Tables>,
+    fault: Fault,
+    lose_reply: AtomicBool,
+}
+
+#[derive(Debug, Default, Clone)]
+struct Tables {
+    products: BTreeMap<(TenantId, ProductId), (Product, String)>,
+    images: BTreeMap<(TenantId, ImageHash), ProductId>,
+    vectors: Vec<(String, VectorRow)>,
+    receipts: BTreeMap<(TenantId, EffectKey), Value>,
+}
+
+impl InMemoryStore {
+    /// The next commit writes nothing and fails so.
+    pub fn fail_next_commit(&self, kind: PortErrorKind) {
+        self.fault.arm(kind);
+    }
+
+    /// The next commit writes everything and then answers that it is unavailable: the reply was lost.
+    pub fn lose_next_reply(&self) {
+        self.lose_reply.store(true, Ordering::Relaxed);
+    }
+}
+
+fn refused<T>(kind: PortErrorKind, message: impl Into<String>) -> PortResult<T> {
+    Err(PortError::new("store", kind, message))
+}
+
+impl Tables {
+    fn apply(&mut self, tenant: &TenantId, space: &Space, change: Change) -> PortResult<()> {
+        match change {
+            Change::None => Ok(()),
+            Change::Create { product, images, index_text } => {
+                let id = product.id.clone();
+                let key = (tenant.clone(), id.clone());
+                if self.products.contains_key(&key) {
+                    return refused(PortErrorKind::Conflict, format!("product {id} is there already"));
+                }
+                self.products.insert(key, (*product, index_text));
+                self.add_images(tenant, space, &id, &images)
+            }
+            Change::Merge { product, images } => {
+                let Some((stored, _)) = self.products.get_mut(&(tenant.clone(), product.clone())) else {
+                    return refused(PortErrorKind::Invalid, format!("product {product} is not there"));
+                };
+                stored.images.extend(images.iter().map(|new| new.image.clone()));
+                stored.updated_at = Timestamp::now();
+                self.add_images(tenant, space, &product, &images)
+            }
+        }
+    }
+
+    fn add_images(
+        &mut self,
+        tenant: &TenantId,
+        space: &Space,
+        product: &ProductId,
+        images: &[NewImage],
+    ) -> PortResult<()> {
+        for new in images {
+            let image = new.image.hash;
+            if new.embedding.dimension() != space.dimension {
+                return refused(PortErrorKind::Invalid, "vector of another dimension");
+            }
+            if self.images.insert((tenant.clone(), image), product.clone()).is_some() {
+                return refused(PortErrorKind::Conflict, format!("image {image} is there already"));
+            }
+            let (tenant, product) = (tenant.clone(), product.clone());
+            let row = VectorRow { tenant, product, image, embedding: new.embedding.clone() };
+            self.vectors.push((space.id.clone(), row));
+        }
+        Ok(())
+    }
+
+    fn of<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = &'a (Product, String)> {
+        self.products.values().filter(move |(product, _)| product.tenant == *tenant)
+    }
+}
+
+/// How many of the words begin a word of the text, or stand anywhere in it if they are not written with spaces.
+fn words_found(words: &[String], text: &str) -> usize {
+    let text = text.to_lowercase();
+    let found = |word: &&String| {
+        let spaced = word.is_ascii();
+        text.split(|c: char| !c.is_alphanumeric())
+            .any(|own| if spaced { own.starts_with(word.as_str()) } else { own.contains(word.as_str()) })
+    };
+    words.iter().filter(found).count()
+}
+
+#[async_trait]
+impl Store for InMemoryStore {
+    async fn product(&self, tenant: &TenantId, id: &ProductId) -> PortResult<Option<Product>> {
+        let tables = held(&self.tables);
+        Ok(tables.products.get(&(tenant.clone(), id.clone())).map(|(product, _)| product.clone()))
+    }
+
+    async fn products(&self, tenant: &TenantId, ids: &[ProductId]) -> PortResult<Vec<Product>> {
+        let tables = held(&self.tables);
+        let stored = |id: &ProductId| tables.products.get(&(tenant.clone(), id.clone()));
+        Ok(ids.iter().filter_map(stored).map(|(product, _)| product.clone()).collect())
+    }
+
+    async fn image(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
+        let tables = held(&self.tables);
+        let product = tables.images.get(&(tenant.clone(), *hash));
+        Ok(product.map(|product| KnownImage { product: product.clone(), hash: *hash, distance: 0 }))
+    }
+
+    async fn images_like(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        limit: usize,
+    ) -> PortResult<Vec<KnownImage>> {
+        let tables = held(&self.tables);
+        let images = tables.of(tenant).flat_map(|(product, _)| {
+            product.images.iter().map(|image| KnownImage {
+                product: product.id.clone(),
+                hash: image.hash,
+                distance: image.perceptual.distance(look),
+            })
+        });
+        let mut alike: Vec<_> = images.filter(|image| image.distance <= max_distance).collect();
+        alike.sort_by_key(|image| (image.distance, image.hash));
+        alike.truncate(limit);
+        Ok(alike)
+    }
+
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>> {
+        let lower = text.to_lowercase();
+        let words: Vec<_> =
+            lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(String::from).collect();
+        let tables = held(&self.tables);
+        let mut found: Vec<_> = tables
+            .of(tenant)
+            .filter(|(product, _)| filter.matches(&product.details))
+            .map(|(product, text)| {
+                (words_found(&words, &format!("{} {text}", product.details.name)), product)
+            })
+            .filter(|(found, _)| *found > 0)
+            .collect();
+        found.sort_by(|(a, one), (b, other)| b.cmp(a).then(one.id.cmp(&other.id)));
+        found.truncate(limit);
+        Ok(found.into_iter().map(|(found, product)| (product.id.clone(), found as f32)).collect())
+    }
+
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+        let tables = held(&self.tables);
+        let mut passing: Vec<_> = tables
+            .of(tenant)
+            .filter(|(product, _)| filter.matches(&product.details))
+            .map(|(product, _)| (product.created_at, product.id.clone()))
+            .collect();
+        passing.sort_by(|one, other| other.cmp(one));
+        passing.truncate(limit);
+        Ok(passing.into_iter().map(|(_, id)| id).collect())
+    }
+
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        effect: &EffectKey,
+        space: &Space,
+        change: Change,
+        receipt: &Value,
+    ) -> PortResult<()> {
+        self.fault.strike("store")?;
+        let mut tables = held(&self.tables);
+        let mut after = tables.clone();
+        if after.receipts.insert((tenant.clone(), effect.clone()), receipt.clone()).is_some() {
+            return refused(PortErrorKind::Conflict, format!("receipt of {effect} is there already"));
+        }
+        after.apply(tenant, space, change)?;
+        *tables = after;
+        if self.lose_reply.swap(false, Ordering::Relaxed) {
+            return refused(PortErrorKind::Unavailable, "told to lose the reply");
+        }
+        Ok(())
+    }
+
+    async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
+        Ok(held(&self.tables).receipts.get(&(tenant.clone(), effect.clone())).cloned())
+    }
+
+    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>> {
+        let tables = held(&self.tables);
+        let rows = (1..).zip(&tables.vectors).filter(|(at, (id, _))| *at > after && *id == space.id);
+        Ok(rows.take(limit).map(|(at, (_, row))| (at, row.clone())).collect())
+    }
+
+    async fn counts(&self) -> PortResult<Counts> {
+        let tables = held(&self.tables);
+        Ok(Counts { products: tables.products.len() as u64, images: tables.images.len() as u64 })
+    }
+
+    async fn spaces(&self) -> PortResult<Vec<String>> {
+        let tables = held(&self.tables);
+        let spaces: BTreeSet<_> = tables.vectors.iter().map(|(space, _)| space.clone()).collect();
+        Ok(spaces.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_maps_keep_the_contract() {
+        crate::contract::store_suite(async || (InMemoryStore::default(), ())).await;
+    }
+}

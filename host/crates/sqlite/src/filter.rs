@@ -1,0 +1,196 @@
+//! Filters as SQL over the `fields` table, and the rows of that table.
+//!
+//! What the SQL lets pass is exactly what [`Filter::matches`] lets pass. SQLite orders values by type: numbers before
+//! text before blobs; a range of one type therefore ends where the next type begins.
+
+use std::rc::Rc;
+
+use rusqlite::types::Value as Sql;
+use serde_json::Value;
+use taja_catalog::{
+    Details, Filter,
+    filter::{Operand, Test},
+};
+
+/// The fields every product has a place for, by the names [`Details::field`] gives them. Any other name is an
+/// attribute's, with or without `attributes.` before it.
+const FIELDS: [&str; 11] = [
+    "name",
+    "price",
+    "currency",
+    "description",
+    "category",
+    "sku",
+    "stock",
+    "weight_kg",
+    "color",
+    "sizes",
+    "key_features",
+];
+
+/// A value for SQL: one, or a list for `rarray`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Bound {
+    /// One value.
+    One(Sql),
+    /// Several.
+    Many(Rc<Vec<Sql>>),
+}
+
+impl rusqlite::ToSql for Bound {
+    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
+        match self {
+            Self::One(value) => value.to_sql(),
+            Self::Many(values) => values.to_sql(),
+        }
+    }
+}
+
+/// Values in the order of their places: the first is `?1`.
+#[derive(Debug, Default)]
+pub(crate) struct Bindings(pub(crate) Vec<Bound>);
+
+impl Bindings {
+    /// Adds a value; the place it is bound to.
+    pub(crate) fn bind(&mut self, value: impl Into<Sql>) -> String {
+        self.push(Bound::One(value.into()))
+    }
+
+    fn push(&mut self, bound: Bound) -> String {
+        self.0.push(bound);
+        format!("?{}", self.0.len())
+    }
+}
+
+/// The field's name in the table.
+fn stored_name(name: &str) -> String {
+    if FIELDS.contains(&name) {
+        name.to_owned()
+    } else {
+        format!("attributes.{}", name.strip_prefix("attributes.").unwrap_or(name))
+    }
+}
+
+/// The rows of a product: name and value.
+pub(crate) fn rows(details: &Details) -> Vec<(String, Sql)> {
+    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), details.field(name)?)));
+    let attributes =
+        details.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
+    let rows = fields.chain(attributes).flat_map(|(name, value)| {
+        let values = match value {
+            Value::Array(entries) if !entries.is_empty() => entries.iter().map(stored_value).collect(),
+            value => vec![stored_value(&value)],
+        };
+        values.into_iter().map(move |value| (name.clone(), value))
+    });
+    rows.collect()
+}
+
+fn stored_value(value: &Value) -> Sql {
+    match value {
+        Value::String(text) => Sql::Text(text.clone()),
+        Value::Bool(truth) => Sql::Blob(vec![u8::from(*truth)]),
+        Value::Number(number) => number.as_f64().map_or(Sql::Blob(Vec::new()), Sql::Real),
+        Value::Null | Value::Array(_) | Value::Object(_) => Sql::Blob(Vec::new()),
+    }
+}
+
+/// A condition on `p.seq`; `tenant` is the place the shop is bound to.
+pub(crate) fn condition(filter: &Filter, tenant: &str, bindings: &mut Bindings) -> String {
+    match filter {
+        Filter::All(filters) => joined(filters, "AND", "1", tenant, bindings),
+        Filter::Any(filters) => joined(filters, "OR", "0", tenant, bindings),
+        Filter::Not(filter) => format!("NOT {}", condition(filter, tenant, bindings)),
+        Filter::Field { name, test } => {
+            let name = bindings.bind(stored_name(name));
+            let (not, test) = match test {
+                Test::Exists(wanted) => (if *wanted { "" } else { "NOT " }, String::new()),
+                test => ("", format!(" AND {}", test_of(test, bindings))),
+            };
+            format!(
+                "(p.seq {not}IN (SELECT f.product FROM fields f WHERE f.tenant = {tenant} AND f.name = {name}{test}))"
+            )
+        }
+    }
+}
+
+/// Joined as a balanced tree: SQLite refuses expressions that are 1,000 deep.
+fn joined(filters: &[Filter], word: &str, empty: &str, tenant: &str, bindings: &mut Bindings) -> String {
+    match filters {
+        [] => empty.to_owned(),
+        [one] => condition(one, tenant, bindings),
+        several => {
+            let (first, second) = several.split_at(several.len() / 2);
+            let first = joined(first, word, empty, tenant, bindings);
+            let second = joined(second, word, empty, tenant, bindings);
+            format!("({first} {word} {second})")
+        }
+    }
+}
+
+fn test_of(test: &Test, bindings: &mut Bindings) -> String {
+    match test {
+        Test::In(operands) => {
+            let values = operands.iter().map(operand).collect();
+            format!("f.value IN rarray({})", bindings.push(Bound::Many(Rc::new(values))))
+        }
+        Test::AtLeast(bound) => format!("f.value >= {} AND f.value < ''", bindings.bind(*bound)),
+        Test::Above(bound) => format!("f.value > {} AND f.value < ''", bindings.bind(*bound)),
+        Test::AtMost(bound) => format!("f.value <= {}", bindings.bind(*bound)),
+        Test::Below(bound) => format!("f.value < {}", bindings.bind(*bound)),
+        Test::Prefix(prefix) => {
+            let from = bindings.bind(prefix.clone());
+            let to = successor(prefix).map_or_else(|| "x''".to_owned(), |end| bindings.bind(end));
+            format!("f.value >= {from} AND f.value < {to}")
+        }
+        Test::Exists(_) => "1".to_owned(),
+    }
+}
+
+fn operand(operand: &Operand) -> Sql {
+    match operand {
+        Operand::Text(text) => Sql::Text(text.clone()),
+        Operand::Number(number) => Sql::Real(*number),
+        Operand::Bool(truth) => Sql::Blob(vec![u8::from(*truth)]),
+    }
+}
+
+/// The least text after all that begin with `prefix`; none when there is no such text.
+fn successor(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        // The range of characters leaves out the surrogates by itself.
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_named_field_is_known_to_details_and_no_other_is() {
+        let full = serde_json::json!({"name": "n", "price": 1, "currency": "EUR", "description": "d",
+            "category": "c", "sku": "s", "stock": 1, "weight_kg": 1, "color": "red", "sizes": ["s"],
+            "key_features": ["k"]});
+        let details: Details = serde_json::from_value(full.clone()).unwrap();
+        assert!(FIELDS.iter().all(|name| details.field(name).is_some()));
+        let names: Vec<_> =
+            serde_json::to_value(&details).unwrap().as_object().unwrap().keys().cloned().collect();
+        assert_eq!(names.len(), FIELDS.len());
+        assert!(names.iter().all(|name| FIELDS.contains(&name.as_str())), "{names:?}");
+    }
+
+    #[test]
+    fn the_successor_is_just_after_everything_that_begins_so() {
+        assert_eq!(successor("ab").unwrap(), "ac");
+        assert_eq!(successor("a\u{d7ff}").unwrap(), "a\u{e000}");
+        assert_eq!(successor("a\u{10ffff}").unwrap(), "b");
+        assert_eq!(successor("\u{10ffff}"), None);
+        assert_eq!(successor(""), None);
+    }
+}

@@ -1,0 +1,24 @@
+//! The embedded store: one SQLite file with products, pictures, vectors, keyword index and receipts.
+//!
+//! Decisions:
+//! - WAL, and `synchronous=FULL` for the writer: what was acknowledged survives a power cut.
+//! - One writer thread, some reader threads, each with a connection of its own. Writes begin with
+//!   `BEGIN IMMEDIATE`, so that waiting for another connection to the same file happens before anything was read.
+//! - No integrity check when opening: WAL recovery needs none after a crash, and a check reads the whole file
+//!   (seconds per gigabyte). [`SqliteStore::check`] does it when somebody asks.
+//! - Fields that filters can name are rows of a table of their own, not JSON: numbers stay the very `f64` they
+//!   were, a list is several rows, and a selective filter is an index look-up.
+//! - Times are kept in microseconds.
+
+mod error;
+mod filter;
+mod keyword;
+mod lookup;
+mod rows;
+mod schema;
+mod store;
+mod threads;
+mod write;
+
+pub use error::OpenError;
+pub use store::SqliteStore;

@@ -1,0 +1,120 @@
+//! Look-ups by image, by filter and by effect.
+
+use std::collections::BinaryHeap;
+
+use rusqlite::{Connection, OptionalExtension};
+use serde_json::Value;
+use taja_catalog::{
+    EffectKey, Filter, ImageHash, PerceptualHash, PortResult, ProductId, TenantId,
+    port::{Counts, KnownImage},
+};
+
+use crate::{
+    error::{damaged, sqlite},
+    filter::{Bindings, condition},
+    rows,
+};
+
+/// The image with these very bytes.
+pub(crate) fn image(
+    connection: &Connection,
+    tenant: &TenantId,
+    hash: &ImageHash,
+) -> PortResult<Option<KnownImage>> {
+    let sql =
+        "SELECT p.id FROM images i JOIN products p ON p.seq = i.product WHERE i.tenant = ?1 AND i.hash = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut rows = statement.query((tenant.as_str(), hash.as_bytes().as_slice())).map_err(sqlite)?;
+    let Some(row) = rows.next().map_err(sqlite)? else { return Ok(None) };
+    Ok(Some(KnownImage { product: rows::id(row, 0)?, hash: *hash, distance: 0 }))
+}
+
+/// Compares every image's look with the given one: 64 bits each, read from an index that holds nothing else.
+pub(crate) fn images_like(
+    connection: &Connection,
+    tenant: &TenantId,
+    look: PerceptualHash,
+    max_distance: u32,
+    limit: usize,
+) -> PortResult<Vec<KnownImage>> {
+    let sql = "SELECT look, hash, product FROM images INDEXED BY images_by_look WHERE tenant = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut rows = statement.query([tenant.as_str()]).map_err(sqlite)?;
+    // The farthest of the nearest is on top, to be pushed out by a nearer one.
+    let mut nearest: BinaryHeap<(u32, ImageHash, i64)> = BinaryHeap::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let stored = PerceptualHash(row.get::<_, i64>(0).map_err(sqlite)?.cast_unsigned());
+        let distance = stored.distance(look);
+        if distance <= max_distance {
+            nearest.push((distance, rows::hash(row, 1)?, row.get(2).map_err(sqlite)?));
+            if nearest.len() > limit {
+                nearest.pop();
+            }
+        }
+    }
+    let mut product = connection.prepare_cached("SELECT id FROM products WHERE seq = ?1").map_err(sqlite)?;
+    let known = |(distance, hash, seq)| {
+        let mut rows = product.query([seq]).map_err(sqlite)?;
+        let row = rows.next().map_err(sqlite)?.ok_or_else(|| damaged("image", "its product is gone"))?;
+        Ok(KnownImage { product: rows::id(row, 0)?, hash, distance })
+    };
+    nearest.into_sorted_vec().into_iter().map(known).collect()
+}
+
+/// Products that pass a filter, newest first.
+pub(crate) fn matching(
+    connection: &Connection,
+    tenant: &TenantId,
+    filter: &Filter,
+    limit: usize,
+) -> PortResult<Vec<ProductId>> {
+    let mut bindings = Bindings::default();
+    let shop = bindings.bind(tenant.as_str().to_owned());
+    let passes = condition(filter, &shop, &mut bindings);
+    let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    let sql = format!(
+        "SELECT p.id FROM products p WHERE p.tenant = {shop} AND {passes}
+         ORDER BY p.created_at DESC, p.id DESC LIMIT {limit}"
+    );
+    let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        found.push(rows::id(row, 0)?);
+    }
+    Ok(found)
+}
+
+/// What an execution left behind.
+pub(crate) fn receipt(
+    connection: &Connection,
+    tenant: &TenantId,
+    effect: &EffectKey,
+) -> PortResult<Option<Value>> {
+    let sql = "SELECT receipt FROM receipts WHERE tenant = ?1 AND effect = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let text = statement.query_row((tenant.as_str(), effect.as_str()), |row| row.get::<_, String>(0));
+    let text = text.optional().map_err(sqlite)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|error| damaged("receipt", error))).transpose()
+}
+
+/// How much there is.
+pub(crate) fn counts(connection: &Connection) -> PortResult<Counts> {
+    let sql = "SELECT (SELECT count(*) FROM products), (SELECT count(*) FROM images)";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let counts = statement.query_row([], |row| {
+        Ok(Counts {
+            products: row.get::<_, i64>(0)?.cast_unsigned(),
+            images: row.get::<_, i64>(1)?.cast_unsigned(),
+        })
+    });
+    counts.map_err(sqlite)
+}
+
+/// The spaces that vectors belong to.
+pub(crate) fn spaces(connection: &Connection) -> PortResult<Vec<String>> {
+    let sql = "SELECT id FROM spaces WHERE EXISTS (SELECT 1 FROM vectors WHERE space = key) ORDER BY id";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let ids = statement.query_map([], |row| row.get(0)).map_err(sqlite)?;
+    ids.collect::<Result<_, _>>().map_err(sqlite)
+}

@@ -1,0 +1,100 @@
+//! Products, images and vectors out of their rows.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
+use taja_catalog::{
+    Embedding, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, StoredImage, TenantId,
+    port::VectorRow,
+};
+
+use crate::error::{damaged, sqlite};
+
+/// One product with its images, in display order.
+pub(crate) fn product(
+    connection: &Connection,
+    tenant: &TenantId,
+    id: &ProductId,
+) -> PortResult<Option<Product>> {
+    let sql = "SELECT seq, details, created_at, updated_at FROM products WHERE tenant = ?1 AND id = ?2";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let row = statement.query_row((tenant.as_str(), id.as_str()), |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+    });
+    let Some((seq, details, created, updated)) = row.optional().map_err(sqlite)? else { return Ok(None) };
+    Ok(Some(Product {
+        tenant: tenant.clone(),
+        id: id.clone(),
+        details: serde_json::from_str(&details).map_err(|error| damaged("details", error))?,
+        images: images(connection, seq)?,
+        created_at: time(created)?,
+        updated_at: time(updated)?,
+    }))
+}
+
+fn time(microseconds: i64) -> PortResult<Timestamp> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| damaged("time", error))
+}
+
+fn images(connection: &Connection, product: i64) -> PortResult<Vec<StoredImage>> {
+    let sql = "SELECT hash, look, url, width, height FROM images WHERE product = ?1 ORDER BY position";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut rows = statement.query([product]).map_err(sqlite)?;
+    let mut images = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        images.push(StoredImage {
+            hash: hash(row, 0)?,
+            perceptual: PerceptualHash(row.get::<_, i64>(1).map_err(sqlite)?.cast_unsigned()),
+            url: row.get(2).map_err(sqlite)?,
+            width: row.get(3).map_err(sqlite)?,
+            height: row.get(4).map_err(sqlite)?,
+        });
+    }
+    Ok(images)
+}
+
+/// The image hash in a column.
+pub(crate) fn hash(row: &Row<'_>, column: usize) -> PortResult<ImageHash> {
+    let digest = blob(row, column)?;
+    let digest = digest.try_into().map_err(|error| damaged("image hash", error))?;
+    Ok(ImageHash::from_digest(digest))
+}
+
+fn blob<'row>(row: &'row Row<'_>, column: usize) -> PortResult<&'row [u8]> {
+    let value: ValueRef<'row> = row.get_ref(column).map_err(sqlite)?;
+    value.as_blob().map_err(|error| damaged("bytes", error))
+}
+
+/// The identifier in a column.
+pub(crate) fn id<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> PortResult<T>
+where
+    T::Err: std::error::Error + Send + Sync + 'static,
+{
+    let value = row.get_ref(column).map_err(sqlite)?;
+    let text = value.as_str().map_err(|error| damaged("identifier", error))?;
+    text.parse().map_err(|error: T::Err| damaged("identifier", error))
+}
+
+/// Vectors of a space after a position, in the order of their positions.
+pub(crate) fn vectors(
+    connection: &Connection,
+    space: &Space,
+    after: u64,
+    limit: usize,
+) -> PortResult<Vec<(u64, VectorRow)>> {
+    let sql = "SELECT v.position, v.tenant, p.id, v.image, v.embedding
+               FROM vectors v JOIN products p ON p.seq = v.product
+               WHERE v.space = (SELECT key FROM spaces WHERE id = ?1) AND v.position > ?2
+               ORDER BY v.position LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let (after, limit) = (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+    let mut rows = statement.query((&space.id, after, limit)).map_err(sqlite)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let position: i64 = row.get(0).map_err(sqlite)?;
+        let embedding = Embedding::from_le_bytes(blob(row, 4)?, space.dimension)
+            .map_err(|error| damaged("vector", error))?;
+        let row = VectorRow { tenant: id(row, 1)?, product: id(row, 2)?, image: hash(row, 3)?, embedding };
+        found.push((position.cast_unsigned(), row));
+    }
+    Ok(found)
+}

@@ -1,0 +1,63 @@
+//! The tables, and how a file of an older version gets them.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use crate::error::OpenError;
+
+/// How long a connection waits for another one's write, which lasts milliseconds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Compiled statements kept per connection. The fixed ones are some twenty; the rest is for filters of like shape.
+const STATEMENTS: usize = 64;
+/// Bytes of a page, when the file is new. Vectors are rows of 2 or 3 KiB, which waste up to half of SQLite's 4 KiB.
+const PAGE_BYTES: i64 = 8 * 1024;
+/// Page cache per connection, KiB.
+const CACHE_KIB: i64 = 16 * 1024;
+
+/// The steps from each version to the next; `PRAGMA user_version` counts those that were taken.
+/// A step that was released is never changed.
+const STEPS: &[&str] = &[include_str!("schema/1.sql")];
+
+/// The connection that writes.
+pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {
+    let mut connection = Connection::open(path)?;
+    prepare(&connection)?;
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub(crate) fn reader(path: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    prepare(&connection)?;
+    Ok(connection)
+}
+
+fn prepare(connection: &Connection) -> Result<(), OpenError> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    rusqlite::vtab::array::load_module(connection)?;
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    let known = STEPS.len() as i64;
+    let taken = usize::try_from(found).ok().filter(|taken| *taken <= STEPS.len());
+    let Some(taken) = taken else { return Err(OpenError::Newer { found, known }) };
+    for step in &STEPS[taken..] {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "user_version", known)?;
+    transaction.commit()?;
+    Ok(())
+}

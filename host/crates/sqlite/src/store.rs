@@ -1,0 +1,178 @@
+//! The port's face.
+
+use std::{path::Path, thread::JoinHandle, time::Duration};
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use serde_json::Value;
+use taja_catalog::{
+    EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    port::{Change, Counts, KnownImage, PortErrorKind, Store, VectorRow},
+};
+use tokio::time::timeout;
+
+use crate::{
+    error::{OpenError, failed, sqlite},
+    keyword, lookup, rows, schema,
+    threads::Threads,
+    write::Commit,
+};
+
+/// Connections that read. Reads are mostly computation, so more than the cores of a small machine help nobody.
+const READERS: usize = 4;
+/// Longest wait for the threads to finish when closing.
+const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Threads,
+    readers: Threads,
+}
+
+impl SqliteStore {
+    /// Opens a file, or makes one, and brings its tables up to date. Blocks for some milliseconds, longer when there
+    /// is much to recover or to migrate.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let writer = schema::writer(path)?;
+        let readers = (0..READERS).map(|_| schema::reader(path)).collect::<Result<_, _>>()?;
+        tracing::debug!(path = %path.display(), "store opened");
+        Ok(Self {
+            writer: Threads::start("store-writer", vec![writer])?,
+            readers: Threads::start("store-reader", readers)?,
+        })
+    }
+
+    /// Whether it answers: one look-up.
+    pub async fn health(&self) -> PortResult<()> {
+        self.read("health", |connection| {
+            connection.query_row("SELECT count(*) FROM spaces", [], |_| Ok(())).map_err(sqlite)
+        })
+        .await
+    }
+
+    /// Reads the whole file and fails when it is damaged. Takes seconds per gigabyte.
+    pub async fn check(&self) -> PortResult<()> {
+        self.read("check", |connection| {
+            let found: String =
+                connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+            if found == "ok" { Ok(()) } else { Err(failed(PortErrorKind::Broken, found)) }
+        })
+        .await
+    }
+
+    /// Finishes what is in line, moves the log into the file and closes it. Every later call is `Unavailable`.
+    pub async fn close(&self) -> PortResult<()> {
+        // The readers first: the last connection to close takes the log away, and must be one that may write.
+        join(self.readers.stop()).await?;
+        let tidied = self.writer.call("close", |connection| {
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(sqlite)
+        });
+        let tidied = tidied.await;
+        join(self.writer.stop()).await?;
+        tidied
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl FnOnce(&Connection) -> PortResult<T> + Send + 'static,
+    ) -> PortResult<T> {
+        self.readers.call(operation, |connection| work(connection)).await
+    }
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) -> PortResult<()> {
+    let join = tokio::task::spawn_blocking(move || threads.into_iter().try_for_each(JoinHandle::join));
+    match timeout(CLOSE_DEADLINE, join).await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        Ok(_) => Err(failed(PortErrorKind::Broken, "a thread panicked")),
+        Err(_) => Err(failed(PortErrorKind::Unavailable, "did not close before the deadline")),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn product(&self, tenant: &TenantId, id: &ProductId) -> PortResult<Option<Product>> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.read("product", move |connection| rows::product(connection, &tenant, &id)).await
+    }
+
+    async fn products(&self, tenant: &TenantId, ids: &[ProductId]) -> PortResult<Vec<Product>> {
+        let (tenant, ids) = (tenant.clone(), ids.to_vec());
+        self.read("products", move |connection| {
+            // One snapshot for all of them.
+            let connection = &connection.unchecked_transaction().map_err(sqlite)?;
+            ids.iter().filter_map(|id| rows::product(connection, &tenant, id).transpose()).collect()
+        })
+        .await
+    }
+
+    async fn image(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
+        let (tenant, hash) = (tenant.clone(), *hash);
+        self.read("image", move |connection| lookup::image(connection, &tenant, &hash)).await
+    }
+
+    async fn images_like(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        limit: usize,
+    ) -> PortResult<Vec<KnownImage>> {
+        let tenant = tenant.clone();
+        self.read("images_like", move |connection| {
+            lookup::images_like(connection, &tenant, look, max_distance, limit)
+        })
+        .await
+    }
+
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>> {
+        let (tenant, text, filter) = (tenant.clone(), text.to_owned(), filter.clone());
+        self.read("keyword", move |connection| keyword::search(connection, &tenant, &text, &filter, limit))
+            .await
+    }
+
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+        let (tenant, filter) = (tenant.clone(), filter.clone());
+        self.read("matching", move |connection| lookup::matching(connection, &tenant, &filter, limit)).await
+    }
+
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        effect: &EffectKey,
+        space: &Space,
+        change: Change,
+        receipt: &Value,
+    ) -> PortResult<()> {
+        let (tenant, effect, space) = (tenant.clone(), effect.clone(), space.clone());
+        let commit = Commit { tenant, effect, space, change, receipt: receipt.clone() };
+        self.writer.call("commit", move |connection| commit.run(connection)).await
+    }
+
+    async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
+        let (tenant, effect) = (tenant.clone(), effect.clone());
+        self.read("receipt", move |connection| lookup::receipt(connection, &tenant, &effect)).await
+    }
+
+    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>> {
+        let space = space.clone();
+        self.read("vectors", move |connection| rows::vectors(connection, &space, after, limit)).await
+    }
+
+    async fn counts(&self) -> PortResult<Counts> {
+        self.read("counts", lookup::counts).await
+    }
+
+    async fn spaces(&self) -> PortResult<Vec<String>> {
+        self.read("spaces", lookup::spaces).await
+    }
+}

@@ -1,0 +1,167 @@
+//! The one transaction that writes.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use serde_json::Value;
+use taja_catalog::{
+    EffectKey, PortResult, Product, ProductId, Space, TenantId,
+    port::{Change, NewImage, PortErrorKind},
+};
+
+use crate::{
+    error::{failed, sqlite, unless_taken},
+    filter, keyword,
+};
+
+/// Everything that one commit writes.
+pub(crate) struct Commit {
+    /// The shop.
+    pub(crate) tenant: TenantId,
+    /// What is done.
+    pub(crate) effect: EffectKey,
+    /// The space of the vectors.
+    pub(crate) space: Space,
+    /// What changes.
+    pub(crate) change: Change,
+    /// What tells of it afterwards.
+    pub(crate) receipt: Value,
+}
+
+impl Commit {
+    /// Writes all of it, or nothing.
+    pub(crate) fn run(&self, connection: &mut Connection) -> PortResult<()> {
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+        self.write_receipt(&transaction)?;
+        match &self.change {
+            Change::None => {}
+            Change::Create { product, images, index_text } => {
+                let seq = self.create(&transaction, product, index_text)?;
+                self.add_images(&transaction, seq, images)?;
+            }
+            Change::Merge { product, images } => {
+                let seq = self.touch(&transaction, product)?;
+                self.add_images(&transaction, seq, images)?;
+            }
+        }
+        transaction.commit().map_err(sqlite)
+    }
+
+    fn write_receipt(&self, transaction: &Transaction<'_>) -> PortResult<()> {
+        let sql = "INSERT INTO receipts (tenant, effect, receipt) VALUES (?1, ?2, ?3)";
+        let values = params![self.tenant.as_str(), self.effect.as_str(), self.receipt.to_string()];
+        unless_taken(execute(transaction, sql, values), || format!("receipt of {}", self.effect))?;
+        Ok(())
+    }
+
+    /// Writes a product with its fields and words; its number.
+    fn create(&self, transaction: &Transaction<'_>, product: &Product, text: &str) -> PortResult<i64> {
+        if product.tenant != self.tenant {
+            return Err(failed(PortErrorKind::Invalid, format!("product {} is another shop's", product.id)));
+        }
+        let details = serde_json::to_string(&product.details)
+            .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
+        let sql = "INSERT INTO products (tenant, id, details, index_text, created_at, updated_at)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let (created, updated) = (product.created_at.as_microsecond(), product.updated_at.as_microsecond());
+        let values = params![self.tenant.as_str(), product.id.as_str(), details, text, created, updated];
+        unless_taken(execute(transaction, sql, values), || format!("product {}", product.id))?;
+        let seq = transaction.last_insert_rowid();
+        let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
+        for (name, value) in filter::rows(&product.details) {
+            execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
+        }
+        let [tenant, name, words] = keyword::index_columns(&self.tenant, &product.details.name, text);
+        let sql = "INSERT INTO words (rowid, tenant, name, text) VALUES (?1, ?2, ?3, ?4)";
+        execute(transaction, sql, params![seq, tenant, name, words]).map_err(sqlite)?;
+        let sql = "INSERT INTO pieces (rowid, text) VALUES (?1, ?2)";
+        let pieces = format!("{}\n{text}", product.details.name);
+        execute(transaction, sql, params![seq, pieces]).map_err(sqlite)?;
+        Ok(seq)
+    }
+
+    /// Notes that a product changed now; its number.
+    fn touch(&self, transaction: &Transaction<'_>, product: &ProductId) -> PortResult<i64> {
+        let sql = "UPDATE products SET updated_at = ?3 WHERE tenant = ?1 AND id = ?2 RETURNING seq";
+        let values = params![self.tenant.as_str(), product.as_str(), Timestamp::now().as_microsecond()];
+        let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
+        let seq = statement.query_row(values, |row| row.get(0)).optional().map_err(sqlite)?;
+        seq.ok_or_else(|| failed(PortErrorKind::Invalid, format!("product {product} is not there")))
+    }
+
+    fn add_images(&self, transaction: &Transaction<'_>, seq: i64, images: &[NewImage]) -> PortResult<()> {
+        if images.is_empty() {
+            return Ok(());
+        }
+        let space = self.space_key(transaction)?;
+        let sql = "SELECT coalesce(max(position) + 1, 0) FROM images WHERE product = ?1";
+        let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
+        let first: i64 = statement.query_row([seq], |row| row.get(0)).map_err(sqlite)?;
+        (first..).zip(images).try_for_each(|(position, new)| {
+            self.add_image(transaction, seq, position, new)?;
+            self.add_vector(transaction, seq, space, new)
+        })
+    }
+
+    fn add_image(
+        &self,
+        transaction: &Transaction<'_>,
+        seq: i64,
+        position: i64,
+        new: &NewImage,
+    ) -> PortResult<()> {
+        let image = &new.image;
+        let sql = "INSERT INTO images (tenant, hash, product, position, look, url, width, height)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+        let look = image.perceptual.0.cast_signed();
+        let hash = image.hash.as_bytes().as_slice();
+        let values =
+            params![self.tenant.as_str(), hash, seq, position, look, image.url, image.width, image.height];
+        unless_taken(execute(transaction, sql, values), || format!("image {}", image.hash))?;
+        Ok(())
+    }
+
+    fn add_vector(
+        &self,
+        transaction: &Transaction<'_>,
+        seq: i64,
+        space: i64,
+        new: &NewImage,
+    ) -> PortResult<()> {
+        let (found, expected) = (new.embedding.dimension(), self.space.dimension);
+        if found != expected {
+            let message = format!("vector has {found} components, its space has {expected}");
+            return Err(failed(PortErrorKind::Invalid, message));
+        }
+        let sql =
+            "INSERT INTO vectors (space, tenant, image, product, embedding) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let hash = new.image.hash.as_bytes().as_slice();
+        let values = params![space, self.tenant.as_str(), hash, seq, new.embedding.to_le_bytes()];
+        execute(transaction, sql, values).map_err(sqlite)?;
+        Ok(())
+    }
+
+    /// The number of the space, which is noted at its first vector.
+    fn space_key(&self, transaction: &Transaction<'_>) -> PortResult<i64> {
+        let dimension = i64::try_from(self.space.dimension).unwrap_or(i64::MAX);
+        let sql = "INSERT OR IGNORE INTO spaces (id, model, dimension) VALUES (?1, ?2, ?3)";
+        execute(transaction, sql, params![self.space.id, self.space.model, dimension]).map_err(sqlite)?;
+        let mut statement =
+            transaction.prepare_cached("SELECT key, dimension FROM spaces WHERE id = ?1").map_err(sqlite)?;
+        let stored = statement.query_row([&self.space.id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
+        let (key, stored) = stored.map_err(sqlite)?;
+        if stored != dimension {
+            let message = format!("space {} has {stored} components, not {dimension}", self.space.id);
+            return Err(failed(PortErrorKind::Invalid, message));
+        }
+        Ok(key)
+    }
+}
+
+fn execute(
+    transaction: &Transaction<'_>,
+    sql: &str,
+    values: &[&dyn rusqlite::ToSql],
+) -> rusqlite::Result<usize> {
+    transaction.prepare_cached(sql)?.execute(values)
+}
