@@ -338,3 +338,6 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], plugins: Vec<PluginRef>
 pub(crate) fn stop_if_cancelled(job: &dyn JobHandle) -> Result<(), Failure> {
     if job.cancelled() { Err(Failure::cancelled()) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,12 +4,14 @@ mod embedder;
 mod images;
 mod index;
 mod job;
+mod policies;
 mod store;
 
 pub use embedder::FakeEmbedder;
 pub use images::{InMemoryImageHost, PpmDecoder, look, plain, ppm};
 pub use index::InMemoryIndex;
 pub use job::RecordingJob;
+pub use policies::ScriptedPolicies;
 pub use store::InMemoryStore;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,0 +1,142 @@
+//! Taking products in when things go wrong: twice, at once, half-way.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use super::*;
+use crate::{
+    fakes::{
+        FakeEmbedder, InMemoryImageHost, InMemoryIndex, InMemoryStore, PpmDecoder, RecordingJob, ScriptedPolicies, plain,
+    },
+    policy::{PolicyError, PolicyFault},
+    retrieval::Retrieval,
+};
+
+struct House {
+    store: Arc<InMemoryStore>,
+    images: Arc<InMemoryImageHost>,
+    index: Arc<InMemoryIndex>,
+    add: AddProduct,
+}
+
+fn keep_all(submission: &Submission) -> Decision {
+    let keep = submission.uploads.iter().map(|(index, _)| *index).collect();
+    let details = Box::new(submission.details.clone());
+    Decision { outcome: Outcome::Create { details, keep, index_text: "red".into() }, dropped: Vec::new() }
+}
+
+fn house(ingest: impl Fn(&Submission) -> Result<Decision, PolicyError> + Send + Sync + 'static) -> House {
+    let store = Arc::new(InMemoryStore::default());
+    let images = Arc::new(InMemoryImageHost::default());
+    let embedder = Arc::new(FakeEmbedder::default());
+    let index = Arc::new(InMemoryIndex::new(embedder.space().dimension));
+    let policies = ScriptedPolicies { ingest: Box::new(ingest), ..ScriptedPolicies::default() };
+    let add = AddProduct {
+        decoder: Arc::new(PpmDecoder),
+        embedder,
+        store: store.clone(),
+        index: index.clone(),
+        images: images.clone(),
+        policies: Arc::new(policies),
+        catalogue: Arc::new(Retrieval::new(store.clone(), index.clone())),
+    };
+    House { store, images, index, add }
+}
+
+fn new(effect: &str, seeds: &[u8]) -> NewProduct {
+    NewProduct {
+        effect: effect.parse().unwrap(),
+        tenant: "shop".parse().unwrap(),
+        details: Details { name: "shoe".into(), price: 1.0, ..Details::default() },
+        images: seeds.iter().map(|seed| plain([200, 10, 10], *seed)).collect(),
+    }
+}
+
+async fn run(house: &House, new: NewProduct) -> Result<Receipt, Failure> {
+    house.add.run(new, Arc::new(RecordingJob::default())).await
+}
+
+#[tokio::test]
+async fn a_second_run_has_no_second_effect() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let first = run(&house, new("job-1", &[1, 2])).await.unwrap();
+    // The uploads are gone by then.
+    let again = run(&house, NewProduct { images: Vec::new(), ..new("job-1", &[]) }).await.unwrap();
+    assert_eq!((first.status, first.added), (AddStatus::Success, 2));
+    assert_eq!(first, again);
+    assert_eq!((house.store.counts().await.unwrap().products, house.index.len()), (1, 2));
+}
+
+#[tokio::test]
+async fn a_lost_reply_is_found_as_a_success_and_keeps_the_hosted_images() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    house.store.lose_next_reply();
+    let unknown = run(&house, new("job-1", &[1])).await.unwrap_err();
+    assert!(unknown.retryable);
+    let receipt = run(&house, new("job-1", &[1])).await.unwrap();
+    assert_eq!(receipt.status, AddStatus::Success);
+    assert_eq!(house.images.hosted(&"shop".parse().unwrap()).len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_hosted_for_a_failed_commit_is_taken_back() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    house.store.fail_next_commit(PortErrorKind::Unavailable);
+    let failure = run(&house, new("job-1", &[1])).await.unwrap_err();
+    assert_eq!((failure.retryable, failure.code.as_str()), (true, "store_unavailable"));
+    assert!(house.images.hosted(&"shop".parse().unwrap()).is_empty());
+    assert_eq!(house.store.counts().await.unwrap().products, 0);
+}
+
+#[tokio::test]
+async fn a_lost_race_is_decided_anew() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counted = asked.clone();
+    let house = house(move |submission| match counted.fetch_add(1, Ordering::SeqCst) {
+        0 | 1 => Ok(keep_all(submission)),
+        _ => Ok(Decision { outcome: Outcome::Duplicate { of: "job-1".parse().unwrap() }, dropped: Vec::new() }),
+    });
+    run(&house, new("job-1", &[1])).await.unwrap();
+    let receipt = run(&house, new("job-2", &[1])).await.unwrap();
+    assert_eq!((receipt.status, receipt.product_id), (AddStatus::Duplicate, Some("job-1".parse().unwrap())));
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+    assert_eq!(house.images.hosted(&"shop".parse().unwrap()).len(), 1, "the winner's image stays");
+}
+
+#[tokio::test]
+async fn a_bad_picture_is_named_and_the_others_are_stored() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let mut product = new("job-1", &[1]);
+    product.images.insert(0, Bytes::from_static(b"no picture"));
+    let receipt = run(&house, product).await.unwrap();
+    assert_eq!((receipt.added, receipt.errors, receipt.error_details[0].index), (1, 1, 0));
+}
+
+#[tokio::test]
+async fn an_index_that_fails_does_not_undo_what_is_stored() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    house.index.fail_next(PortErrorKind::Broken);
+    assert_eq!(run(&house, new("job-1", &[1])).await.unwrap().status, AddStatus::Success);
+    assert_eq!(house.store.counts().await.unwrap().images, 1);
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_is_to_blame_and_nothing_is_stored() {
+    let fault = || PolicyError { plugin: "p".into(), fault: PolicyFault::Trap("unreachable".into()) };
+    let house = house(move |_| Err(fault()));
+    let failure = run(&house, new("job-1", &[1])).await.unwrap_err();
+    assert_eq!((failure.blame, failure.code.as_str()), (crate::Blame::Plugin, "plugin_trap"));
+    assert_eq!(house.store.counts().await.unwrap().products, 0);
+}
+
+#[tokio::test]
+async fn a_cancelled_job_stores_nothing() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let job = Arc::new(RecordingJob::default());
+    job.cancel();
+    let failure = house.add.run(new("job-1", &[1]), job).await.unwrap_err();
+    assert_eq!(failure.code, "cancelled");
+    assert_eq!(house.store.counts().await.unwrap().products, 0);
+}
