@@ -1,0 +1,69 @@
+//! What the operator decides about plugins.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use serde_json::Value;
+
+use crate::limits::Limits;
+
+/// What the operator decides about plugins.
+#[derive(Debug, Clone)]
+pub struct SandboxConfig {
+    /// Folder whose `*.wasm` files are the plugins.
+    pub plugins: PathBuf,
+    /// Folder for compiled plugins, written and read by this host alone; without one every start compiles anew.
+    pub cache: Option<PathBuf>,
+    /// Name of the plugin that ranks.
+    pub rank: String,
+    /// Name of the plugin that decides on uploads.
+    pub ingest: String,
+    /// Settings by plugin name, handed to the guest as JSON text; `{}` for a plugin without any.
+    pub settings: HashMap<String, Value>,
+    /// Calls that run at one time; further ones wait.
+    pub concurrency: u32,
+    /// How long a call waits for a free place before it is given up as busy.
+    pub queue_wait: Duration,
+    /// How long one host call may take.
+    pub host_call_timeout: Duration,
+    /// Distance of the checks on a guest that computes: it yields, and is stopped when its time is used up.
+    pub tick: Duration,
+    /// The most a manifest gets, whatever it asks for.
+    pub maximum: Limits,
+    /// Largest component file that is read, bytes.
+    pub max_component_bytes: u64,
+    /// Bytes of each linear memory that stay mapped between calls and are cleared by writing zeros:
+    /// system calls and page faults cost more than that up to about a megabyte.
+    pub keep_resident_bytes: usize,
+    /// Whether page-map scanning may be used where it is safe.
+    pub pagemap_scan: PagemapScan,
+}
+
+/// Whether page-map scanning is used to reset memory between calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PagemapScan {
+    /// Where swap is off and the kernel is 6.7 or newer.
+    WhereSafe,
+    /// Never.
+    Off,
+}
+
+impl SandboxConfig {
+    /// The defaults, for the plugins of one folder.
+    pub fn new(plugins: impl Into<PathBuf>) -> Self {
+        Self {
+            plugins: plugins.into(),
+            cache: None,
+            rank: "rank-default".into(),
+            ingest: "ingest-product".into(),
+            settings: HashMap::new(),
+            concurrency: 32,
+            queue_wait: Duration::from_secs(2),
+            host_call_timeout: Duration::from_secs(30),
+            tick: Duration::from_millis(5),
+            maximum: Limits::maximum(),
+            max_component_bytes: 64 << 20,
+            keep_resident_bytes: 1 << 20,
+            pagemap_scan: PagemapScan::WhereSafe,
+        }
+    }
+}

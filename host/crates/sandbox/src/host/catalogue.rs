@@ -1,0 +1,188 @@
+//! `taja:host/catalogue`: look-ups in one shop's products, narrowed by the filter of the request.
+
+use std::sync::Arc;
+
+use taja_catalog::{Filter, ImageHash, TenantId, port::KnownImage, retrieval::Catalogue};
+use wasmtime::component::Resource;
+
+use crate::{
+    bindings::host::{
+        catalogue::{HitColumns, Host, HostHits, KnownImage as GuestKnownImage},
+        media::Image,
+    },
+    hits::{Hits, Row},
+    host::embed::{MAX_TEXT_BYTES, Rows},
+    manifest::Capability,
+    refusal::{Answer, Refusal},
+    state::{GuestState, Held},
+};
+
+/// Most rows per query that are looked up, whatever is asked for.
+const MAX_K: usize = 1000;
+/// Most rows one list holds.
+const MAX_HIT_ROWS: usize = 100_000;
+/// Longest filter, bytes.
+const MAX_FILTER_BYTES: usize = 64 * 1024;
+/// Most lists that are fused at once.
+const MAX_LISTS: usize = 16;
+/// Most pictures that look alike, as the contract says.
+const MAX_NEAR_DUPLICATES: usize = 100;
+
+impl Held for Hits {
+    fn held_bytes(&self) -> usize {
+        Self::held_bytes(self)
+    }
+}
+
+impl HostHits for GuestState {
+    async fn count(&mut self, hits: Resource<Hits>) -> wasmtime::Result<u32> {
+        Ok(self.known(&hits)?.rows.len() as u32)
+    }
+
+    async fn columns(&mut self, hits: Resource<Hits>) -> Answer<HitColumns> {
+        self.begin(Capability::Catalogue)?;
+        let rows = &self.get(&hits)?.rows;
+        fn column<T>(rows: &[Row], of: impl Fn(&Row) -> T) -> Vec<T> {
+            rows.iter().map(of).collect()
+        }
+        Ok(HitColumns {
+            products: column(rows, |row| row.product),
+            images: column(rows, |row| row.image),
+            scores: column(rows, |row| row.score),
+            query_rows: column(rows, |row| row.query_row),
+        })
+    }
+
+    async fn select(
+        &mut self,
+        hits: Resource<Hits>,
+        rows: Vec<u32>,
+        scores: Vec<f32>,
+    ) -> Answer<Resource<Hits>> {
+        self.begin(Capability::Catalogue)?;
+        let selected =
+            self.get(&hits)?.select(&rows, &scores).map_err(|error| Refusal::invalid(error.to_string()))?;
+        self.give(selected)
+    }
+
+    async fn fuse(
+        &mut self,
+        lists: Vec<Resource<Hits>>,
+        weights: Vec<f32>,
+        k: f32,
+    ) -> Answer<Resource<Hits>> {
+        self.begin(Capability::Catalogue)?;
+        if lists.len() > MAX_LISTS {
+            return Err(Refusal::too_large(format!("at most {MAX_LISTS} lists are fused at once")));
+        }
+        let lists = lists.iter().map(|list| self.get(list)).collect::<Answer<Vec<_>>>()?;
+        let fused = Hits::fuse(&lists, &weights, k).map_err(|error| Refusal::invalid(error.to_string()))?;
+        self.give(fused)
+    }
+
+    async fn drop(&mut self, hits: Resource<Hits>) -> wasmtime::Result<()> {
+        self.forget(hits)
+    }
+}
+
+impl Host for GuestState {
+    async fn nearest(&mut self, queries: Resource<Rows>, filter: String, k: u32) -> Answer<Resource<Hits>> {
+        let look_up = self.look_up(&filter)?;
+        let k = capped(k)?;
+        let queries = self.get(&queries)?.clone();
+        let rows = queries.vectors.len() * k;
+        if rows > MAX_HIT_ROWS {
+            return Err(Refusal::too_large(format!(
+                "{rows} rows are more than the {MAX_HIT_ROWS} of one list"
+            )));
+        }
+        self.room_for(rows * size_of::<Row>())?;
+        let found = look_up.catalogue.nearest(&look_up.tenant, &queries.vectors, &look_up.filter, k);
+        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let hits = self.interner.neighbours(found, &queries.at_ms);
+        self.give(hits)
+    }
+
+    async fn keyword(&mut self, text: String, filter: String, k: u32) -> Answer<Resource<Hits>> {
+        let look_up = self.look_up(&filter)?;
+        let k = capped(k)?;
+        if text.len() > MAX_TEXT_BYTES {
+            return Err(Refusal::too_large(format!("the text is longer than {MAX_TEXT_BYTES} bytes")));
+        }
+        let found = look_up.catalogue.keyword(&look_up.tenant, &text, &look_up.filter, k);
+        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let hits = self.interner.products(found);
+        self.give(hits)
+    }
+
+    async fn matching(&mut self, filter: String, k: u32) -> Answer<Resource<Hits>> {
+        let look_up = self.look_up(&filter)?;
+        let k = capped(k)?;
+        let found = look_up.catalogue.matching(&look_up.tenant, &look_up.filter, k);
+        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let hits = self.interner.products(found.into_iter().map(|product| (product, 1.0)));
+        self.give(hits)
+    }
+
+    async fn image_by_hash(&mut self, sha256: String) -> Answer<Option<GuestKnownImage>> {
+        let look_up = self.look_up("")?;
+        let hash: ImageHash = sha256.parse().map_err(|error| Refusal::invalid(format!("{error}")))?;
+        let found = look_up.catalogue.image_by_hash(&look_up.tenant, &hash);
+        Ok(Self::wait(&self.meter, self.ports.timeout, found).await?.as_ref().map(known_image))
+    }
+
+    async fn near_duplicates(
+        &mut self,
+        image: Resource<Image>,
+        max_distance: u32,
+    ) -> Answer<Vec<GuestKnownImage>> {
+        let look_up = self.look_up("")?;
+        if max_distance > 64 {
+            return Err(Refusal::invalid("two hashes of 64 bits are at most 64 apart"));
+        }
+        let look = self.get(&image)?.look();
+        let found =
+            look_up.catalogue.near_duplicates(&look_up.tenant, look, max_distance, MAX_NEAR_DUPLICATES);
+        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        Ok(found.iter().take(MAX_NEAR_DUPLICATES).map(known_image).collect())
+    }
+}
+
+/// One look-up: whose products, and which of them.
+struct LookUp {
+    catalogue: Arc<dyn Catalogue>,
+    tenant: TenantId,
+    filter: Filter,
+}
+
+impl GuestState {
+    /// Begins a look-up. The tenant and the request's filter are always part of it.
+    fn look_up(&self, filter: &str) -> Answer<LookUp> {
+        self.begin(Capability::Catalogue)?;
+        if filter.len() > MAX_FILTER_BYTES {
+            return Err(Refusal::too_large(format!("the filter is longer than {MAX_FILTER_BYTES} bytes")));
+        }
+        let narrower = Filter::parse_text(filter).map_err(|error| Refusal::invalid(error.to_string()))?;
+        let session = self.session()?;
+        Ok(LookUp {
+            catalogue: Arc::clone(&session.catalogue),
+            tenant: session.tenant.clone(),
+            filter: session.filter.clone().and(narrower),
+        })
+    }
+}
+
+fn capped(k: u32) -> Answer<usize> {
+    match k {
+        0 => Err(Refusal::invalid("k is at least 1")),
+        k => Ok((k as usize).min(MAX_K)),
+    }
+}
+
+fn known_image(image: &KnownImage) -> GuestKnownImage {
+    GuestKnownImage {
+        product_id: image.product.to_string(),
+        sha256: image.hash.to_string(),
+        distance: image.distance,
+    }
+}

@@ -1,0 +1,229 @@
+//! The manifest of a plugin: what it is, what it accepts and what it asks for. It travels inside the component.
+
+use std::{collections::HashSet, fmt};
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use taja_catalog::policy::Columns;
+
+use crate::{
+    limits::{Kind, LimitRequest},
+    section::{self, InvalidBinary},
+};
+
+/// Name of the custom section that holds the manifest.
+pub const SECTION: &str = "taja:manifest";
+/// Longest manifest, bytes.
+const MAX_BYTES: usize = 64 * 1024;
+/// Most attributes a ranking policy may ask for: each is a column of every call.
+const MAX_COLUMNS: usize = 32;
+
+/// Something a plugin must be granted before a host call is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// Cutting pictures, reading pixels, sampling frames.
+    Media,
+    /// Embedding texts and pictures.
+    Embed,
+    /// Looking products up.
+    Catalogue,
+    /// Reporting progress and seeing cancellation.
+    Job,
+}
+
+impl fmt::Display for Capability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Media => "media",
+            Self::Embed => "embed",
+            Self::Catalogue => "catalogue",
+            Self::Job => "job",
+        })
+    }
+}
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// Unique among the plugins of a host: 1 to 64 of a-z, 0-9 and hyphen.
+    pub name: String,
+    /// Its version.
+    pub version: Version,
+    /// What it is for.
+    pub kind: Kind,
+    /// For people.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The modalities a search plugin answers.
+    #[serde(default)]
+    pub accepts: Vec<String>,
+    /// What it asks to be granted.
+    #[serde(default)]
+    pub capabilities: Vec<Capability>,
+    /// The product attributes a ranking plugin asks for.
+    #[serde(default)]
+    pub columns: AskedColumns,
+    /// The limits it asks for.
+    #[serde(default)]
+    pub limits: LimitRequest,
+    /// JSON Schema of its settings, written as TOML.
+    #[serde(default)]
+    pub settings: Option<toml::Table>,
+    /// Reserved: the plugin to ask when this one fails.
+    #[serde(default)]
+    pub fallback: Option<String>,
+}
+
+/// The `[columns]` of a manifest.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AskedColumns {
+    /// Numeric attributes.
+    pub numbers: Vec<String>,
+    /// Text attributes.
+    pub texts: Vec<String>,
+}
+
+impl From<&AskedColumns> for Columns {
+    fn from(asked: &AskedColumns) -> Self {
+        Self { numbers: asked.numbers.clone(), texts: asked.texts.clone() }
+    }
+}
+
+/// Why a manifest cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    /// There is none in the component.
+    #[error("component has no section {SECTION:?}: embed a plugin.toml")]
+    Missing,
+    /// It is not TOML of the right shape; names the line.
+    #[error("manifest cannot be read: {0}")]
+    Syntax(String),
+    /// Everything that is wrong with it.
+    #[error("manifest is not valid: {}", .0.join("; "))]
+    Invalid(Vec<String>),
+    /// The file around it is no component.
+    #[error(transparent)]
+    Binary(#[from] InvalidBinary),
+}
+
+/// Puts a manifest into a component, in the place of one that is there already.
+pub fn embed(component: &[u8], manifest: &str) -> Result<Vec<u8>, ManifestError> {
+    parse(manifest)?;
+    Ok(section::replace(component, SECTION, manifest.as_bytes())?)
+}
+
+/// Reads and checks the manifest of a component.
+pub fn read(component: &[u8]) -> Result<Manifest, ManifestError> {
+    let bytes = section::find(component, SECTION)?.ok_or(ManifestError::Missing)?;
+    if bytes.len() > MAX_BYTES {
+        return Err(ManifestError::Syntax(format!("is longer than {MAX_BYTES} bytes")));
+    }
+    let text = std::str::from_utf8(bytes).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    parse(text)
+}
+
+/// Reads and checks the text of a manifest; every mistake is reported together.
+pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    let manifest: Manifest =
+        toml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
+    let mistakes = manifest.mistakes();
+    if mistakes.is_empty() { Ok(manifest) } else { Err(ManifestError::Invalid(mistakes)) }
+}
+
+impl Manifest {
+    fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let mut check = |holds: bool, mistake: &str| {
+            if !holds {
+                mistakes.push(mistake.to_owned());
+            }
+        };
+        check(is_name(&self.name), "name is not 1 to 64 of a-z, 0-9 and hyphen");
+        check(
+            self.accepts.iter().all(|name| is_name(name)),
+            "accepts holds a modality that is no plain name",
+        );
+        check(all_different(&self.accepts), "accepts names a modality twice");
+        check(all_different(&self.capabilities), "capabilities names one twice");
+        let columns: Vec<_> = self.columns.numbers.iter().chain(&self.columns.texts).collect();
+        check(all_different(&columns), "columns names an attribute twice");
+        check(columns.len() <= MAX_COLUMNS, "columns asks for more than 32 attributes");
+        check(
+            columns.iter().all(|name| (1..=80).contains(&name.len())),
+            "columns holds a name that is no attribute",
+        );
+        check(self.fallback.as_deref().is_none_or(is_name), "fallback is not the name of a plugin");
+        let (search, rank) = (self.kind == Kind::Search, self.kind == Kind::Rank);
+        check(
+            !search || !self.accepts.is_empty(),
+            "accepts is missing: a search plugin names its modalities",
+        );
+        check(search || self.accepts.is_empty(), "accepts is for search plugins only");
+        check(!rank || self.capabilities.is_empty(), "capabilities: a rank plugin gets none");
+        check(rank || columns.is_empty(), "columns is for rank plugins only");
+        let schema_object = self.settings.as_ref().and_then(|schema| schema.get("type"));
+        check(
+            schema_object.is_none_or(|t| t.as_str() == Some("object")),
+            "settings is not the schema of an object",
+        );
+        mistakes
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn all_different<T: Eq + std::hash::Hash>(entries: &[T]) -> bool {
+    entries.iter().collect::<HashSet<_>>().len() == entries.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RANK: &str = "name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"\n";
+
+    #[test]
+    fn every_mistake_is_reported_together() {
+        let text = "name = \"Not Plain\"\nversion = \"1.0.0\"\nkind = \"search\"\n[columns]\nnumbers = [\"price\"]\n";
+        let Err(ManifestError::Invalid(mistakes)) = parse(text) else { panic!("accepted") };
+        assert_eq!(mistakes.len(), 3, "{mistakes:?}");
+    }
+
+    #[rstest::rstest]
+    #[case("colour = \"red\"", "unknown field")]
+    #[case("[limits]\ncpu = 3", "unknown field")]
+    #[case("capabilities = [\"disk\"]", "unknown variant")]
+    #[case("capabilities = [\"embed\"]", "gets none")]
+    #[case("accepts = [\"text\"]", "search plugins only")]
+    fn a_line_that_means_nothing_is_refused(#[case] line: &str, #[case] says: &str) {
+        let error = parse(&format!("{RANK}{line}\n")).unwrap_err().to_string();
+        assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn an_embedded_manifest_replaces_the_one_before_and_is_read_back() {
+        let component = wat::parse_str("(component)").unwrap();
+        let first = embed(&component, RANK).unwrap();
+        let second = embed(&first, &RANK.replace("1.0.0", "2.0.0")).unwrap();
+        assert_eq!(first.len(), second.len());
+        assert_eq!(read(&second).unwrap().version, Version::new(2, 0, 0));
+        assert!(matches!(read(&component), Err(ManifestError::Missing)));
+    }
+
+    #[test]
+    fn a_manifest_of_a_nested_component_does_not_count() {
+        let inner = embed(&wat::parse_str("(component)").unwrap(), RANK).unwrap();
+        // Section 4 is a nested component: id, length, bytes. The length fits one LEB byte.
+        let mut outer = wat::parse_str("(component)").unwrap();
+        assert!(inner.len() < 128);
+        outer.extend([4, u8::try_from(inner.len()).unwrap()]);
+        outer.extend(inner);
+        assert!(matches!(read(&outer), Err(ManifestError::Missing)));
+    }
+}

@@ -1,0 +1,221 @@
+//! Runs one call: a free place, a fresh store, the clocks, and what is told of it afterwards.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use taja_catalog::policy::PolicyFault;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmtime::{Engine, Store, UpdateDeadline};
+
+use crate::{
+    bindings::{ingest, rank, search},
+    config::SandboxConfig,
+    limits::Limits,
+    meter::{Meter, WallTimeUp},
+    metrics::{CANCELLED, CallMetrics, CallStats, outcome},
+    outcome::{CpuUsedUp, Stage, fault},
+    plugin::{Identity, Plugin},
+    state::{GuestState, Ports, Session},
+};
+
+/// Component handles a guest may have beside those of `taja:host`: streams, polls, and borrows in passing.
+const OTHER_HANDLES: usize = 256;
+
+/// Runs calls, as many at a time as there are places.
+pub(crate) struct Runner {
+    engine: Engine,
+    places: Arc<Semaphore>,
+    queue_wait: Duration,
+    ports: Ports,
+}
+
+/// One call in progress. Dropping it throws its store away, whatever state that is in.
+pub(crate) struct Visit<'a> {
+    pub(crate) store: Store<GuestState>,
+    plugin: &'a Plugin,
+    meter: Arc<Meter>,
+    queue_wait: Duration,
+    instantiation: Option<Duration>,
+    told: bool,
+    // Last, so that the place is free only after the store is gone.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Runner {
+    pub(crate) fn new(engine: Engine, config: &SandboxConfig, ports: Ports) -> Self {
+        let places = Arc::new(Semaphore::new(config.concurrency as usize));
+        Self { engine, places, queue_wait: config.queue_wait, ports }
+    }
+
+    /// Waits for a free place and makes a fresh store.
+    pub(crate) async fn enter<'a>(
+        &self,
+        plugin: &'a Plugin,
+        session: Option<Session>,
+    ) -> Result<Visit<'a>, PolicyFault> {
+        let asked = Instant::now();
+        let place = self.place().await.inspect_err(|busy| metrics_of(plugin).count(busy.outcome()))?;
+        let state = GuestState::new(Arc::clone(&plugin.identity), plugin.limits, self.ports.clone(), session);
+        let meter = Arc::clone(&state.meter);
+        Ok(Visit {
+            store: store(&self.engine, state, &plugin.limits),
+            plugin,
+            meter,
+            queue_wait: asked.elapsed(),
+            instantiation: None,
+            told: false,
+            _place: place,
+        })
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, PolicyFault> {
+        let closed = |_| PolicyFault::Host("the sandbox is closing".into());
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(place);
+        }
+        let free = tokio::time::timeout(self.queue_wait, Arc::clone(&self.places).acquire_owned());
+        free.await.map_err(|_| PolicyFault::Busy(self.queue_wait))?.map_err(closed)
+    }
+}
+
+fn store(engine: &Engine, state: GuestState, limits: &Limits) -> Store<GuestState> {
+    let mut store = Store::new(engine, state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(limits.hostcall_fuel_bytes);
+    store.set_max_component_handles(limits.handles.saturating_add(OTHER_HANDLES));
+    store.epoch_deadline_callback(|context| {
+        if context.data().meter.cpu_used_up() { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+    });
+    store.set_epoch_deadline(1);
+    store
+}
+
+fn metrics_of(plugin: &Plugin) -> &CallMetrics {
+    plugin.metrics.get_or_init(|| CallMetrics::of(&plugin.identity))
+}
+
+/// Instantiates a world and calls it under the clocks of a visit.
+macro_rules! call {
+    ($visit:expr, $pre:expr, |$world:ident, $store:ident| $call:expr) => {{
+        let visit: &mut Visit<'_> = $visit;
+        let meter = Arc::clone(&visit.meter);
+        let mut entered = None;
+        let $store = &mut visit.store;
+        let ended = meter
+            .bound(async {
+                let $world = $pre.instantiate_async(&mut *$store).await?;
+                entered = Some(meter.elapsed());
+                $call.await
+            })
+            .await;
+        visit.instantiation = entered;
+        visit.judge(ended)
+    }};
+}
+
+impl Visit<'_> {
+    pub(crate) async fn search(
+        &mut self,
+        pre: &search::SearchPre<GuestState>,
+        query: &search::exports::taja::plugin::searching::Query,
+    ) -> Result<Vec<search::exports::taja::plugin::searching::Leg>, PolicyFault> {
+        call!(self, pre, |world, store| world.taja_plugin_searching().call_search(store, query))
+    }
+
+    pub(crate) async fn ingest(
+        &mut self,
+        pre: &ingest::IngestPre<GuestState>,
+        submission: &ingest::exports::taja::plugin::ingesting::Submission,
+    ) -> Result<ingest::exports::taja::plugin::ingesting::Decision, PolicyFault> {
+        call!(self, pre, |world, store| world.taja_plugin_ingesting().call_decide(store, submission))
+    }
+
+    pub(crate) async fn rank(
+        &mut self,
+        pre: &rank::RankPre<GuestState>,
+        candidates: &rank::exports::taja::plugin::ranking::Candidates,
+    ) -> Result<rank::exports::taja::plugin::ranking::Ranked, PolicyFault> {
+        call!(self, pre, |world, store| world.taja_plugin_ranking().call_rank(store, candidates))
+    }
+
+    /// Makes an instance and lets it go: what is wrong with the component shows before the first call.
+    pub(crate) async fn try_out(&mut self, entry: &crate::plugin::Entry) -> Result<(), PolicyFault> {
+        use crate::plugin::Entry;
+        let nothing = std::future::ready(Ok(Ok(())));
+        match entry {
+            Entry::Search(pre) => call!(self, pre, |_world, _store| nothing),
+            Entry::Ingest(pre) => call!(self, pre, |_world, _store| nothing),
+            Entry::Rank(pre) => call!(self, pre, |_world, _store| nothing),
+        }
+    }
+
+    fn judge<T>(
+        &mut self,
+        ended: Result<wasmtime::Result<Result<T, String>>, WallTimeUp>,
+    ) -> Result<T, PolicyFault> {
+        let limits = &self.plugin.limits;
+        match ended {
+            Ok(Ok(answer)) => answer.map_err(|text| PolicyFault::Guest(shortened(text))),
+            Ok(Err(error)) => {
+                let stage = if self.instantiation.is_some() { Stage::Running } else { Stage::Entering };
+                Err(fault(&error, stage, limits, &self.store.data().log.last_words()))
+            }
+            Err(WallTimeUp) => Err(PolicyFault::Timeout { what: "wall", limit: limits.wall }),
+        }
+    }
+
+    /// Tells logs and metrics how the call went. Called once the answer was checked.
+    pub(crate) fn tell<T>(mut self, answer: &Result<T, PolicyFault>) -> CallStats {
+        let stats = self.stats(outcome(answer));
+        metrics_of(self.plugin).record(&stats);
+        self.told = true;
+        let Identity { manifest, digest } = &*self.plugin.identity;
+        let name = &manifest.name;
+        if let Err(fault) = answer {
+            tracing::warn!(plugin.name = %name, plugin.digest = %digest, outcome = stats.outcome, %fault, "a plugin call failed");
+        }
+        if stats.log_lines_dropped > 0 {
+            let dropped = stats.log_lines_dropped;
+            tracing::warn!(plugin.name = %name, plugin.digest = %digest, dropped, "log lines of a plugin were dropped");
+        }
+        stats
+    }
+
+    /// Ends a visit that was no call: nothing is told of it.
+    pub(crate) fn dismiss(mut self) {
+        self.told = true;
+    }
+
+    fn stats(&self, outcome: &'static str) -> CallStats {
+        let state = self.store.data();
+        CallStats {
+            plugin: self.plugin.identity.reference(),
+            kind: self.plugin.kind(),
+            outcome,
+            queue_wait: self.queue_wait,
+            total: self.meter.elapsed(),
+            instantiation: self.instantiation.unwrap_or_default(),
+            cpu: self.meter.cpu(),
+            host_calls: self.meter.host_calls(),
+            peak_memory_bytes: state.memory.used(),
+            log_lines_dropped: state.log.dropped(),
+        }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            metrics_of(self.plugin).record(&self.stats(CANCELLED));
+        }
+    }
+}
+
+/// A guest's error text, fit for a job's error.
+fn shortened(mut text: String) -> String {
+    const MAX_ERROR_BYTES: usize = 2000;
+    text.truncate(text.floor_char_boundary(MAX_ERROR_BYTES));
+    text
+}
