@@ -1,0 +1,26 @@
+//! Turns pictures and words into vectors of one space, with CLIP-like models on ONNX Runtime.
+//!
+//! A model is a folder with a manifest: two towers (ONNX), a tokenizer, and optionally a small head behind a tower.
+//! Preprocessing and tokenizing are those of the reference implementations to the bit; concurrent calls are fused into
+//! batches. [`Clip`] is the `Embedder` port of the catalogue.
+
+mod batcher;
+mod clip;
+mod error;
+mod head;
+mod image;
+mod manifest;
+mod runtime;
+mod text;
+mod tower;
+
+#[cfg(test)]
+mod goldens;
+
+pub use clip::{Clip, ClipConfig, Info};
+pub use error::ClipError;
+pub use image::{Interpolation, Preprocess, Resize};
+pub use manifest::{
+    ImageTower, Manifest, ManifestError, ModelFile, Pooling, Progress, TextTower, TokenizerFile,
+    TokenizerKind, Verified, VerifyError,
+};

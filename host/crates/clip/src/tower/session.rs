@@ -1,0 +1,89 @@
+//! Opens the files of a model folder, and says in words what is wrong with them.
+
+use std::path::Path;
+
+use ort::{
+    environment::Environment,
+    session::{Session, SessionOutputs, builder::GraphOptimizationLevel},
+    value::{Outlet, TensorElementType},
+};
+
+use crate::{error::ClipError, head::Head, manifest::ModelFile};
+
+/// A verified model folder.
+pub(crate) struct Loader<'a> {
+    pub(crate) environment: &'a Environment,
+    pub(crate) folder: &'a Path,
+    /// Components the model's vectors have.
+    pub(crate) dimension: usize,
+}
+
+impl Loader<'_> {
+    /// A session of an ONNX file.
+    pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
+        let open = || -> Result<Session, String> {
+            let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
+            let builder = builder.with_optimization_level(GraphOptimizationLevel::All);
+            let mut builder = builder.map_err(|error| error.to_string())?;
+            builder.commit_from_file(self.folder.join(&file.file)).map_err(|error| error.to_string())
+        };
+        open().map_err(|problem| {
+            ClipError::model(&file.file, format!("is no ONNX model that runs here: {problem}"))
+        })
+    }
+
+    /// The bytes of a file.
+    pub(crate) fn bytes(&self, file: &ModelFile) -> Result<Vec<u8>, ClipError> {
+        std::fs::read(self.folder.join(&file.file))
+            .map_err(|error| ClipError::model(&file.file, error.to_string()))
+    }
+
+    /// A head, if there is to be one.
+    pub(super) fn head(&self, file: Option<&ModelFile>) -> Result<Head, ClipError> {
+        let Some(file) = file else { return Ok(Head::default()) };
+        Head::read(&self.bytes(file)?, self.dimension)
+            .map_err(|problem| ClipError::model(&file.file, problem))
+    }
+}
+
+/// The input or output of this name; else the problem with the names there are.
+pub(super) fn named<'a>(outlets: &'a [Outlet], name: &str, what: &str) -> Result<&'a Outlet, String> {
+    outlets.iter().find(|outlet| outlet.name() == name).ok_or_else(|| {
+        let names: Vec<_> = outlets.iter().map(Outlet::name).collect();
+        format!("has no {what} {name}; it has {}", names.join(", "))
+    })
+}
+
+/// The element type and the dimensions (-1 where any size goes) of a tensor.
+pub(super) fn tensor_type(outlet: &Outlet) -> Result<(TensorElementType, Vec<i64>), String> {
+    let dtype = outlet.dtype();
+    let shape = dtype.tensor_shape().map(|shape| shape.to_vec());
+    dtype.tensor_type().zip(shape).ok_or_else(|| format!("{} is no tensor", outlet.name()))
+}
+
+/// Most items the graph takes at once; an error when it insists on a number above 1.
+pub(super) fn batch_limit(first_dimension: i64) -> Result<usize, String> {
+    match first_dimension {
+        1 => Ok(1),
+        fixed if fixed > 1 => {
+            Err(format!("takes batches of exactly {fixed}; export it with any batch, or with 1"))
+        }
+        _ => Ok(usize::MAX),
+    }
+}
+
+/// The named output as numbers, whose first dimension is the number of items.
+pub(super) fn output<'a>(
+    outputs: &'a SessionOutputs<'_>,
+    name: &str,
+    items: usize,
+) -> Result<(Vec<usize>, &'a [f32]), String> {
+    let value = outputs.get(name).ok_or_else(|| format!("gave no output {name}"))?;
+    let (shape, data) =
+        value.try_extract_tensor::<f32>().map_err(|error| format!("output {name}: {error}"))?;
+    let shape: Vec<usize> = shape.iter().map(|size| usize::try_from(*size).unwrap_or(0)).collect();
+    if shape.first() == Some(&items) && !data.is_empty() {
+        return Ok((shape, data));
+    }
+    Err(format!("output {name} has the shape {shape:?} for {items} items"))
+}
