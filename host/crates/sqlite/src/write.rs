@@ -86,7 +86,7 @@ impl Commit {
         let values = params![self.tenant.as_str(), product.as_str(), Timestamp::now().as_microsecond()];
         let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
         let seq = statement.query_row(values, |row| row.get(0)).optional().map_err(sqlite)?;
-        seq.ok_or_else(|| failed(PortErrorKind::Invalid, format!("product {product} is not there")))
+        seq.ok_or_else(|| failed(PortErrorKind::Conflict, format!("product {product} is not there")))
     }
 
     fn add_images(&self, transaction: &Transaction<'_>, seq: i64, images: &[NewImage]) -> PortResult<()> {

@@ -126,7 +126,7 @@ async fn a_merge_puts_images_last_and_touches_the_product(store: &impl Store) {
 async fn a_merge_into_nothing_is_refused_and_leaves_no_trace(store: &impl Store) {
     let merge = Change::Merge { product: product("nobody"), images: vec![image("a", 1, &[1.0, 0.0])] };
     let refused = put(store, "shop", merge).await.expect_err("there is no such product");
-    assert_eq!(refused.kind, PortErrorKind::Invalid);
+    assert_eq!(refused.kind, PortErrorKind::Conflict);
     an_empty_store_has_nothing(store).await;
     assert_eq!(store.receipt(&shop("shop"), &effect("merge-nobody-1")).await.expect("answers"), None);
 }

@@ -69,7 +69,7 @@ impl Tables {
             }
             Change::Merge { product, images } => {
                 let Some((stored, _)) = self.products.get_mut(&(tenant.clone(), product.clone())) else {
-                    return refused(PortErrorKind::Invalid, format!("product {product} is not there"));
+                    return refused(PortErrorKind::Conflict, format!("product {product} is not there"));
                 };
                 stored.images.extend(images.iter().map(|new| new.image.clone()));
                 stored.updated_at = Timestamp::now();

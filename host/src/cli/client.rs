@@ -1,0 +1,97 @@
+//! A client of the HTTP interface, for the commands that act on a catalogue.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, bail};
+use reqwest::multipart::{Form, Part};
+use serde_json::Value;
+
+use crate::{app, config::Config};
+
+/// Longest that one request may take: a job is waited for in pieces shorter than this.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long to wait for a job in one request, seconds.
+const WAIT_SECONDS: u32 = 30;
+
+/// Talks to one server.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    http: reqwest::Client,
+}
+
+/// A server to act on: one that runs already, or one of our own for as long as this lives.
+pub struct Session {
+    /// Talks to it.
+    pub client: Client,
+    own: Option<app::Running>,
+}
+
+impl Session {
+    /// Uses `server` if it is named, else the one that serves the configured address, else starts one on the
+    /// configured data folder.
+    pub async fn open(server: Option<&str>, config: Config) -> anyhow::Result<Self> {
+        if let Some(server) = server {
+            return Ok(Self { client: Client::new(server), own: None });
+        }
+        let client = Client::new(&format!("http://{}", config.listen));
+        if client.is_taja().await {
+            return Ok(Self { client, own: None });
+        }
+        let mut own_config = config;
+        own_config.listen.set_port(0);
+        let running = app::start(own_config).await?;
+        let client = Client::new(&format!("http://{}", running.address));
+        Ok(Self { client, own: Some(running) })
+    }
+
+    /// Ends our own server, if there is one, in good order.
+    pub async fn close(self) -> anyhow::Result<()> {
+        let Some(running) = self.own else { return Ok(()) };
+        running.shutdown_token().cancel();
+        running.stopped().await
+    }
+}
+
+impl Client {
+    /// A client of the server at this address.
+    pub fn new(base: &str) -> Self {
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
+        Self { base: base.trim_end_matches('/').to_owned(), http: http.unwrap_or_default() }
+    }
+
+    async fn is_taja(&self) -> bool {
+        let request = self.http.get(format!("{}/", self.base)).timeout(Duration::from_secs(2));
+        let Ok(answer) = request.send().await else { return false };
+        answer.json::<Value>().await.is_ok_and(|body| body["project"] == "Taja")
+    }
+
+    /// Submits a form and waits for its job. The finished job: `completed` with `result`, or `failed` with `error`.
+    pub async fn submit(&self, route: &str, form: Form) -> anyhow::Result<Value> {
+        let request = self.http.post(format!("{}{route}", self.base)).multipart(form);
+        let answer = request.header("Prefer", format!("wait={WAIT_SECONDS}")).send().await?;
+        let mut job = read(answer).await?;
+        let id = job["job_id"].as_str().context("the server named no job")?.to_owned();
+        while !matches!(job["status"].as_str(), Some("completed" | "failed")) {
+            let url = format!("{}{route}/job/{id}?wait={WAIT_SECONDS}", self.base);
+            job = read(self.http.get(url).send().await?).await?;
+        }
+        Ok(job)
+    }
+}
+
+async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
+    let status = answer.status();
+    let body: Value = answer.json().await.with_context(|| format!("the server answered {status} without JSON"))?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    bail!("{}", body["detail"].as_str().unwrap_or(status.as_str()))
+}
+
+/// A file as a part of a form.
+pub async fn file_part(path: &Path) -> anyhow::Result<Part> {
+    let name = path.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy().into_owned());
+    let bytes = tokio::fs::read(path).await.with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Part::bytes(bytes).file_name(name))
+}

@@ -1,0 +1,91 @@
+//! The command line: `taja serve`, `import`, `search`, `plugin`, `model`, `openapi`.
+
+mod client;
+mod import;
+mod model;
+mod plugin;
+mod pull;
+mod search;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Product search and catalogue for shops that sell through chat.
+///
+/// With no configuration everything is embedded: one process, one data folder. Start with `taja serve`, then add
+/// products over HTTP or with `taja import`, and look for them with `taja search`.
+#[derive(Parser)]
+#[command(name = "taja", version, max_term_width = 110, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the HTTP interface and run jobs, until SIGTERM or Ctrl-C
+    Serve(serve::Serve),
+    /// Add the products of a file to the catalogue
+    Import(import::Import),
+    /// Find products by words, a picture, a video, or several together
+    Search(search::SearchCommand),
+    /// List policy components, and make them ready to load
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+    /// List, check and fetch embedding models
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Print the OpenAPI 3.1 description of the HTTP interface
+    Openapi,
+}
+
+/// Something that was asked for wrongly: exit status 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Runs the program: exit status 0 done, 1 the work failed, 2 wrong usage.
+pub fn run() -> ExitCode {
+    let command = Cli::parse().command;
+    let serving = matches!(command, Command::Serve(_));
+    crate::telemetry::init_logs(if serving { "info" } else { "warn" });
+    match start(command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            let usage = error.is::<Usage>() || error.is::<crate::config::ConfigError>();
+            ExitCode::from(if usage { 2 } else { 1 })
+        }
+    }
+}
+
+/// Runs a command; false when it ran but its work, or a part of it, failed.
+fn start(command: Command) -> anyhow::Result<bool> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve.run().await,
+            Command::Import(import) => import.run().await,
+            Command::Search(search) => search.run().await,
+            Command::Plugin(plugin) => plugin.run().await,
+            Command::Model(model) => model.run().await,
+            Command::Openapi => {
+                write_out(&serde_json::to_string_pretty(&crate::http::openapi())?)?;
+                Ok(true)
+            }
+        }
+    })
+}
+
+/// One line of data on standard output. A reader that went away (`| head`) ends the program quietly.
+fn write_out(line: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        other => Ok(other?),
+    }
+}

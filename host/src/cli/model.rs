@@ -1,0 +1,173 @@
+//! `taja model`: which models there are, whether their files are whole, and fetching one.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::Subcommand;
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use taja_clip::Manifest;
+
+use super::{pull, settings::Settings, write_out};
+use crate::{app::MANIFEST, config::Config};
+
+/// Manifests of models that Taja knows how to use; their weights are fetched or exported by the operator.
+const KNOWN: &[(&str, &str)] = &[
+    ("default.toml", include_str!("../../../models/default.toml")),
+    ("openai-clip-vit-b-32.toml", include_str!("../../../models/openai-clip-vit-b-32.toml")),
+    ("openai-clip-vit-b-16.toml", include_str!("../../../models/openai-clip-vit-b-16.toml")),
+    ("openai-clip-vit-l-14.toml", include_str!("../../../models/openai-clip-vit-l-14.toml")),
+    ("openai-clip-vit-l-14-336.toml", include_str!("../../../models/openai-clip-vit-l-14-336.toml")),
+    ("openclip-vit-b-32-laion2b.toml", include_str!("../../../models/openclip-vit-b-32-laion2b.toml")),
+    ("openclip-vit-l-14-datacomp.toml", include_str!("../../../models/openclip-vit-l-14-datacomp.toml")),
+];
+
+/// List, check and fetch embedding models.
+#[derive(Subcommand)]
+pub enum Model {
+    /// List the models that are installed beside the configured one, and those that can be
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Read every file of the configured model and compare it with the manifest
+    Verify {
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Fetch a model from a folder or a web address that holds a model.toml, as models/export.py makes it
+    ///
+    /// Every file must be pinned there by SHA-256. An interrupted download is taken up where it ended.
+    Pull {
+        /// The folder, or the address, http or https
+        from: String,
+        /// SHA-256 of the model.toml, when it was told to you by somebody you trust
+        #[arg(long, value_name = "HEX")]
+        manifest_sha256: Option<String>,
+        /// Where to put it [default: beside the configured model, under its name]
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
+}
+
+impl Model {
+    pub async fn run(self) -> anyhow::Result<bool> {
+        match self {
+            Self::List { json, settings } => list(json, &settings.read()?),
+            Self::Verify { settings } => verify(&settings.read()?),
+            Self::Pull { from, manifest_sha256, to, settings } => {
+                let beside = shelf(&settings.read()?.model);
+                let place = |name: &str| to.clone().unwrap_or_else(|| beside.join(name));
+                let folder = pull::pull(&from, manifest_sha256.as_deref(), place).await?;
+                eprintln!("use it with --model {0} or TAJA_MODEL={0}", folder.display());
+                write_out(&folder.display().to_string())?;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// The folder that the configured model's folder lies in.
+fn shelf(model: &Path) -> PathBuf {
+    model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// A model, as the list shows it.
+#[derive(Serialize)]
+struct Row {
+    name: String,
+    title: String,
+    dimension: usize,
+    licence: String,
+    source: String,
+    active: bool,
+    folder: Option<PathBuf>,
+}
+
+impl Row {
+    fn new(manifest: Manifest, folder: Option<PathBuf>, active: bool) -> Self {
+        let Manifest { name, title, dimension, licence, source, .. } = manifest;
+        Self { name, title, dimension, licence, source, active, folder }
+    }
+}
+
+fn list(json: bool, config: &Config) -> anyhow::Result<bool> {
+    let active = config.model.canonicalize().unwrap_or_else(|_| config.model.clone());
+    let mut folders = vec![active.clone()];
+    for entry in std::fs::read_dir(shelf(&config.model)).into_iter().flatten().flatten() {
+        folders.extend(entry.path().canonicalize());
+    }
+    folders.sort();
+    folders.dedup();
+    let mut rows = Vec::new();
+    for folder in folders.into_iter().filter(|folder| folder.join(MANIFEST).exists()) {
+        let manifest = Manifest::load(&folder.join(MANIFEST))?;
+        let is_active = folder == active;
+        rows.push(Row::new(manifest, Some(folder), is_active));
+    }
+    for (file, text) in KNOWN {
+        let manifest = Manifest::parse(text, file)?;
+        if !rows.iter().any(|row| row.name == manifest.name) {
+            rows.push(Row::new(manifest, None, false));
+        }
+    }
+    write_out(&if json { serde_json::to_string_pretty(&rows)? } else { table(&rows) })?;
+    Ok(true)
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["", "name", "what it is", "dimension", "licence", "folder"]);
+    for row in rows {
+        let folder = row.folder.as_ref().map_or_else(|| "not installed".to_owned(), |path| path.display().to_string());
+        let mark = if row.active { "*" } else { "" };
+        table.add_row([mark, &row.name, &row.title, &row.dimension.to_string(), &row.licence, &folder]);
+    }
+    format!("{table}\n* is used. Others come with `taja model pull`, or from a checkpoint with models/export.py.")
+}
+
+fn verify(config: &Config) -> anyhow::Result<bool> {
+    let manifest = Manifest::load(&config.model.join(MANIFEST))?;
+    let bar = bytes_bar();
+    let verified = manifest.verify(&config.model, &mut |file, done, size| {
+        bar.set_message(file.to_owned());
+        bar.set_length(size);
+        bar.set_position(done);
+    });
+    bar.finish_and_clear();
+    let verified = verified?;
+    for (file, digest) in manifest.files().zip(&verified.digests) {
+        let pinned = if file.sha256.is_some() { "pinned" } else { "not pinned" };
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        write_out(&format!("{digest}  {}  ({pinned})", file.file))?;
+    }
+    eprintln!("{} is whole; its space is {}", manifest.title, verified.space.id);
+    Ok(true)
+}
+
+/// A bar over bytes, with what is being read before it.
+pub fn bytes_bar() -> ProgressBar {
+    let bar = ProgressBar::no_length();
+    if let Ok(style) = ProgressStyle::with_template("{msg:30} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// Reads a manifest that was just fetched.
+pub fn parse(text: &str, from: &str) -> anyhow::Result<Manifest> {
+    let manifest = Manifest::parse(text, from)?;
+    let unpinned: Vec<_> =
+        manifest.files().filter(|file| file.sha256.is_none()).map(|file| file.file.as_str()).collect();
+    if unpinned.is_empty() {
+        return Ok(manifest);
+    }
+    Err(anyhow::anyhow!("no SHA-256 for {}", unpinned.join(", "))).with_context(|| format!("{from} cannot be trusted"))
+}

@@ -1,0 +1,89 @@
+//! `taja plugin`: what the plugin folder holds, and making a component ready for it.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Subcommand;
+use comfy_table::{ContentArrangement, Table, presets::NOTHING};
+use taja_sandbox::{PluginState, PluginStatus, manifest};
+
+use super::{settings::Settings, write_out};
+use crate::app;
+
+/// List policy components, and make them ready to load.
+#[derive(Subcommand)]
+pub enum Plugin {
+    /// Load every component of the plugin folder as the service would, and say how that went
+    List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Embed a manifest (plugin.toml) into a component
+    Pack {
+        /// The component, as the compiler made it
+        component: PathBuf,
+        /// Its manifest
+        #[arg(long, value_name = "FILE")]
+        manifest: PathBuf,
+        /// Where to write the result
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+impl Plugin {
+    pub async fn run(self) -> anyhow::Result<bool> {
+        match self {
+            Self::List { json, settings } => list(json, &settings).await,
+            Self::Pack { component, manifest, out } => pack(&component, &manifest, &out),
+        }
+    }
+}
+
+async fn list(json: bool, settings: &Settings) -> anyhow::Result<bool> {
+    let report = app::plugin_report(&settings.read()?).await?;
+    write_out(&if json { serde_json::to_string_pretty(&report)? } else { table(&report) })?;
+    Ok(report.iter().all(|plugin| plugin.state == PluginState::Ready))
+}
+
+fn pack(component: &PathBuf, manifest: &PathBuf, out: &PathBuf) -> anyhow::Result<bool> {
+    let bytes = std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
+    let text = std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    // Whole or not at all: a server that starts meanwhile must not see half a component.
+    let part = out.with_extension("part");
+    std::fs::write(&part, packed).with_context(|| format!("cannot write {}", part.display()))?;
+    std::fs::rename(&part, out)?;
+    Ok(true)
+}
+
+fn table(report: &[PluginStatus]) -> String {
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["file", "name", "version", "kind", "accepts", "may use", "digest", "state"]);
+    for plugin in report {
+        let manifest = plugin.manifest.as_ref();
+        let of_manifest = |read: fn(&manifest::Manifest) -> String| manifest.map(read).unwrap_or_default();
+        let state = match &plugin.state {
+            PluginState::Ready => format!("ready, {} ms", plugin.compile_ms),
+            PluginState::Refused(reason) => format!("refused: {reason}"),
+        };
+        table.add_row([
+            plugin.file.clone(),
+            of_manifest(|manifest| manifest.name.clone()),
+            of_manifest(|manifest| manifest.version.to_string()),
+            of_manifest(|manifest| manifest.kind.name().to_owned()),
+            of_manifest(|manifest| manifest.accepts.join(", ")),
+            of_manifest(|manifest| manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            plugin.digest.as_deref().unwrap_or_default().chars().take(12).collect(),
+            state,
+        ]);
+    }
+    table.to_string()
+}

@@ -1,0 +1,228 @@
+//! `POST /add_product` and the polling routes of its jobs.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    Json,
+    extract::{Multipart, Path, Query, State},
+    http::HeaderMap,
+    response::Response,
+};
+use serde::de::DeserializeOwned;
+use taja_catalog::Details;
+use taja_queue::JobId;
+use utoipa::ToSchema;
+
+use super::{
+    FieldProblem, Problem, Shared,
+    form::{FileKind, Form},
+    jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions},
+};
+use crate::jobs::{ADD_PRODUCT, AddJob};
+
+/// The form of a new product.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the form for the OpenAPI document")]
+pub struct AddProductForm {
+    /// One or more pictures: JPEG, PNG, WebP, GIF (first frame) or BMP.
+    #[schema(value_type = Vec<String>, format = Binary)]
+    images: Vec<String>,
+    /// Display name.
+    name: String,
+    /// Price, at least 0.
+    price: f64,
+    /// Free text.
+    description: String,
+    /// Category.
+    category: Option<String>,
+    /// Weight in kilograms.
+    weight_kg: Option<f64>,
+    /// Colour.
+    color: Option<String>,
+    /// JSON array of texts.
+    sizes: Option<String>,
+    /// JSON array of texts.
+    key_features: Option<String>,
+    /// The shop's own article number.
+    sku: Option<String>,
+    /// Pieces in stock.
+    stock: Option<u32>,
+    /// ISO 4217 code.
+    currency: Option<String>,
+    /// JSON object of texts, numbers, booleans and lists of texts.
+    attributes: Option<String>,
+}
+
+/// Adds a product with its pictures.
+#[utoipa::path(
+    post, path = "/add_product", tag = "products",
+    request_body(content = AddProductForm, content_type = "multipart/form-data"),
+    responses(
+        (status = 202, body = Accepted, description = "The job; poll `Location`"),
+        (status = 200, body = JobView, description = "The finished job, when `Prefer: wait=N` was met"),
+        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub async fn submit(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    multipart: Multipart,
+) -> Result<Response, Problem> {
+    let mut batch = app.staging.batch(JobId::new());
+    let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
+    let form = Form::receive(multipart, &mut batch, app.config.limits, wanted).await?;
+    let job = add_job(form, app.config.limits.images)?;
+    let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
+    job_views::submit(&app, &headers, batch, ADD_PRODUCT, payload).await
+}
+
+/// Reads the fields; all that is wrong with them comes together.
+fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
+    let mut fields = Fields { texts: form.texts, mistakes: Vec::new() };
+    let details = Details {
+        name: fields.required("name"),
+        price: fields.number("price").unwrap_or_else(|| fields.missing("price")),
+        description: fields.required("description"),
+        category: fields.optional("category"),
+        weight_kg: fields.number("weight_kg"),
+        color: fields.optional("color"),
+        sizes: fields.json("sizes", "a JSON array of texts").unwrap_or_default(),
+        key_features: fields.json("key_features", "a JSON array of texts").unwrap_or_default(),
+        sku: fields.optional("sku"),
+        stock: fields.json("stock", "a whole number that is at least 0"),
+        currency: fields.optional("currency"),
+        attributes: fields.json("attributes", "a JSON object").unwrap_or_default(),
+    };
+    let mut mistakes = fields.mistakes;
+    match form.files.len() {
+        0 => mistakes.push(FieldProblem::new("images", "is missing: send one picture or more")),
+        n if n > max_images => {
+            mistakes.push(FieldProblem::new("images", format!("has {n} pictures; {max_images} are allowed")));
+        }
+        _ => {}
+    }
+    if let Err(invalid) = details.check()
+        && !mistakes.iter().any(|mistake| mistake.pointer.ends_with(&invalid.field))
+    {
+        mistakes.push(FieldProblem::new(&invalid.field.replace('.', "/"), invalid.problem));
+    }
+    if !mistakes.is_empty() {
+        return Err(Problem::fields(mistakes));
+    }
+    Ok(AddJob { details, images: form.files.into_iter().map(|file| file.hash).collect() })
+}
+
+struct Fields {
+    texts: BTreeMap<String, String>,
+    mistakes: Vec<FieldProblem>,
+}
+
+impl Fields {
+    fn mistake(&mut self, name: &str, detail: &str) {
+        self.mistakes.push(FieldProblem::new(name, detail));
+    }
+
+    fn missing<T: Default>(&mut self, name: &str) -> T {
+        // One that is there but malformed has been complained about already.
+        if !self.mistakes.iter().any(|mistake| mistake.pointer == format!("/{name}")) {
+            self.mistake(name, "is missing");
+        }
+        T::default()
+    }
+
+    fn optional(&mut self, name: &str) -> Option<String> {
+        self.texts.remove(name).filter(|text| !text.trim().is_empty())
+    }
+
+    fn required(&mut self, name: &str) -> String {
+        self.texts.remove(name).unwrap_or_else(|| self.missing(name))
+    }
+
+    fn number(&mut self, name: &str) -> Option<f64> {
+        let text = self.optional(name)?;
+        match text.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => Some(number),
+            _ => {
+                self.mistake(name, "is not a number");
+                None
+            }
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&mut self, name: &str, what: &str) -> Option<T> {
+        let text = self.optional(name)?;
+        let parsed = serde_json::from_str(&text).ok();
+        if parsed.is_none() {
+            self.mistake(name, &format!("is not {what}"));
+        }
+        parsed
+    }
+}
+
+/// Polls a job that adds a product.
+#[utoipa::path(
+    get, path = "/add_product/job/{id}", tag = "products",
+    params(("id" = String, Path, description = "The job"), ReadOptions),
+    responses((status = 200, body = JobView), (status = 404, body = Problem))
+)]
+pub async fn job(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(options): Query<ReadOptions>,
+) -> Result<Json<JobView>, Problem> {
+    let job = job_views::find(&app, &id, Some(ADD_PRODUCT), options.wait).await?;
+    job_views::view(&app, &job, &options).await.map(Json)
+}
+
+/// How far a job that adds a product is.
+#[utoipa::path(
+    get, path = "/add_product/progress/{id}", tag = "products",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, body = ProgressView), (status = 404, body = Problem))
+)]
+pub async fn progress(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<ProgressView>, Problem> {
+    let job = job_views::find(&app, &id, Some(ADD_PRODUCT), None).await?;
+    Ok(Json(job_views::progress_view(&job)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::form::FormFile;
+    use taja_catalog::ImageHash;
+
+    fn form(texts: &[(&str, &str)], images: usize) -> Form {
+        let file =
+            |_| FormFile { field: "images".into(), hash: ImageHash::of(b"x"), kind: FileKind::Image };
+        Form {
+            texts: texts.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
+            files: (0..images).map(file).collect(),
+        }
+    }
+
+    fn pointers(problem: &Problem) -> Vec<&str> {
+        problem.errors.iter().map(|error| error.pointer.as_str()).collect()
+    }
+
+    #[test]
+    fn every_field_at_fault_is_named_at_once() {
+        let problem = add_job(form(&[("price", "cheap"), ("sizes", "41"), ("stock", "-1")], 0), 20).unwrap_err();
+        assert_eq!(pointers(&problem), ["/name", "/price", "/description", "/sizes", "/stock", "/images"]);
+        assert_eq!(problem.status, 422);
+    }
+
+    #[test]
+    fn a_form_without_category_is_served() {
+        let texts = [("name", "shoe"), ("price", "10"), ("description", ""), ("sizes", "[\"41\"]")];
+        let job = add_job(form(&texts, 1), 20).unwrap();
+        assert_eq!((job.details.sizes.as_slice(), job.details.category), (&["41".to_owned()][..], None));
+    }
+
+    #[test]
+    fn a_negative_price_and_too_many_pictures_are_refused() {
+        let texts = [("name", "shoe"), ("price", "-1"), ("description", "x")];
+        let problem = add_job(form(&texts, 3), 2).unwrap_err();
+        assert_eq!(pointers(&problem), ["/images", "/price"]);
+    }
+}

@@ -1,0 +1,158 @@
+//! Multipart bodies: texts into memory, files into staging, each judged by its first bytes.
+
+use std::collections::BTreeMap;
+
+use axum::{
+    extract::multipart::{Field, Multipart, MultipartError},
+    http::StatusCode,
+};
+use taja_catalog::ImageHash;
+use taja_media::Sniffed;
+
+use super::problem::{FieldProblem, Problem};
+use crate::{
+    config::Limits,
+    staging::{Batch, ReceiveError},
+};
+
+/// Longest text field, bytes.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+/// Most fields and files in one form.
+const MAX_FIELDS: usize = 200;
+
+/// What a received file is, by its content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A picture of a type that is taken.
+    Image,
+    /// A video of a type that is taken.
+    Video,
+}
+
+/// A file of a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormFile {
+    /// The form field it came in.
+    pub field: String,
+    /// Its name in staging.
+    pub hash: ImageHash,
+    /// What it is.
+    pub kind: FileKind,
+}
+
+/// A form that was received whole.
+#[derive(Debug, Default)]
+pub struct Form {
+    /// Text fields.
+    pub texts: BTreeMap<String, String>,
+    /// Files, in the order of the request.
+    pub files: Vec<FormFile>,
+}
+
+impl Form {
+    /// Receives a multipart body. `wanted` says which kinds of file a field may carry, given its name and whether the
+    /// client gave a file name; none for a text field.
+    pub async fn receive(
+        mut multipart: Multipart,
+        batch: &mut Batch,
+        limits: Limits,
+        wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
+    ) -> Result<Self, Problem> {
+        let mut form = Self::default();
+        while let Some(field) = multipart.next_field().await.map_err(broken)? {
+            if form.texts.len() + form.files.len() >= MAX_FIELDS {
+                let detail = format!("the form has more than {MAX_FIELDS} fields");
+                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_fields", detail));
+            }
+            let name = field.name().unwrap_or_default().trim_end_matches("[]").to_owned();
+            let named_file = field.file_name().map(|name| !name.is_empty());
+            match (wanted(&name, named_file == Some(true)), named_file) {
+                // A browser sends an empty part for a file input that was left empty.
+                (Some(_), Some(false)) => {}
+                (Some(kinds), _) => form.files.push(receive_file(name, field, batch, limits, kinds).await?),
+                (None, Some(true)) => {
+                    return Err(Problem::field(&name, "is a file, but this field takes text"));
+                }
+                (None, _) => form.add_text(name, field).await?,
+            }
+        }
+        Ok(form)
+    }
+
+    async fn add_text(&mut self, name: String, mut field: Field<'_>) -> Result<(), Problem> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = field.chunk().await.map_err(broken)? {
+            if bytes.len() + chunk.len() > MAX_TEXT_BYTES {
+                return Err(Problem::too_large(&format!("field {name}"), MAX_TEXT_BYTES as u64));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        let text = String::from_utf8(bytes).map_err(|_| Problem::field(&name, "is not UTF-8 text"))?;
+        match self.texts.insert(name.clone(), text) {
+            None => Ok(()),
+            Some(_) => Err(Problem::field(&name, "is given twice")),
+        }
+    }
+}
+
+async fn receive_file(
+    name: String,
+    field: Field<'_>,
+    batch: &mut Batch,
+    limits: Limits,
+    kinds: &[FileKind],
+) -> Result<FormFile, Problem> {
+    let mut found = None;
+    let judge = |head: &[u8]| {
+        let kind = judge(&name, head, kinds)?;
+        found = Some(kind);
+        Ok(match kind {
+            FileKind::Image => limits.image_bytes,
+            FileKind::Video => limits.video_bytes,
+        })
+    };
+    let staged = batch.receive(field, judge).await.map_err(|error| match error {
+        ReceiveError::Refused(problem) => problem,
+        ReceiveError::TooLarge(limit) => Problem::too_large(&format!("file {name}"), limit),
+        ReceiveError::Stream(error) => broken(error),
+        ReceiveError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Problem::unavailable("there is no room on the server's disk")
+        }
+        ReceiveError::Disk(error) => Problem::internal(&error),
+    })?;
+    let kind = found.ok_or_else(|| Problem::internal(&"a received file was not judged"))?;
+    Ok(FormFile { field: name, hash: staged.hash, kind })
+}
+
+/// What the first bytes show, if that is wanted here. The client's file name and content type are not looked at.
+fn judge(name: &str, head: &[u8], kinds: &[FileKind]) -> Result<FileKind, Problem> {
+    let refuse = |what: &str| {
+        let takes = match kinds {
+            [FileKind::Image] => "JPEG, PNG, WebP, GIF and BMP images",
+            [FileKind::Video] => "MP4, MOV, MKV, WebM and AVI videos",
+            _ => "images and videos",
+        };
+        let detail = format!("file {name} is {what}; {takes} are taken");
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail);
+        Err(Problem { errors: vec![FieldProblem::new(name, format!("is {what}"))], ..problem })
+    };
+    match taja_media::sniff(head) {
+        Sniffed::Image(_) if kinds.contains(&FileKind::Image) => Ok(FileKind::Image),
+        Sniffed::Video(_) if kinds.contains(&FileKind::Video) => Ok(FileKind::Video),
+        Sniffed::Image(_) => refuse("an image"),
+        Sniffed::Video(_) => refuse("a video"),
+        Sniffed::Other(what) => refuse(what),
+        Sniffed::Empty => {
+            let problem =
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "media_empty", format!("file {name} is empty"));
+            Err(Problem { errors: vec![FieldProblem::new(name, "is empty")], ..problem })
+        }
+    }
+}
+
+fn broken(error: MultipartError) -> Problem {
+    if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the request is larger than allowed");
+    }
+    Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
+}

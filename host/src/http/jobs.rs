@@ -1,0 +1,348 @@
+//! Jobs over HTTP: submitting with 202 and `Location`, polling, long polling, cancelling.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use taja_catalog::ImageHash;
+use taja_queue::{JobError, JobId, JobRecord, NewJob, Status};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{Problem, Shared, search};
+use crate::{jobs, staging::Batch};
+
+/// Longest that a request may wait for a job, whatever it asks for.
+const MAX_WAIT: Duration = Duration::from_secs(30);
+
+/// Where a job stands, in the words of the interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Waits for a worker, or for its next attempt.
+    Pending,
+    /// Runs.
+    Processing,
+    /// Done, with a result.
+    Completed,
+    /// Ended without one: failed for good, or cancelled.
+    Failed,
+}
+
+impl From<Status> for JobState {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::Processing => Self::Processing,
+            Status::Completed => Self::Completed,
+            Status::Failed | Status::Cancelled => Self::Failed,
+        }
+    }
+}
+
+/// The answer to a submission.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Accepted {
+    /// The job to poll.
+    pub job_id: String,
+    /// Always `processing`.
+    #[schema(example = "processing")]
+    pub status: &'static str,
+}
+
+/// A job as the polling routes of one kind show it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobView {
+    /// The job.
+    pub job_id: String,
+    /// Where it stands.
+    pub status: JobState,
+    /// What it produced, once completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it failed, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Why it failed, for programs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
+}
+
+/// Why a job failed.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FailureView {
+    /// `client`, `plugin`, `host` or `dependency`.
+    pub blame: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// A stable word.
+    pub code: String,
+    /// For people.
+    pub message: String,
+}
+
+/// How far a job is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProgressView {
+    /// The job.
+    pub job_id: String,
+    /// 0 to 100; -1 when it failed.
+    pub progress: i8,
+    /// What is being done.
+    pub message: String,
+    /// When that was reported.
+    #[schema(value_type = String, format = DateTime)]
+    pub timestamp: Timestamp,
+}
+
+/// Everything about a job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobResource {
+    /// The job.
+    pub job_id: String,
+    /// `add_product` or `search`.
+    pub kind: String,
+    /// Where it stands.
+    pub status: JobState,
+    /// 0 to 100; -1 when it failed.
+    pub progress: i8,
+    /// What is being done.
+    pub stage: String,
+    /// How often it was started.
+    pub attempts: u32,
+    /// What it produced, once completed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Value>,
+    /// Why it failed, or why its last attempt did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<FailureView>,
+    /// The plugins that took part.
+    #[schema(value_type = Vec<Value>)]
+    pub plugins: Value,
+    /// When it was accepted.
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+    /// When its latest attempt started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub finished_at: Option<Timestamp>,
+}
+
+/// How to read a job.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ReadOptions {
+    /// Seconds to wait for the job to end, at most 30.
+    pub wait: Option<u32>,
+    /// Which page of a search's result, from `next` of the page before.
+    pub cursor: Option<String>,
+    /// Products on the page, 1 to 100.
+    pub limit: Option<u32>,
+}
+
+fn failure_view(error: &JobError) -> FailureView {
+    FailureView {
+        blame: error.blame.as_str().to_owned(),
+        retryable: error.retryable,
+        code: error.code.clone(),
+        message: error.message.clone(),
+    }
+}
+
+/// The error of a job that ended badly; a cancelled one has one too.
+fn final_failure(job: &JobRecord) -> Option<FailureView> {
+    match job.status {
+        Status::Failed => job.error.as_ref().map(failure_view),
+        Status::Cancelled => Some(FailureView {
+            blame: "client".into(),
+            retryable: false,
+            code: "cancelled".into(),
+            message: "the job was cancelled".into(),
+        }),
+        _ => None,
+    }
+}
+
+fn progress_of(job: &JobRecord) -> i8 {
+    match job.status {
+        Status::Completed => 100,
+        Status::Failed | Status::Cancelled => -1,
+        _ => job.progress.max(0),
+    }
+}
+
+/// Pushes a job whose uploads are received, and answers for it: 202, or 200 when the client waits and it ends in time.
+pub async fn submit(
+    app: &Shared,
+    headers: &HeaderMap,
+    batch: Batch,
+    kind: &'static str,
+    payload: Value,
+) -> Result<Response, Problem> {
+    let id = batch.job();
+    let mut job = NewJob::new(kind, app.config.tenant.as_str(), payload).max_attempts(app.config.attempts);
+    job.id = id;
+    if kind == jobs::SEARCH {
+        // Its client is waiting, and would ask again.
+        job = job.durability(taja_queue::Durability::Process);
+    }
+    if let Some(key) = idempotency_key(headers)? {
+        let digest = ImageHash::of(format!("{kind}\n{}", job.payload).as_bytes());
+        job = job.idempotent(key, digest.to_string());
+    }
+    let pushed = app.queue.push(job).await?;
+    if !pushed.existing {
+        batch.keep();
+    }
+    accepted(app, headers, &pushed.job).await
+}
+
+async fn accepted(app: &Shared, headers: &HeaderMap, job: &JobRecord) -> Result<Response, Problem> {
+    let wait = prefer_wait(headers).map(|wait| wait.min(MAX_WAIT));
+    let waited = match wait {
+        Some(wait) => app.queue.wait(&job.tenant, job.id, wait).await?,
+        None => None,
+    };
+    let mut response = match waited {
+        Some(job) if job.status.is_terminal() => Json(view(app, &job, &ReadOptions::default()).await?).into_response(),
+        _ => {
+            let accepted = Accepted { job_id: job.id.to_string(), status: "processing" };
+            (StatusCode::ACCEPTED, Json(accepted)).into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, header_value(&format!("/{}/job/{}", job.kind, job.id))?);
+    if let Some(wait) = wait {
+        headers.insert("preference-applied", header_value(&format!("wait={}", wait.as_secs()))?);
+    }
+    Ok(response)
+}
+
+fn header_value(text: &str) -> Result<HeaderValue, Problem> {
+    HeaderValue::from_str(text).map_err(|error| Problem::internal(&error))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    match value.to_str() {
+        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_key_invalid",
+            "Idempotency-Key is not 1 to 255 visible ASCII characters",
+        )),
+    }
+}
+
+/// `Prefer: wait=N`, N in seconds (RFC 7240).
+fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = preferences.flat_map(|value| value.split(',')).map(str::trim);
+    let seconds = preferences.find_map(|preference| preference.strip_prefix("wait="))?;
+    seconds.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// A job of the caller's tenant, of this kind if one is asked for; waits for its end if told to.
+pub async fn find(
+    app: &Shared,
+    id: &str,
+    kind: Option<&str>,
+    wait: Option<u32>,
+) -> Result<JobRecord, Problem> {
+    let missing = || Problem::not_found("job");
+    let id: JobId = id.parse().map_err(|_| missing())?;
+    let tenant = app.config.tenant.as_str();
+    let job = match wait {
+        Some(seconds) => app.queue.wait(tenant, id, Duration::from_secs(seconds.into()).min(MAX_WAIT)).await?,
+        None => app.queue.get(tenant, id).await?,
+    };
+    job.filter(|job| kind.is_none_or(|kind| job.kind == kind)).ok_or_else(missing)
+}
+
+/// What a polling route answers.
+pub async fn view(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<JobView, Problem> {
+    let failure = final_failure(job);
+    Ok(JobView {
+        job_id: job.id.to_string(),
+        status: job.status.into(),
+        result: result_of(app, job, options).await?,
+        error: failure.as_ref().map(|failure| failure.message.clone()),
+        failure,
+    })
+}
+
+async fn result_of(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<Option<Value>, Problem> {
+    match &job.result {
+        Some(_) if job.kind == jobs::SEARCH => search::render(app, job, options).await.map(Some),
+        result => Ok(result.clone()),
+    }
+}
+
+/// What a progress route answers.
+pub fn progress_view(job: &JobRecord) -> ProgressView {
+    ProgressView {
+        job_id: job.id.to_string(),
+        progress: progress_of(job),
+        message: final_failure(job).map_or_else(|| job.message.clone(), |failure| failure.message),
+        timestamp: job.updated_at,
+    }
+}
+
+/// One resource for every job.
+#[utoipa::path(
+    get, path = "/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "The job"), ReadOptions),
+    responses((status = 200, body = JobResource), (status = 404, body = Problem))
+)]
+pub async fn read(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+    Query(options): Query<ReadOptions>,
+) -> Result<Json<JobResource>, Problem> {
+    let job = find(&app, &id, None, options.wait).await?;
+    resource(&app, &job, &options).await.map(Json)
+}
+
+/// Cancels a job: at once while it waits, else at its next stage boundary.
+#[utoipa::path(
+    delete, path = "/jobs/{id}", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses((status = 200, body = JobResource), (status = 404, body = Problem))
+)]
+pub async fn cancel(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<JobResource>, Problem> {
+    let job = find(&app, &id, None, None).await?;
+    let job = app.queue.cancel(&job.tenant, job.id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    if job.status == Status::Cancelled {
+        app.staging.clear(job.id).await.map_err(|error| Problem::internal(&error))?;
+    }
+    resource(&app, &job, &ReadOptions::default()).await.map(Json)
+}
+
+async fn resource(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<JobResource, Problem> {
+    let plugins = job.result.as_ref().and_then(|result| result.get("plugins")).cloned();
+    Ok(JobResource {
+        job_id: job.id.to_string(),
+        kind: job.kind.clone(),
+        status: job.status.into(),
+        progress: progress_of(job),
+        stage: job.message.clone(),
+        attempts: job.attempts,
+        result: result_of(app, job, options).await?,
+        error: final_failure(job).or_else(|| job.error.as_ref().map(failure_view)),
+        plugins: plugins.unwrap_or_else(|| Value::Array(Vec::new())),
+        created_at: job.created_at,
+        started_at: job.started_at,
+        finished_at: job.finished_at,
+    })
+}

@@ -1,0 +1,83 @@
+//! HTTP: one router, mounted at `/` and at `/api/v1`.
+
+mod add_product;
+mod docs;
+mod form;
+mod images;
+mod jobs;
+mod linger;
+mod problem;
+mod search;
+mod system;
+mod track;
+
+use std::sync::Arc;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware, response::Redirect, routing::get};
+use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
+use utoipa::OpenApi;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub use problem::{FieldProblem, Problem};
+pub use search::render as render_result;
+
+use crate::app::App;
+
+/// What every handler sees.
+pub type Shared = Arc<App>;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Taja",
+        description = "Product search and catalogue for shops that sell through chat. Every route is served at `/` \
+                       and at `/api/v1`. Long work is a job: 202 with its id, then poll, or ask with `Prefer: wait=N`."
+    ),
+    tags(
+        (name = "products", description = "Taking products in"),
+        (name = "search", description = "Finding them by words, pictures and videos"),
+        (name = "jobs", description = "What runs in the background"),
+        (name = "system", description = "Health, metrics, images")
+    )
+)]
+struct Api;
+
+fn routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(system::root))
+        .routes(routes!(system::health))
+        .routes(routes!(system::metrics))
+        .routes(routes!(add_product::submit))
+        .routes(routes!(add_product::job))
+        .routes(routes!(add_product::progress))
+        .routes(routes!(search::submit))
+        .routes(routes!(search::job))
+        .routes(routes!(search::progress))
+        .routes(routes!(jobs::read, jobs::cancel))
+        .routes(routes!(images::image))
+}
+
+/// The OpenAPI 3.1 description of every route.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    routes().split_for_parts().1
+}
+
+/// Everything that is served.
+pub fn router(app: Shared) -> Router {
+    let limit = app.config.limits.request_bytes;
+    let (api, description) = routes().split_for_parts();
+    let api = api
+        .route("/openapi.json", get(move || async move { axum::Json(description) }))
+        .route("/docs", get(docs::page));
+    Router::new()
+        .merge(api.clone())
+        .nest("/api/v1", api)
+        .route("/api/v1/", get(|| async { Redirect::permanent("/api/v1") }))
+        .layer(middleware::from_fn(track::requests))
+        .layer(DefaultBodyLimit::disable())
+        .layer(RequestBodyLimitLayer::new(limit))
+        .layer(middleware::map_request(linger::read_on))
+        .layer(CatchPanicLayer::new())
+        .layer(middleware::map_response(problem::ensure))
+        .with_state(app)
+}

@@ -1,0 +1,190 @@
+//! RFC 9457 problem details: the one form in which every HTTP error leaves the house.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use taja_catalog::{Blame, Failure, PortError, port::PortErrorKind};
+use utoipa::ToSchema;
+
+/// An error as the client sees it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Problem {
+    /// Names the kind of problem: `urn:taja:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// A stable word that a program can branch on.
+    pub code: String,
+    /// What is wrong with this request.
+    pub detail: String,
+    /// The fields at fault.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<FieldProblem>,
+    /// Seconds after which another try is worthwhile.
+    #[serde(skip)]
+    pub retry_after: Option<u32>,
+}
+
+/// A field at fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldProblem {
+    /// JSON pointer to the field, `/price` for a form field `price`.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+impl FieldProblem {
+    /// A problem with one field of a form or of a JSON body.
+    pub fn new(field: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: format!("/{}", field.trim_start_matches('/')), detail: detail.into() }
+    }
+}
+
+impl Problem {
+    /// A problem with a status, a code and a sentence.
+    pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:taja:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code: code.to_owned(),
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// 422 with the fields at fault.
+    pub fn fields(errors: Vec<FieldProblem>) -> Self {
+        let detail = errors
+            .iter()
+            .map(|error| format!("{}: {}", error.pointer.trim_start_matches('/'), error.detail))
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "field_invalid", detail) }
+    }
+
+    /// 422 for one field.
+    pub fn field(field: &str, detail: impl Into<String>) -> Self {
+        Self::fields(vec![FieldProblem::new(field, detail)])
+    }
+
+    /// 404 for a thing that is not there, or belongs to another tenant.
+    pub fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {what}"))
+    }
+
+    /// 413 with what was too large.
+    pub fn too_large(what: &str, limit: u64) -> Self {
+        let detail = format!("{what} is larger than the {limit} bytes allowed");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    /// 503 with a time to come back after.
+    pub fn unavailable(detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail);
+        Self { retry_after: Some(5), ..problem }
+    }
+
+    /// 500: a fault of Taja. The cause goes to the log, not to the client.
+    pub fn internal(cause: &dyn std::fmt::Display) -> Self {
+        tracing::error!(%cause, "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something went wrong on the server")
+    }
+
+    /// What stands for a response that some layer made without a problem body.
+    fn of_status(status: StatusCode) -> Self {
+        let (code, detail) = match status {
+            StatusCode::NOT_FOUND => ("not_found", "there is no such route"),
+            StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this route does not take this method"),
+            StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the request is larger than allowed"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("content_type_unsupported", "this route does not take this content type"),
+            StatusCode::INTERNAL_SERVER_ERROR => ("internal", "something went wrong on the server"),
+            _ => ("bad_request", "the request cannot be understood"),
+        };
+        Self::new(status, code, detail)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after = self.retry_after;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        if let Some(seconds) = retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+/// Longest text of an extractor that becomes a problem's detail, bytes.
+const MAX_DETAIL_BYTES: usize = 4096;
+const CONTENT_TYPE: &str = "application/problem+json";
+
+/// Turns every error response that is not a problem yet into one; a layer's own headers (such as `Allow`) stay.
+pub async fn ensure(response: Response) -> Response {
+    let status = response.status();
+    let is_problem =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes() == CONTENT_TYPE.as_bytes());
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    let mut problem = Problem::of_status(status);
+    // What an extractor says of the client's mistake is worth passing on; a server's fault is not.
+    if status.is_client_error()
+        && let Ok(text) = axum::body::to_bytes(body, MAX_DETAIL_BYTES).await
+        && let Ok(text) = std::str::from_utf8(&text)
+        && !text.is_empty()
+    {
+        problem.detail = text.to_owned();
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+    Response::from_parts(parts, problem.into_response().into_body())
+}
+
+impl From<PortError> for Problem {
+    fn from(error: PortError) -> Self {
+        match error.kind {
+            PortErrorKind::Unavailable => Self::unavailable(error.to_string()),
+            _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<taja_queue::Error> for Problem {
+    fn from(error: taja_queue::Error) -> Self {
+        match error {
+            taja_queue::Error::Conflict { .. } => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key_reused",
+                "this Idempotency-Key was used with another request",
+            ),
+            error if error.is_retryable() => Self::unavailable(error.to_string()),
+            error => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let status = match (failure.blame, failure.code.as_str()) {
+            (_, "media_type_unsupported") => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            (Blame::Client, _) => StatusCode::UNPROCESSABLE_ENTITY,
+            (Blame::Dependency, _) => return Self::unavailable(failure.message),
+            _ => return Self::internal(&failure),
+        };
+        Self::new(status, &failure.code, failure.message)
+    }
+}

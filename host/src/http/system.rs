@@ -1,0 +1,108 @@
+//! `/`, `/health` and `/metrics`.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::Shared;
+use crate::app::App;
+
+/// The name of the service.
+#[derive(Serialize, ToSchema)]
+pub struct Root {
+    /// Always `ok`.
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// `Taja`.
+    #[schema(example = "Taja")]
+    project: &'static str,
+    /// The version that runs.
+    version: &'static str,
+}
+
+/// That the service is there.
+#[utoipa::path(get, path = "/", tag = "system", responses((status = 200, body = Root)))]
+pub async fn root() -> Json<Root> {
+    Json(Root { status: "ok", project: "Taja", version: env!("CARGO_PKG_VERSION") })
+}
+
+/// Every part and how it is: 200 when all serve, 503 when one does not.
+#[utoipa::path(
+    get, path = "/health", tag = "system",
+    responses(
+        (status = 200, body = Value, description = "All parts serve"),
+        (status = 503, body = Value, description = "`status` of some part is `failing`")
+    )
+)]
+pub async fn health(State(app): State<Shared>) -> Response {
+    let (store, queue) = tokio::join!(store_health(&app), queue_health(&app));
+    let parts = [
+        ("api", json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
+        ("store", store),
+        ("queue", queue),
+        ("model", app.model_health()),
+        ("index", json!({
+            "status": "ok", "vectors": app.index.len(), "memory_bytes": app.index.memory_bytes(), "method": "exact",
+        })),
+        ("images", json!({ "status": "ok", "backend": "folder" })),
+        ("plugins", app.plugin_health()),
+    ];
+    let serving = parts.iter().all(|(_, part)| part["status"] == "ok");
+    let mut body = json!({ "status": if serving { "ok" } else { "failing" } });
+    for (name, part) in parts {
+        body[name] = part;
+    }
+    let status = if serving { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(body)).into_response()
+}
+
+fn failing(error: &dyn std::fmt::Display) -> Value {
+    json!({ "status": "failing", "error": error.to_string() })
+}
+
+async fn store_health(app: &App) -> Value {
+    match app.store.counts().await {
+        Ok(counts) => json!({
+            "status": "ok", "backend": "sqlite", "products": counts.products, "images": counts.images,
+        }),
+        Err(error) => failing(&error),
+    }
+}
+
+async fn queue_health(app: &App) -> Value {
+    match app.queue.depth().await {
+        Ok(depth) => {
+            let mut jobs = json!({});
+            for row in depth {
+                jobs[&row.kind][row.status.as_str()] = row.jobs.into();
+            }
+            json!({ "status": "ok", "backend": "sqlite", "jobs": jobs })
+        }
+        Err(error) => failing(&error),
+    }
+}
+
+/// Metrics in the Prometheus text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "system",
+    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"))
+)]
+pub async fn metrics(State(app): State<Shared>) -> Response {
+    if let Err(error) = taja_queue::publish_depth(app.queue.as_ref(), crate::jobs::KINDS).await {
+        tracing::warn!(%error, "queue depth is not known");
+    }
+    if let Ok(counts) = app.store.counts().await {
+        metrics::gauge!("taja_products").set(counts.products as f64);
+        metrics::gauge!("taja_images").set(counts.images as f64);
+    }
+    metrics::gauge!("taja_index_vectors").set(app.index.len() as f64);
+    metrics::gauge!("taja_index_memory_bytes").set(app.index.memory_bytes() as f64);
+    let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (content_type, app.metrics.render()).into_response()
+}

@@ -1,0 +1,7 @@
+//! The `taja` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    taja::cli::run()
+}

@@ -1,0 +1,46 @@
+//! Logs to standard error and metrics for Prometheus.
+
+use std::{io::IsTerminal, sync::OnceLock};
+
+use anyhow::Context;
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Bounds of histograms of seconds: from a plugin call (20 us) to a slow video (60 s).
+const SECONDS: &[f64] =
+    &[2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30., 60.];
+/// Bounds of histograms of counts.
+const COUNTS: &[f64] = &[1., 2., 4., 8., 16., 32., 64., 128., 256.];
+/// Bounds of histograms of bytes.
+const BYTES: &[f64] = &[65536., 262144., 1048576., 4194304., 16777216., 67108864., 268435456.];
+
+/// Sends logs to standard error: text for a person, JSON for a machine. `TAJA_LOG` filters, as in `info,taja=debug`.
+pub fn init_logs(default: &str) {
+    // ONNX Runtime tells of every graph it rewrites: a thousand lines at each start.
+    let quiet = format!("{default},ort=warn");
+    let filter = EnvFilter::try_from_env("TAJA_LOG").unwrap_or_else(|_| EnvFilter::new(quiet));
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // A second call in one process (tests) keeps the first subscriber.
+    let _ = if std::io::stderr().is_terminal() {
+        registry.with(layer.compact()).try_init()
+    } else {
+        registry.with(layer.json()).try_init()
+    };
+}
+
+/// The process's metrics. Installed once; every caller gets the same.
+pub fn metrics() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".into()), COUNTS)?
+        .set_buckets_for_metric(Matcher::Suffix("_host_calls".into()), COUNTS)?
+        .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), BYTES)?
+        .install_recorder()
+        .context("metrics recorder")?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
