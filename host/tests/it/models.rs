@@ -12,7 +12,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures::stream;
+use futures::{StreamExt, stream};
 
 use crate::support::taja;
 
@@ -46,8 +46,13 @@ async fn file(State(shelf): State<Shelf>, UrlPath(name): UrlPath<String>, header
     }
     if shelf.manner == Manner::BreaksOff && first && name == "image.onnx" {
         bytes.truncate(bytes.len() / 2);
-        let pieces = [Ok(bytes), Err(std::io::Error::other("broken off"))];
-        return Body::from_stream(stream::iter(pieces)).into_response();
+        let half = stream::once(async { Ok(bytes) });
+        // The half is on its way when the stream is found waiting.
+        let end = stream::once(async {
+            tokio::task::yield_now().await;
+            Err(std::io::Error::other("broken off"))
+        });
+        return Body::from_stream(half.chain(end)).into_response();
     }
     bytes.into_response()
 }
