@@ -55,7 +55,7 @@ fn keyword_leg(
     depth: u32,
     settings: &Settings,
 ) -> Result<Leg, String> {
-    let hits = catalogue::keyword(words, "", depth).map_err(|error| refused("catalogue.keyword", &error))?;
+    let hits = catalogue::keyword(&settings.keywords(words), "", depth).map_err(|error| refused("catalogue.keyword", &error))?;
     let name = leg_name("text-keyword", part);
     Ok(Leg { name, measure: Measure::Relevance, weight: settings.keyword_weight * weight, hits })
 }

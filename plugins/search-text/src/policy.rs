@@ -5,6 +5,10 @@ use policy_settings::{InvalidSetting, Settings as Given};
 /// Stands for the words of the query in a template.
 const PLACEHOLDER: &str = "{text}";
 
+/// Words that stand in every text and say nothing about a product, in English.
+const IGNORED: &str = "a an and any are at be by can do for from get good has have i in is it like looking me my need of on or \
+                       please really show some something that the thing things this to want what which will with you your";
+
 /// The settings, with the defaults of `plugin.toml`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -14,6 +18,8 @@ pub struct Settings {
     pub vector_weight: f32,
     /// How much keywords count.
     pub keyword_weight: f32,
+    /// Words that are no keywords, in lower case.
+    ignored: Vec<String>,
 }
 
 impl Settings {
@@ -25,6 +31,7 @@ impl Settings {
             template: given.text("template", PLACEHOLDER)?,
             vector_weight: given.number("vector_weight", 0.5, 0.0..=10.0)? as f32,
             keyword_weight: given.number("keyword_weight", 0.5, 0.0..=10.0)? as f32,
+            ignored: given.text("ignored_words", IGNORED)?.split_whitespace().map(str::to_lowercase).collect(),
         };
         given.finish()?;
         if !settings.template.contains(PLACEHOLDER) {
@@ -39,6 +46,16 @@ impl Settings {
     /// The text to embed.
     pub fn prompt(&self, words: &str) -> String {
         self.template.replace(PLACEHOLDER, words)
+    }
+
+    /// The words worth looking up: all but the ignored ones, or all when nothing else is left.
+    pub fn keywords(&self, words: &str) -> String {
+        let says_something = |word: &&str| {
+            let bare = word.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
+            !self.ignored.contains(&bare)
+        };
+        let kept: Vec<_> = words.split_whitespace().filter(says_something).collect();
+        if kept.is_empty() { words.to_owned() } else { kept.join(" ") }
     }
 }
 
@@ -69,6 +86,14 @@ mod tests {
             (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             |text| Settings::parse(text).map_err(|error| error.to_string()),
         );
+    }
+
+    #[test]
+    fn words_that_say_nothing_are_not_looked_up() {
+        let settings = Settings::parse("").unwrap();
+        assert_eq!(settings.keywords("Something red, to WEAR in the sun"), "red, WEAR sun");
+        assert_eq!(settings.keywords("what is it?"), "what is it?");
+        assert_eq!(Settings::parse(r#"{"ignored_words": "der die"}"#).unwrap().keywords("die rote"), "rote");
     }
 
     #[test]
