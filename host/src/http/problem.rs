@@ -131,12 +131,13 @@ impl IntoResponse for Problem {
 const MAX_DETAIL_BYTES: usize = 4096;
 const CONTENT_TYPE: &str = "application/problem+json";
 
-/// Turns every error response that is not a problem yet into one; a layer's own headers (such as `Allow`) stay.
+/// Turns the error responses of layers and extractors, which are plain text or empty, into problems; their own headers
+/// (such as `Allow`) stay.
 pub async fn ensure(response: Response) -> Response {
     let status = response.status();
-    let is_problem =
-        response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value.as_bytes() == CONTENT_TYPE.as_bytes());
-    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_json = matches!(content_type, Some(b"application/problem+json" | b"application/json"));
+    if is_json || !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
     let (mut parts, body) = response.into_parts();

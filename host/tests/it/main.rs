@@ -2,10 +2,12 @@
 
 mod bad_input;
 mod command_line;
+#[path = "../../crates/sandbox/fixtures/component.rs"]
+mod component;
 mod crash;
 mod journey;
 mod models;
 mod pictures;
-// mod policies;
+mod policies;
 mod support;
 mod surface;

@@ -1,35 +1,9 @@
 //! Guests for the tests, and sandboxes that hold them.
-
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
-
 use serde_json::json;
 use taja_sandbox::{Sandbox, SandboxConfig, manifest};
 use tempfile::TempDir;
 
-use crate::fakes::World;
-
-/// The component of a fixture. Built by cargo, which does nothing when it is up to date and locks when it is not.
-pub(crate) fn fixture(name: &str) -> Vec<u8> {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let folder = BUILT.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fixtures");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--release", "--examples", "--locked", "--quiet", "--target", "wasm32-wasip2"])
-            .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/guest"))
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .status()
-            .expect("cargo can be run");
-        assert!(built.success(), "the fixtures cannot be built");
-        target.join("wasm32-wasip2/release/examples")
-    });
-    std::fs::read(folder.join(format!("{name}.wasm"))).expect("the fixture was built")
-}
+use crate::{component::fixture, fakes::World};
 
 /// The fixture with a manifest of these lines.
 pub(crate) fn plugin(kind: &str, name: &str, lines: &str) -> Vec<u8> {

@@ -6,8 +6,9 @@ use taja_catalog::policy::{Candidates, Policies, PolicyFault};
 use taja_sandbox::{PluginState, manifest};
 
 use crate::{
+    component::fixture,
     fakes::World,
-    guests::{House, fixture, manifest_text, plugin},
+    guests::{House, manifest_text, plugin},
 };
 
 /// A component in text form with the manifest of a ranking plugin.

@@ -1,5 +1,7 @@
 //! The sandbox with real guests: those of `fixtures/`, built when they are first needed, and a few in text form.
 
+#[path = "../../fixtures/component.rs"]
+mod component;
 mod fakes;
 mod guests;
 mod ingest;
