@@ -54,7 +54,7 @@ pub fn depth(limit: u32) -> u32 {
 }
 
 /// The name of a leg: `base` for the first part, `base-2` for the second.
-pub fn leg_name(base: &str, part: usize) -> String {
+pub fn leg_name(base: &str, part: u32) -> String {
     if part == 0 { base.to_owned() } else { format!("{base}-{}", part + 1) }
 }
 
