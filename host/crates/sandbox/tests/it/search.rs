@@ -65,6 +65,15 @@ async fn a_leg_answers_the_part_it_says_and_weighs_what_it_says() {
 }
 
 #[tokio::test]
+async fn a_match_is_identified_by_its_stored_picture() {
+    let world = shop();
+    let sandbox = all_powerful("identify", &world).await;
+    let text = said(sandbox.search(&world.context("shop", ""), vec![image([0, 250, 0])], 5).await);
+    let green = format!("Some(\"green {}\") None Err(", taja_catalog::ImageHash::of(&[0, 255, 0]));
+    assert!(text.starts_with(&green) && text.contains("Invalid") && text.contains("row 3"), "{text}");
+}
+
+#[tokio::test]
 async fn a_match_of_a_video_names_the_moment_that_found_it() {
     let world = shop();
     let sandbox = all_powerful("vector", &world).await;
