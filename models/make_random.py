@@ -2,7 +2,7 @@
 
     python make_random.py --arch tiny --output out/tiny
 
-Needs only numpy and onnx. The same seed gives the same bytes.
+Needs only numpy and onnx. The same seed gives the same bytes on every machine.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import numpy as np
 
 from clip_graph import ARCHITECTURES
 from model_folder import write_model_folder
+
+HALF = np.float32(0.5)
 
 
 def random_weights(arch, seed):
@@ -55,11 +57,13 @@ def _layer_norm(name, width):
 
 
 class _Drawer:
+    """Uniform numbers of the wanted deviation. They are made of integers alone, so every platform draws the same ones."""
+
     def __init__(self, seed):
         self.generator = np.random.Generator(np.random.PCG64(seed))
 
     def __call__(self, *shape, scale):
-        return self.generator.standard_normal(shape, dtype=np.float32) * np.float32(scale)
+        return (self.generator.random(shape, dtype=np.float32) - HALF) * np.float32(12**0.5 * scale)
 
 
 def about_random(arch_name, seed):

@@ -9,7 +9,8 @@ import onnx
 
 from clip_graph import build_image_graph, build_text_graph
 
-MERGES = Path(__file__).parent / "clip-bpe" / "merges.txt"
+READ_BYTES = 1 << 20
+MERGES = Path(__file__).parent / "tokenizer" / "merges.txt"
 
 MANIFEST = """\
 name = {name}
@@ -57,8 +58,11 @@ def write_model_folder(folder, weights, arch, quick_gelu, about):
 
 
 def file_sha256(path):
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for block in iter(lambda: file.read(READ_BYTES), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _render_manifest(folder, arch, about):

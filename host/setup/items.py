@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import model
+import random_model
 import sample
 from failure import SetupFailure
 from pins import Pins
@@ -18,6 +21,8 @@ from store import Store
 NEEDED_BYTES = 700_000_000  # the most that is on disk at once in a cold set-up, archives included
 BUILD_SECONDS = 60 * 60
 WASM_TARGET = "wasm32-wasip2"
+RANDOM_B32_BYTES = 900_000_000  # the model 605 MB, numpy and onnx 200 MB
+RANDOM_L14_BYTES = 2_100_000_000
 INSTALL_RUST = "install Rust with rustup (no root needed), then open a new shell"
 
 
@@ -113,6 +118,17 @@ def photographs(place):
     place.registry.forget(package)
 
 
+def random_b32(place):
+    """CLIP ViT-B/32 with random weights: the tests hold the export and what serves it against a reference."""
+    if not _is_yours("b32", "TAJA_TEST_B32", place):
+        _random_model(place, "b32", "ViT-B-32", RANDOM_B32_BYTES)
+
+
+def random_l14(place):
+    """CLIP ViT-L/14 with random weights, for the benchmarks."""
+    _random_model(place, "l14", "ViT-L-14", RANDOM_L14_BYTES)
+
+
 # In the order of need: the sample's query pictures are made with ffmpeg.
 ALL = {
     "wasm": wasm,
@@ -122,7 +138,7 @@ ALL = {
     "model": default_model,
     "sample": sample_shop,
 }
-ON_REQUEST = {"photographs": photographs, "nextest": nextest}
+ON_REQUEST = {"photographs": photographs, "b32": random_b32, "l14": random_l14, "nextest": nextest}
 OPTIONAL = {"sample"}
 
 
@@ -142,12 +158,41 @@ def _pinned_file(place, item):
     place.registry.forget(package)
 
 
-def _begin(place, item):
-    free = shutil.disk_usage(place.store.root).free
-    if free < NEEDED_BYTES:
+def _random_model(place, item, architecture, needed_bytes):
+    models = place.project / "models"
+    key = _key(architecture, *random_model.sources(models))
+    if place.store.is_done(item, key):
+        return
+    random_model.check_python()
+    _begin(place, item, needed_bytes)
+    packages = _python_packages(place, models / random_model.REQUIREMENTS)
+    print(f"  making random weights of {architecture}", flush=True)
+    made = place.store.new_folder(item)
+    random_model.make(models, architecture, packages, made)
+    placed = place.store.place(made, f"models/random-{architecture.lower()}")
+    place.store.mark_done(item, key, sorted(placed.iterdir()))
+
+
+def _python_packages(place, requirements):
+    """The folder `.tools/python`, for PYTHONPATH: no virtual environment, which cannot be moved into place whole."""
+    version = ".".join(map(str, sys.version_info[:2]))
+    key = _key(version, platform.machine(), requirements.read_text(encoding="utf-8"))
+    folder = place.store.root / "python"
+    if not place.store.is_done("python", key):
+        place.store.forget("python")
+        made = place.store.new_folder("python")
+        place.registry.install(requirements, made)
+        place.store.place(made, "python")
+        place.store.mark_done("python", key, sorted(folder.glob("*.dist-info/RECORD")))
+    return folder
+
+
+def _begin(place, item, needed_bytes=0):
+    free, needed = shutil.disk_usage(place.store.root).free, max(needed_bytes, NEEDED_BYTES)
+    if free < needed:
         raise SetupFailure(
             f"only {free // 1_000_000} MB are free at {place.store.root}",
-            f"make room for {NEEDED_BYTES // 1_000_000} MB, then run again",
+            f"make room for {needed // 1_000_000} MB, then run again",
         )
     print(f"{item}:", flush=True)
     place.store.forget(item)

@@ -1,4 +1,7 @@
-"""Brings packages from PyPI and npm as archives, through pip and npm; nothing of a package is run or installed."""
+"""Brings packages from PyPI and npm as archives, through pip and npm.
+
+Nothing of a package is run here, and nothing is installed but by `install`, into a folder of its own.
+"""
 
 import hashlib
 import os
@@ -52,11 +55,18 @@ class Registry:
         command = self._pip(package) if package.registry == "pypi" else self._npm(package)
         print(f"  fetching {package} from {_REGISTRY_NAMES[package.registry]}", flush=True)
         folder = self.store.new_folder("fetch")
-        _run(command, folder, package)
+        _run(command, folder, package, _shown(package))
         return self._accept(package, [path for path in folder.iterdir() if path.is_file()])
 
     def forget(self, package):
         (self.store.cache / package.archive_sha256).unlink(missing_ok=True)
+
+    def install(self, requirements, folder):
+        """Unpacks the wheels of a requirements file, each pinned there by SHA-256, into an empty folder."""
+        print(f"  installing {requirements.name} from PyPI", flush=True)
+        options = ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", *_PIP_OPTIONS]
+        command = [*self._found_pip(), "install", *options, "--target", str(folder), "--requirement", str(requirements)]
+        _run(command, self.store.new_folder("fetch"), requirements.name)
 
     def _accept(self, package, arrived):
         if len(arrived) != 1:
@@ -72,7 +82,7 @@ class Registry:
 
     def _pip(self, package):
         tag = package.platform or f"manylinux2014_{platform.machine()}"
-        options = ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+        options = ["--no-deps", "--only-binary=:all:", *_PIP_OPTIONS]
         wheel = ["--platform", tag, "--python-version", PYTHON_OF_THE_WHEELS, "--implementation", "cp"]
         return [*self._found_pip(), "download", *options, *wheel, f"{package.name}=={package.version}"]
 
@@ -104,6 +114,8 @@ class Registry:
         return [str(root / "bin/node"), str(root / "lib/node_modules/npm/bin/npm-cli.js")]
 
 
+_PIP_HABITS = {"PIP_REQUIRE_VIRTUALENV": "0", "PIP_USER": "0", "PIP_ROOT_USER_ACTION": "ignore"}
+_PIP_OPTIONS = ["--no-cache-dir", "--disable-pip-version-check"]
 _REGISTRY_NAMES = {"pypi": "PyPI", "npm": "npm"}
 
 
@@ -125,17 +137,17 @@ def _answers(command):
         return False
 
 
-def _run(command, folder, package):
+def _run(command, folder, package, shown=STANDARD_ERROR):
     """Runs a registry's client in `folder`, which is also its temporary folder."""
     temporary = folder / "client"
     temporary.mkdir()
-    environment = {**os.environ, "TMPDIR": str(temporary), "PIP_REQUIRE_VIRTUALENV": "0"}
+    environment = {**os.environ, "TMPDIR": str(temporary), **_PIP_HABITS}
     if not os.isatty(STANDARD_ERROR):
         environment.setdefault("PIP_QUIET", "1")
     advice = f"check the network (or the mirror) and the space left in {folder.parent.parent}, then run again"
     try:
         client = subprocess.run(
-            command, cwd=folder, env=environment, stdout=_shown(package), timeout=FETCH_SECONDS, check=False
+            command, cwd=folder, env=environment, stdout=shown, timeout=FETCH_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         raise SetupFailure(f"{package}: not fetched within {FETCH_SECONDS // 60} minutes", advice) from None

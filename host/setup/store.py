@@ -59,15 +59,29 @@ class Store:
         self.place(link, name)
 
     def is_done(self, item, key):
-        """Whether the item was finished from the same pins and its files are still as they were then."""
+        """Whether the item was finished from the same pins and its files are still as they were then.
+
+        Size and time answer at once; a file that was only copied or touched is read again, once.
+        """
         try:
             stamp = json.loads(self._stamp(item).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return stamp["key"] == key and all(self._is_as_stamped(*entry) for entry in stamp["files"].items())
+        if stamp["key"] != key:
+            return False
+        found = {}
+        for name, stamped in stamp["files"].items():
+            found[name] = self._describe_again(name, stamped)
+            if not found[name]:
+                return False
+        if found != stamp["files"]:
+            self._write_stamp(item, key, found)
+        return True
 
     def mark_done(self, item, key, paths):
-        files = {str(path.relative_to(self.root)): _describe(path) for path in paths}
+        self._write_stamp(item, key, {str(path.relative_to(self.root)): _describe(path) for path in paths})
+
+    def _write_stamp(self, item, key, files):
         made = self.new_folder("stamp") / item
         made.write_text(json.dumps({"key": key, "files": files}, indent=1), encoding="utf-8")
         self.place(made, f"stamps/{item}")
@@ -78,16 +92,19 @@ class Store:
     def _stamp(self, item):
         return self.stamps / item
 
-    def _is_as_stamped(self, name, stamped):
-        """Size and time answer at once; a file that was only copied or touched is read again."""
+    def _describe_again(self, name, stamped):
+        """What a stamp says of a file whose content is still the stamped one, or None."""
         path = self.root / name
         try:
             status = path.stat()
         except OSError:
-            return False
+            return None
         if status.st_size != stamped["size"]:
-            return False
-        return status.st_mtime_ns == stamped["mtime_ns"] or file_sha256(path) == stamped["sha256"]
+            return None
+        if status.st_mtime_ns == stamped["mtime_ns"]:
+            return stamped
+        described = _describe(path)
+        return described if described["sha256"] == stamped["sha256"] else None
 
     def _clear_scratch(self):
         shutil.rmtree(self.scratch, ignore_errors=True)

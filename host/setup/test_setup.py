@@ -172,6 +172,12 @@ class Stamps(InAFolder):
         os.utime(path, ns=(1, 1))
         self.assertTrue(self.store.is_done("thing", "key"))
 
+    def test_a_touched_file_is_read_again_only_once(self):
+        os.utime(self.done(b"abc"), ns=(1, 1))
+        self.store.is_done("thing", "key")
+        with mock.patch("store.file_sha256", side_effect=AssertionError("read again")):
+            self.assertTrue(self.store.is_done("thing", "key"))
+
     def test_a_missing_file_is_noticed(self):
         self.done(b"abc").unlink()
         self.assertFalse(self.store.is_done("thing", "key"))

@@ -1,7 +1,8 @@
 """Writes what the tests of `taja-clip` compare with: pictures, their preprocessed pixels, token ids, embeddings.
 
     python make_goldens.py                      everything that needs no model
-    python make_goldens.py --model DIRECTORY    also what one model folder gives (default-model.json)
+    python make_goldens.py --model DIRECTORY    also what one model folder gives: default-model.json, or
+                                                random-vit-b-32.json for what make_random.py made of ViT-B-32, seed 0
 
 See requirements.txt for what to install.
 """
@@ -26,6 +27,9 @@ from strings import texts
 HERE = Path(__file__).parent
 SIZE = 224
 STRIP_SIZE = 64
+RANDOM = "random-clip-vit-b-32-seed-0"
+# As different from each other for the random model as they look: it needs no more.
+FEW = ("landscape.png", "portrait.png", "banner.png", "few-colours-sky.png", "grey-alpha.png", "palette.png", "stripes.png")
 TEXTS = ["a photo of a cat", "red running shoes", "Ein schönes Sommerkleid", "chocolate cake with cherries", "word " * 200]
 
 
@@ -61,9 +65,10 @@ def write_tokens():
 def write_embeddings(folder, paths):
     """What a model folder gives for the pictures and a few texts, each alone, and the space it is in."""
     manifest = tomllib.loads((folder / "model.toml").read_text(encoding="utf-8"))
-    pictures = embed_pictures(folder, manifest["image"], paths)
+    random = manifest["name"] == RANDOM
+    pictures = embed_pictures(folder, manifest["image"], [path for path in paths if not random or path.name in FEW])
     texts = embed_texts(folder, manifest["text"])
-    write_json(HERE / "default-model.json", {"space": space(folder, manifest), "pictures": pictures, "texts": texts})
+    write_json(HERE / ("random-vit-b-32.json" if random else "default-model.json"), {"space": space(folder, manifest), "pictures": pictures, "texts": texts})
 
 
 def embed_pictures(folder, tower, paths):

@@ -14,7 +14,7 @@ use bindings::{
         self as wit, Decision, Details, DropReason, Dropped, Guest, Submission,
     },
     taja::host::{
-        catalogue::{self, KnownImage},
+        catalogue::{self, StoredImage},
         embed,
         types::Error,
     },
@@ -99,6 +99,10 @@ fn product(given: Details, keep: Vec<u32>, settings: &Settings) -> Result<wit::O
     Ok(wit::Outcome::Create(wit::Product { details, keep, index_text }))
 }
 
+/// Stored pictures per upload that are looked at for their cosine. More than shops keep alike versions of one picture;
+/// each may cost a host call, of which there are 1,024.
+const CLOSE_IMAGES: u32 = 20;
+
 /// The tenant's catalogue, asked through the host.
 struct HostShop<'a>(&'a [wit::Upload]);
 
@@ -109,29 +113,30 @@ impl Shop for HostShop<'_> {
         Ok(known.map(stored))
     }
 
-    fn alike(&self, upload: usize, max_distance: u32) -> Result<Option<Stored>, String> {
-        let known = catalogue::near_duplicates(&self.0[upload].image, max_distance)
+    fn alike(&self, upload: usize, max_distance: u32) -> Result<Vec<Stored>, String> {
+        let alike = catalogue::near_duplicates(&self.0[upload].image, max_distance)
             .map_err(|error| refused("catalogue.near-duplicates", &error))?;
-        Ok(known.into_iter().next().map(stored))
+        Ok(alike.into_iter().map(|found| stored(found.image)).collect())
     }
 
-    fn best_cosines(&self, uploads: &[usize]) -> Result<Vec<f32>, String> {
+    fn close(&self, uploads: &[usize], min_cosine: f32) -> Result<Vec<(usize, Stored)>, String> {
         let images: Vec<_> = uploads.iter().map(|at| &self.0[*at].image).collect();
         let vectors = embed::images(&images).map_err(|error| refused("embed.images", &error))?;
-        let hits =
-            catalogue::nearest(&vectors, "", 1).map_err(|error| refused("catalogue.nearest", &error))?;
+        let hits = catalogue::nearest(&vectors, "", CLOSE_IMAGES)
+            .map_err(|error| refused("catalogue.nearest", &error))?;
         let columns = hits.columns().map_err(|error| refused("catalogue.columns", &error))?;
-        let mut cosines = vec![-1.0; uploads.len()];
-        for (row, score) in columns.query_rows.into_iter().zip(columns.scores) {
-            if let Some(best) = cosines.get_mut(row as usize) {
-                *best = score.max(*best);
-            }
+        let mut close = Vec::new();
+        for row in pictures::close_rows(&columns.scores, min_cosine) {
+            let known = hits.identify(row).map_err(|error| refused("catalogue.identify", &error))?;
+            let query = columns.query_rows.get(row as usize);
+            let upload = query.and_then(|query| uploads.get(*query as usize));
+            close.extend(upload.copied().zip(known.map(stored)));
         }
-        Ok(cosines)
+        Ok(close)
     }
 }
 
-fn stored(known: KnownImage) -> Stored {
+fn stored(known: StoredImage) -> Stored {
     Stored { product: known.product_id, sha256: known.sha256 }
 }
 

@@ -1,5 +1,7 @@
 //! Sorts the pictures of a submission into those to keep and those to drop, and why.
 
+use std::collections::HashSet;
+
 use crate::settings::Settings;
 
 /// An uploaded picture.
@@ -14,7 +16,7 @@ pub struct Upload {
 }
 
 /// A stored picture.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stored {
     /// The product it belongs to.
     pub product: String,
@@ -49,10 +51,10 @@ impl Reason {
 pub trait Shop {
     /// The stored picture with these bytes.
     fn same_bytes(&self, sha256: &str) -> Result<Option<Stored>, String>;
-    /// The stored picture whose perceptual hash is nearest, within the distance.
-    fn alike(&self, upload: usize, max_distance: u32) -> Result<Option<Stored>, String>;
-    /// For each upload the cosine to the nearest stored picture.
-    fn best_cosines(&self, uploads: &[usize]) -> Result<Vec<f32>, String>;
+    /// The stored pictures whose perceptual hash is within the distance, nearest first.
+    fn alike(&self, upload: usize, max_distance: u32) -> Result<Vec<Stored>, String>;
+    /// Uploads, each with a stored picture whose vector has at least this cosine with the upload's.
+    fn close(&self, uploads: &[usize], min_cosine: f32) -> Result<Vec<(usize, Stored)>, String>;
 }
 
 /// Why each upload is not kept, or none where it is.
@@ -77,8 +79,8 @@ pub fn sort_out(
     Ok(reasons)
 }
 
-/// Both signs are asked for: two shirts photographed on one background have like hashes, and two pictures of one
-/// model of shoe have like vectors, and neither pair is the same picture.
+/// Both signs are asked for, and of one stored picture: two shirts photographed on one background have like hashes, and
+/// two pictures of one model of shoe have like vectors, and neither pair is the same picture.
 fn drop_look_alikes(
     reasons: &mut [Option<Reason>],
     shop: &dyn Shop,
@@ -86,23 +88,28 @@ fn drop_look_alikes(
 ) -> Result<(), String> {
     let mut suspects = Vec::new();
     for (at, reason) in reasons.iter().enumerate() {
-        if reason.is_none()
-            && let Some(stored) = shop.alike(at, settings.near_distance)?
-        {
-            suspects.push((at, stored));
+        if reason.is_none() {
+            let alike = shop.alike(at, settings.near_distance)?;
+            if !alike.is_empty() {
+                suspects.push((at, alike));
+            }
         }
     }
     if suspects.is_empty() {
         return Ok(());
     }
     let places: Vec<usize> = suspects.iter().map(|(at, _)| *at).collect();
-    let cosines = shop.best_cosines(&places)?;
-    for ((at, stored), cosine) in suspects.into_iter().zip(cosines) {
-        if cosine >= settings.near_cosine {
-            reasons[at] = Some(Reason::Near(stored));
-        }
+    let close: HashSet<_> = shop.close(&places, settings.near_cosine)?.into_iter().collect();
+    for (at, alike) in suspects {
+        let same = alike.into_iter().find(|stored| close.contains(&(at, stored.clone())));
+        reasons[at] = same.map(Reason::Near);
     }
     Ok(())
+}
+
+/// The rows whose score is at least `min_cosine`; one that is no number is none of them.
+pub fn close_rows(scores: &[f32], min_cosine: f32) -> impl Iterator<Item = u32> {
+    (0..).zip(scores).filter(move |(_, score)| **score >= min_cosine).map(|(row, _)| row)
 }
 
 #[cfg(test)]
@@ -111,24 +118,27 @@ mod tests {
 
     use super::*;
 
-    /// A shop that knows bytes by hash, and look-alikes and cosines by place.
+    /// A shop that knows bytes by hash, and by place the distances and cosines of stored pictures.
     #[derive(Default)]
     struct Table {
         bytes: HashMap<&'static str, Stored>,
-        alike: HashMap<usize, (u32, Stored)>,
-        cosines: HashMap<usize, f32>,
+        distances: Vec<(usize, &'static str, u32)>,
+        cosines: Vec<(usize, &'static str, f32)>,
     }
 
     impl Shop for Table {
         fn same_bytes(&self, sha256: &str) -> Result<Option<Stored>, String> {
             Ok(self.bytes.get(sha256).cloned())
         }
-        fn alike(&self, upload: usize, max_distance: u32) -> Result<Option<Stored>, String> {
-            let near = self.alike.get(&upload).filter(|(distance, _)| *distance <= max_distance);
-            Ok(near.map(|(_, stored)| stored.clone()))
+        fn alike(&self, upload: usize, max_distance: u32) -> Result<Vec<Stored>, String> {
+            let near =
+                self.distances.iter().filter(|(at, _, distance)| *at == upload && *distance <= max_distance);
+            Ok(near.map(|(_, product, _)| stored(product)).collect())
         }
-        fn best_cosines(&self, uploads: &[usize]) -> Result<Vec<f32>, String> {
-            Ok(uploads.iter().map(|at| self.cosines.get(at).copied().unwrap_or(-1.0)).collect())
+        fn close(&self, uploads: &[usize], min_cosine: f32) -> Result<Vec<(usize, Stored)>, String> {
+            let near =
+                self.cosines.iter().filter(|(at, _, cosine)| uploads.contains(at) && *cosine >= min_cosine);
+            Ok(near.map(|(at, product, _)| (*at, stored(product))).collect())
         }
     }
 
@@ -160,10 +170,9 @@ mod tests {
 
     #[test]
     fn a_look_alike_needs_both_hash_and_vector() {
-        let alike = [(0, (4, stored("p1"))), (1, (4, stored("p2"))), (2, (5, stored("p3")))];
         let shop = Table {
-            alike: alike.into(),
-            cosines: [(0, 0.971), (1, 0.96), (2, 0.99), (3, 0.99)].into(),
+            distances: vec![(0, "p1", 4), (1, "p2", 4), (2, "p3", 5)],
+            cosines: vec![(0, "p1", 0.971), (1, "p2", 0.96), (2, "p3", 0.99), (3, "p4", 0.99)],
             ..Table::default()
         };
         let pictures = uploads(&["a", "b", "c", "d"]);
@@ -174,13 +183,30 @@ mod tests {
     }
 
     #[test]
-    fn a_cosine_that_is_no_number_makes_no_duplicate() {
+    fn hash_and_vector_must_be_of_one_stored_picture_and_one_upload() {
         let shop = Table {
-            alike: [(0, (0, stored("p1")))].into(),
-            cosines: [(0, f32::NAN)].into(),
+            distances: vec![(0, "background", 0), (1, "background", 0), (1, "same", 3)],
+            cosines: vec![(0, "model", 1.0), (1, "model", 1.0), (1, "same", 0.98), (2, "background", 1.0)],
             ..Table::default()
         };
-        assert_eq!(sorted(&uploads(&["a"]), &shop, "{}"), [None]);
+        let reasons = sorted(&uploads(&["a", "b", "c"]), &shop, "{}");
+        assert_eq!(reasons, [None, Some(Reason::Near(stored("same"))), None]);
+    }
+
+    #[test]
+    fn of_several_look_alikes_the_nearest_by_hash_is_named() {
+        let shop = Table {
+            distances: vec![(0, "nearest", 1), (0, "other", 2)],
+            cosines: vec![(0, "other", 0.999), (0, "nearest", 0.98)],
+            ..Table::default()
+        };
+        assert_eq!(sorted(&uploads(&["a"]), &shop, "{}"), [Some(Reason::Near(stored("nearest")))]);
+    }
+
+    #[test]
+    fn a_cosine_that_is_no_number_makes_no_duplicate() {
+        assert_eq!(close_rows(&[0.97, f32::NAN, 0.96, 1.0], 0.97).collect::<Vec<_>>(), [0, 3]);
+        assert_eq!(close_rows(&[f32::NAN], 0.0).count(), 0);
     }
 
     #[test]

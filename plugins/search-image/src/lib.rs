@@ -23,12 +23,12 @@ pub struct SearchImage;
 impl Guest for SearchImage {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
-        let leg = |(at, part): (usize, &_)| leg(at, part, depth(query.limit), &settings);
-        query.parts.iter().enumerate().map(leg).collect()
+        let leg = |(at, part): (u32, &_)| leg(at, part, depth(query.limit), &settings);
+        (0..).zip(&query.parts).map(leg).collect()
     }
 }
 
-fn leg(at: usize, part: &Part, depth: u32, settings: &Settings) -> Result<Leg, String> {
+fn leg(at: u32, part: &Part, depth: u32, settings: &Settings) -> Result<Leg, String> {
     let Content::Image(picture) = &part.content else {
         return Err("the query holds no picture".to_owned());
     };
@@ -36,7 +36,7 @@ fn leg(at: usize, part: &Part, depth: u32, settings: &Settings) -> Result<Leg, S
     let hits =
         catalogue::nearest(&vector, "", depth).map_err(|error| refused("catalogue.nearest", &error))?;
     let weight = settings.vector_weight * part.weight;
-    Ok(Leg { name: leg_name(at), measure: Measure::Cosine, weight, hits })
+    Ok(Leg { name: leg_name(at), part: at, measure: Measure::Cosine, weight, hits })
 }
 
 /// One vector: of the picture, or of the picture blended with its centre.

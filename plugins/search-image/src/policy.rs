@@ -64,7 +64,7 @@ pub fn depth(limit: u32) -> u32 {
 }
 
 /// The name of a leg: `image-vector` for the first part, `image-vector-2` for the second.
-pub fn leg_name(part: usize) -> String {
+pub fn leg_name(part: u32) -> String {
     if part == 0 { "image-vector".to_owned() } else { format!("image-vector-{}", part + 1) }
 }
 

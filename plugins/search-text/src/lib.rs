@@ -20,7 +20,7 @@ impl Guest for SearchText {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
         let depth = depth(query.limit);
         let mut legs = Vec::with_capacity(query.parts.len() * 2);
-        for (at, part) in query.parts.iter().enumerate() {
+        for (at, part) in (0..).zip(&query.parts) {
             let words = words_of(part)?;
             if settings.vector_weight > 0.0 {
                 legs.push(vector_leg(words, at, part.weight, depth, &settings)?);
@@ -40,24 +40,19 @@ fn words_of(part: &Part) -> Result<&str, String> {
     }
 }
 
-fn vector_leg(words: &str, part: usize, weight: f32, depth: u32, settings: &Settings) -> Result<Leg, String> {
+fn vector_leg(words: &str, part: u32, weight: f32, depth: u32, settings: &Settings) -> Result<Leg, String> {
     let vectors = embed::texts(&[settings.prompt(words)]).map_err(|error| refused("embed.texts", &error))?;
     let hits =
         catalogue::nearest(&vectors, "", depth).map_err(|error| refused("catalogue.nearest", &error))?;
     let name = leg_name("text-vector", part);
-    Ok(Leg { name, measure: Measure::Cosine, weight: settings.vector_weight * weight, hits })
+    Ok(Leg { name, part, measure: Measure::Cosine, weight: settings.vector_weight * weight, hits })
 }
 
-fn keyword_leg(
-    words: &str,
-    part: usize,
-    weight: f32,
-    depth: u32,
-    settings: &Settings,
-) -> Result<Leg, String> {
-    let hits = catalogue::keyword(&settings.keywords(words), "", depth).map_err(|error| refused("catalogue.keyword", &error))?;
+fn keyword_leg(words: &str, part: u32, weight: f32, depth: u32, settings: &Settings) -> Result<Leg, String> {
+    let hits = catalogue::keyword(&settings.keywords(words), "", depth)
+        .map_err(|error| refused("catalogue.keyword", &error))?;
     let name = leg_name("text-keyword", part);
-    Ok(Leg { name, measure: Measure::Relevance, weight: settings.keyword_weight * weight, hits })
+    Ok(Leg { name, part, measure: Measure::Relevance, weight: settings.keyword_weight * weight, hits })
 }
 
 /// What the host refused, and why.

@@ -31,7 +31,11 @@ impl Settings {
             template: given.text("template", PLACEHOLDER)?,
             vector_weight: given.number("vector_weight", 0.5, 0.0..=10.0)? as f32,
             keyword_weight: given.number("keyword_weight", 0.5, 0.0..=10.0)? as f32,
-            ignored: given.text("ignored_words", IGNORED)?.split_whitespace().map(str::to_lowercase).collect(),
+            ignored: given
+                .text("ignored_words", IGNORED)?
+                .split_whitespace()
+                .map(str::to_lowercase)
+                .collect(),
         };
         given.finish()?;
         if !settings.template.contains(PLACEHOLDER) {
@@ -71,7 +75,7 @@ pub fn depth(limit: u32) -> u32 {
 }
 
 /// The name of a leg: `base` for the first part, `base-2` for the second.
-pub fn leg_name(base: &str, part: usize) -> String {
+pub fn leg_name(base: &str, part: u32) -> String {
     if part == 0 { base.to_owned() } else { format!("{base}-{}", part + 1) }
 }
 

@@ -27,8 +27,9 @@ impl Guest for SearchVideo {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
         let mut legs = Vec::with_capacity(query.parts.len());
-        for (at, part) in query.parts.iter().enumerate() {
-            let stages = Stages { part: at, parts: query.parts.len() };
+        let parts = query.parts.len() as u32;
+        for (at, part) in (0..).zip(&query.parts) {
+            let stages = Stages { part: at, parts };
             match leg(part, depth(query.limit), &settings, &stages)? {
                 Some(leg) => legs.push(leg),
                 // Nobody waits for the rest.
@@ -41,14 +42,14 @@ impl Guest for SearchVideo {
 
 /// Where in the whole work a stage of one part lies.
 struct Stages {
-    part: usize,
-    parts: usize,
+    part: u32,
+    parts: u32,
 }
 
 impl Stages {
     /// Reports a stage; false when the job was cancelled.
-    fn begin(&self, percent: usize, message: &str) -> bool {
-        job::progress(((self.part * 100 + percent) / self.parts) as u32, message);
+    fn begin(&self, percent: u32, message: &str) -> bool {
+        job::progress((self.part * 100 + percent) / self.parts, message);
         !job::cancelled()
     }
 }
@@ -74,7 +75,8 @@ fn leg(part: &Part, depth: u32, settings: &Settings, stages: &Stages) -> Result<
         catalogue::nearest(&vectors, "", depth).map_err(|error| refused("catalogue.nearest", &error))?;
     let hits = folded(&neighbours, frames.len(), depth, settings)?;
     let name = leg_name(stages.part);
-    Ok(Some(Leg { name, measure: Measure::Cosine, weight: settings.vector_weight * part.weight, hits }))
+    let weight = settings.vector_weight * part.weight;
+    Ok(Some(Leg { name, part: stages.part, measure: Measure::Cosine, weight, hits }))
 }
 
 /// The frames to embed: as planned, without those that look like an earlier one.
@@ -119,7 +121,7 @@ fn depth(limit: u32) -> u32 {
 }
 
 /// The name of a leg: `video-vector` for the first part, `video-vector-2` for the second.
-fn leg_name(part: usize) -> String {
+fn leg_name(part: u32) -> String {
     if part == 0 { "video-vector".to_owned() } else { format!("video-vector-{}", part + 1) }
 }
 

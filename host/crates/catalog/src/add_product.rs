@@ -12,9 +12,12 @@ use crate::{
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::Picture,
-    policy::{Decision, DropReason, Dropped, JobHandle, Outcome, PluginRef, Policies, PolicyContext, Submission},
+    policy::{
+        Decision, DropReason, Dropped, JobHandle, Outcome, PluginRef, Policies, PolicyContext, Submission,
+    },
     port::{
-        Change, Embedder, ImageDecoder, ImageHost, NewImage, PortError, PortErrorKind, Store, VectorIndex, VectorRow,
+        Change, Embedder, ImageDecoder, ImageHost, NewImage, PortError, PortErrorKind, Store, VectorIndex,
+        VectorRow,
     },
     product::{Details, Product, StoredImage},
     retrieval::Catalogue,
@@ -137,8 +140,12 @@ impl AddProduct {
         for _ in 0..MAX_RACES {
             stop_if_cancelled(job.as_ref())?;
             job.progress(30, "asking the ingestion policy");
-            let context =
-                PolicyContext::new(new.tenant.clone(), self.catalogue.clone(), Filter::everything(), job.clone());
+            let context = PolicyContext::new(
+                new.tenant.clone(),
+                self.catalogue.clone(),
+                Filter::everything(),
+                job.clone(),
+            );
             let submission = Submission { details: new.details.clone(), uploads: decoded.good.clone() };
             let decision = self.policies.ingest(&context, submission).await?;
             stop_if_cancelled(job.as_ref())?;
@@ -234,7 +241,11 @@ impl AddProduct {
         job.progress(75, "hosting images");
         let hosted = kept.iter().zip(embeddings).map(|(picture, embedding)| async move {
             let hash = picture.hash.ok_or_else(|| {
-                PortError::new("images", PortErrorKind::Broken, "an uploaded picture has no hash of its bytes")
+                PortError::new(
+                    "images",
+                    PortErrorKind::Broken,
+                    "an uploaded picture has no hash of its bytes",
+                )
             })?;
             let url = self.images.put(&new.tenant, &hash, picture).await?;
             let (width, height) = (picture.raster.width(), picture.raster.height());
@@ -311,7 +322,11 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], plugins: Vec<PluginRef>
     for dropped in dropped {
         if dropped.reason == DropReason::Unsuitable {
             let message = "the ingestion policy does not want this picture".to_owned();
-            error_details.push(ImageProblem { index: dropped.index, code: "image_unsuitable".into(), message });
+            error_details.push(ImageProblem {
+                index: dropped.index,
+                code: "image_unsuitable".into(),
+                message,
+            });
         } else {
             duplicate_details.push(KnownPicture {
                 index: dropped.index,

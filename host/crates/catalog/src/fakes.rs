@@ -8,7 +8,7 @@ mod policies;
 mod store;
 
 pub use embedder::FakeEmbedder;
-pub use images::{InMemoryImageHost, PpmDecoder, look, plain, ppm};
+pub use images::{InMemoryImageHost, PpmDecoder, plain, ppm};
 pub use index::InMemoryIndex;
 pub use job::RecordingJob;
 pub use policies::ScriptedPolicies;

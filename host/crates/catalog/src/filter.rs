@@ -189,9 +189,10 @@ impl Parser {
             return refuse(at, "is not a field name");
         }
         let tests = match value {
-            Value::Object(operators) => {
-                operators.iter().map(|(operator, operand)| test(operator, operand, at)).collect::<Result<_, _>>()?
-            }
+            Value::Object(operators) => operators
+                .iter()
+                .map(|(operator, operand)| test(operator, operand, at))
+                .collect::<Result<_, _>>()?,
             Value::Array(_) => vec![test("in", value, at)?],
             scalar => vec![test("eq", scalar, at)?],
         };
@@ -232,7 +233,12 @@ fn test(operator: &str, operand: &Value, at: &str) -> Result<(bool, Test), Inval
                 Some(wanted) => Test::Exists(wanted),
                 None => return refuse(at, "is not true or false"),
             },
-            _ => return refuse(at, "is no operator; there are eq, ne, in, gt, gte, lt, lte, prefix and exists"),
+            _ => {
+                return refuse(
+                    at,
+                    "is no operator; there are eq, ne, in, gt, gte, lt, lte, prefix and exists",
+                );
+            }
         },
     ))
 }
@@ -262,7 +268,6 @@ fn scalar(value: &Value, at: &str) -> Result<Operand, InvalidFilter> {
 fn refuse<T>(at: &str, problem: impl Into<String>) -> Result<T, InvalidFilter> {
     Err(InvalidFilter { at: at.to_owned(), problem: problem.into() })
 }
-
 
 #[cfg(test)]
 mod tests {

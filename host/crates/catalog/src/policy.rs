@@ -374,4 +374,3 @@ pub trait Policies: Send + Sync {
     /// Asks the tenant's ranking policy. The answer is checked against the candidates.
     async fn rank(&self, context: &PolicyContext, candidates: Candidates) -> Result<Ranking, PolicyError>;
 }
-

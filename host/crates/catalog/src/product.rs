@@ -78,9 +78,12 @@ impl Details {
         check_amount("weight_kg", self.weight_kg)?;
         check_text("name", &self.name)?;
         check_text("description", &self.description)?;
-        for (field, text) in
-            [("currency", &self.currency), ("category", &self.category), ("sku", &self.sku), ("color", &self.color)]
-        {
+        for (field, text) in [
+            ("currency", &self.currency),
+            ("category", &self.category),
+            ("sku", &self.sku),
+            ("color", &self.color),
+        ] {
             text.as_ref().map_or(Ok(()), |text| check_text(field, text))?;
         }
         check_list("sizes", &self.sizes)?;
@@ -159,7 +162,10 @@ fn check_attributes(attributes: &Map<String, Value>) -> Result<(), InvalidField>
                 list.iter().filter_map(Value::as_str).try_for_each(|text| check_text(&field(), text))?;
             }
             _ => {
-                return Err(InvalidField::new(field(), "is not text, a number, a boolean or a list of texts"));
+                return Err(InvalidField::new(
+                    field(),
+                    "is not text, a number, a boolean or a list of texts",
+                ));
             }
         }
     }

@@ -14,8 +14,8 @@ use crate::{
     id::{ImageHash, ProductId, TenantId},
     picture::VideoFile,
     policy::{
-        Candidates, Columns, Content, Hit, JobHandle, Leg, LegInfo, Matches, Measure, Part, PluginRef, Policies,
-        PolicyContext, Ranking,
+        Candidates, Columns, Content, Hit, JobHandle, Leg, LegInfo, Matches, Measure, Part, PluginRef,
+        Policies, PolicyContext, Ranking,
     },
     port::{ImageDecoder, Store, VideoDecoder},
     product::Product,
@@ -165,7 +165,8 @@ impl Search {
         job.progress(5, "reading the query");
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
-        let context = PolicyContext::new(query.tenant.clone(), self.catalogue.clone(), query.filter, job.clone());
+        let context =
+            PolicyContext::new(query.tenant.clone(), self.catalogue.clone(), query.filter, job.clone());
         job.progress(20, "searching");
         let legs = self.policies.search(&context, parts, RESULT_SET).await?;
         stop_if_cancelled(job.as_ref())?;
@@ -301,7 +302,8 @@ impl Joined {
     }
 
     fn candidates(&self, legs: &[Leg], known: &HashMap<ProductId, Product>, columns: &Columns) -> Candidates {
-        let field = |id: &ProductId, name: &str| known.get(id).and_then(|product| product.details.field(name));
+        let field =
+            |id: &ProductId, name: &str| known.get(id).and_then(|product| product.details.field(name));
         let number = |name: &String| {
             let value = |id| field(id, name).and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
             (name.clone(), self.products.iter().map(value).collect())

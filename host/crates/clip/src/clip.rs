@@ -48,6 +48,8 @@ pub struct Info {
     pub name: String,
     /// For people.
     pub title: String,
+    /// What whoever starts it should be told of it, if anything.
+    pub notice: Option<String>,
     /// Components of its vectors.
     pub dimension: usize,
     /// What it computes on.
@@ -101,6 +103,7 @@ impl Clip {
             info: Info {
                 name: manifest.name.clone(),
                 title: manifest.title.clone(),
+                notice: manifest.notice.clone(),
                 dimension: manifest.dimension,
                 provider: "cpu",
                 space,

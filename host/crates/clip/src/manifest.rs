@@ -22,6 +22,8 @@ pub struct Manifest {
     pub licence: String,
     /// Where the weights come from.
     pub source: String,
+    /// What whoever starts the model should be told of it.
+    pub notice: Option<String>,
     /// What turns pictures into vectors.
     pub image: ImageTower,
     /// What turns texts into vectors of the same space.
@@ -171,6 +173,15 @@ mod tests {
         assert_eq!((manifest.dimension, manifest.text.pooling), (12, Pooling::Mean));
         assert_eq!(manifest.files().count(), 5);
         assert_eq!(manifest.image.model.size_bytes, None);
+    }
+
+    #[test]
+    fn a_notice_may_be_given() {
+        let noticed =
+            |line: &str| Manifest::parse(&format!("{line}{GOOD}"), "m").map(|manifest| manifest.notice);
+        assert_eq!(noticed("").unwrap(), None);
+        assert_eq!(noticed("notice = \"A stand-in.\"\n").unwrap().as_deref(), Some("A stand-in."));
+        assert_eq!(mistakes(&format!("notice = 1\n{GOOD}")), ["notice must be text that is not empty"]);
     }
 
     #[test]

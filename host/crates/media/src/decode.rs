@@ -3,9 +3,9 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, metadata::Orientation};
-use taja_catalog::{ImageHash, Picture, Raster, port::MediaError};
+use taja_catalog::{ImageHash, PerceptualHash, Picture, Raster, port::MediaError};
 
-use crate::{ImageType, jpeg, look::perceptual_hash, rgb, sniff, webp};
+use crate::{ImageType, jpeg, rgb, sniff, webp};
 
 /// Sides of an image in pixels, as its header gives them: before its orientation is applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub fn probe(bytes: &[u8]) -> Result<Dimensions, MediaError> {
 pub(crate) fn picture(bytes: &[u8], max_pixels: u64) -> Result<Picture, MediaError> {
     let kind = sniff(bytes).image()?;
     let raster = guarded(|| raster(bytes, kind, max_pixels))?;
-    Ok(Picture { hash: Some(ImageHash::of(bytes)), perceptual: perceptual_hash(&raster), raster })
+    Ok(Picture { hash: Some(ImageHash::of(bytes)), perceptual: PerceptualHash::of(&raster), raster })
 }
 
 fn raster(bytes: &[u8], kind: ImageType, max_pixels: u64) -> Result<Raster, MediaError> {

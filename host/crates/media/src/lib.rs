@@ -11,7 +11,6 @@ mod ffmpeg;
 mod index;
 mod jpeg;
 mod log;
-mod look;
 mod media;
 mod plan;
 mod pool;
@@ -27,7 +26,6 @@ mod webp;
 
 pub use config::MediaConfig;
 pub use decode::{Dimensions, probe};
-pub use look::perceptual_hash;
 pub use media::Media;
 pub use scale::{encode_jpeg, pixels, thumbnail};
 pub use sniff::{ImageType, SNIFF_BYTES, Sniffed, VideoType, sniff};

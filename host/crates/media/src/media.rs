@@ -5,13 +5,11 @@ use std::{path::Path, time::Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use taja_catalog::{
-    Frame, FramePlan, Picture, Raster, VideoFile, VideoInfo,
+    Frame, FramePlan, PerceptualHash, Picture, Raster, VideoFile, VideoInfo,
     port::{ImageDecoder, MediaError, VideoDecoder},
 };
 
-use crate::{
-    MediaConfig, confine::Allowance, decode, ffmpeg::Ffmpeg, look::perceptual_hash, pool::Pool, video::Video,
-};
+use crate::{MediaConfig, confine::Allowance, decode, ffmpeg::Ffmpeg, pool::Pool, video::Video};
 
 /// Decodes images and videos within the limits of a [`MediaConfig`].
 pub struct Media {
@@ -54,7 +52,7 @@ impl Media {
 }
 
 fn frame((timestamp_ms, raster): (u32, Raster)) -> Frame {
-    Frame { timestamp_ms, picture: Picture { hash: None, perceptual: perceptual_hash(&raster), raster } }
+    Frame { timestamp_ms, picture: Picture { hash: None, perceptual: PerceptualHash::of(&raster), raster } }
 }
 
 #[async_trait]

@@ -7,18 +7,22 @@ use fast_image_resize::{
 use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
 use taja_catalog::{Raster, port::MediaError};
 
-#[derive(Clone, Copy)]
-pub(crate) enum Filter {
-    /// Every source pixel counts as much as its area inside the target pixel.
-    Average,
-    /// Catmull-Rom with antialiasing: what Pillow calls bicubic.
-    Bicubic,
-}
-
 /// The picture scaled to exactly `width` x `height` (0 is taken as 1), its shape not kept. Bicubic with antialiasing,
 /// as in Pillow. Computes for milliseconds: not for a runtime thread (see [`Media::compute`](crate::Media::compute)).
 pub fn pixels(raster: &Raster, width: u32, height: u32) -> Raster {
-    scaled(raster, width, height, Filter::Bicubic)
+    let (width, height) = (width.max(1), height.max(1));
+    if (width, height) == (raster.width(), raster.height()) {
+        return raster.clone();
+    }
+    let source = ImageRef::new(raster.width(), raster.height(), raster.rgb(), PixelType::U8x3)
+        .expect("a raster holds width * height * 3 bytes");
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    // Catmull-Rom with antialiasing: what Pillow calls bicubic.
+    let bicubic = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
+    Resizer::new()
+        .resize(&source, &mut target, &bicubic)
+        .expect("both images have the same pixel type and nothing is cropped");
+    Raster::new(width, height, target.into_vec()).expect("the target was made with these sides")
 }
 
 /// The picture with its longer side at most `max_side` pixels, its shape kept; a smaller one comes back as it is.
@@ -51,24 +55,6 @@ pub(crate) fn fitted(width: u32, height: u32, max_side: u32) -> (u32, u32) {
         u32::try_from(rounded).unwrap_or(max_side).max(1)
     };
     (fit(width), fit(height))
-}
-
-pub(crate) fn scaled(raster: &Raster, width: u32, height: u32, filter: Filter) -> Raster {
-    let (width, height) = (width.max(1), height.max(1));
-    if (width, height) == (raster.width(), raster.height()) {
-        return raster.clone();
-    }
-    let kernel = match filter {
-        Filter::Average => FilterType::Box,
-        Filter::Bicubic => FilterType::CatmullRom,
-    };
-    let source = ImageRef::new(raster.width(), raster.height(), raster.rgb(), PixelType::U8x3)
-        .expect("a raster holds width * height * 3 bytes");
-    let mut target = Image::new(width, height, PixelType::U8x3);
-    Resizer::new()
-        .resize(&source, &mut target, &ResizeOptions::new().resize_alg(ResizeAlg::Convolution(kernel)))
-        .expect("both images have the same pixel type and nothing is cropped");
-    Raster::new(width, height, target.into_vec()).expect("the target was made with these sides")
 }
 
 #[cfg(test)]

@@ -93,6 +93,12 @@ impl Interner {
         Hits { rows: found.into_iter().map(row).collect() }
     }
 
+    /// The stored picture a row matched by, if it was by one, and the product it belongs to.
+    pub(crate) fn identify(&self, row: &Row) -> Option<(&ProductId, &ImageHash)> {
+        let image = self.images.entries.get(row.image as usize)?;
+        Some((self.products.entries.get(row.product as usize)?, image))
+    }
+
     /// The list in the host's words.
     pub(crate) fn resolve(&self, hits: &Hits) -> Vec<Hit> {
         let hit = |row: &Row| {

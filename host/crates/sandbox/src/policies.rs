@@ -102,7 +102,7 @@ impl Sandbox {
     pub async fn rank_measured(&self, context: &PolicyContext, candidates: Candidates) -> Called<Ranking> {
         let Some((plugin, Entry::Rank(pre))) = self.rank.as_deref().map(|plugin| (plugin, &plugin.entry))
         else {
-            return (Err(missing(Kind::Rank)), None);
+            return (Err(not_loaded(Kind::Rank)), None);
         };
         // A ranking runs on nobody's behalf: it imports nothing that would ask.
         let mut visit = match self.enter(plugin, context, None).await {
@@ -120,7 +120,7 @@ impl Sandbox {
     pub async fn ingest_measured(&self, context: &PolicyContext, submission: Submission) -> Called<Decision> {
         let Some((plugin, Entry::Ingest(pre))) = self.ingest.as_deref().map(|plugin| (plugin, &plugin.entry))
         else {
-            return (Err(missing(Kind::Ingest)), None);
+            return (Err(not_loaded(Kind::Ingest)), None);
         };
         let mut visit = match self.enter(plugin, context, Some(context.into())).await {
             Ok(visit) => visit,
@@ -158,7 +158,7 @@ impl Sandbox {
         parts: &[Part],
         limit: u32,
     ) -> Called<Vec<Leg>> {
-        let Entry::Search(pre) = &plugin.entry else { return (Err(missing(Kind::Search)), None) };
+        let Entry::Search(pre) = &plugin.entry else { return (Err(not_loaded(Kind::Search)), None) };
         let mut visit = match self.enter(plugin, context, Some(context.into())).await {
             Ok(visit) => visit,
             Err(busy) => return (Err(busy), None),
@@ -288,7 +288,7 @@ fn error(plugin: &Plugin, fault: PolicyFault) -> PolicyError {
     PolicyError { plugin: plugin.name().to_owned(), fault }
 }
 
-fn missing(kind: Kind) -> PolicyError {
+fn not_loaded(kind: Kind) -> PolicyError {
     let fault = PolicyFault::Host(format!("no plugin of kind {kind} is loaded under the configured name"));
     PolicyError { plugin: kind.name().into(), fault }
 }

@@ -1,6 +1,6 @@
 //! Small views of large pictures: bounded work whatever the picture's size.
 
-use taja_catalog::{PerceptualHash, Raster};
+use taja_catalog::Raster;
 
 /// Most samples per side of one output pixel: with 64 x 64 outputs at most 262,144 reads in all.
 const SAMPLES: u32 = 8;
@@ -16,20 +16,6 @@ pub(crate) fn shrink(raster: &Raster, width: u32, height: u32) -> Vec<u8> {
         }
     }
     out
-}
-
-/// The gradient hash ("dHash") of a picture: nine columns and eight rows of luminance, a bit per neighbouring pair
-/// that falls from left to right.
-pub(crate) fn gradient_hash(raster: &Raster) -> PerceptualHash {
-    let grid = shrink(raster, 9, 8);
-    // Rec. 601 luma, in thousandths.
-    let luma =
-        |pixel: &[u8]| 299 * u32::from(pixel[0]) + 587 * u32::from(pixel[1]) + 114 * u32::from(pixel[2]);
-    let bits = grid.chunks_exact(27).flat_map(|line| {
-        let line: Vec<_> = line.chunks_exact(3).map(luma).collect();
-        line.windows(2).map(|pair| u64::from(pair[0] > pair[1])).collect::<Vec<_>>()
-    });
-    PerceptualHash(bits.fold(0, |hash, bit| hash << 1 | bit))
 }
 
 /// Up to eight evenly spread source places that output place `at` of `out` covers.
@@ -59,22 +45,16 @@ fn mean(raster: &Raster, columns: &[u32], lines: &[u32]) -> [u8; 3] {
 mod tests {
     use super::*;
 
-    fn ramp(width: u32, height: u32, falling: bool) -> Raster {
-        let value = |x: u32| (if falling { width - 1 - x } else { x } * 255 / width) as u8;
+    fn ramp(width: u32, height: u32) -> Raster {
+        let value = |x: u32| (x * 255 / width) as u8;
         let line = || (0..width).flat_map(|x| [value(x); 3]);
         Raster::new(width, height, (0..height).flat_map(|_| line()).collect()).unwrap()
     }
 
     #[test]
     fn a_shrunken_picture_keeps_its_gradient_and_a_tiny_one_can_grow() {
-        let small = shrink(&ramp(640, 480, false), 4, 1);
+        let small = shrink(&ramp(640, 480), 4, 1);
         assert!(small.chunks(3).is_sorted() && small.len() == 12);
-        assert_eq!(shrink(&ramp(1, 1, false), 64, 64), vec![0; 64 * 64 * 3]);
-    }
-
-    #[test]
-    fn opposite_gradients_have_opposite_hashes() {
-        let (rising, falling) = (gradient_hash(&ramp(90, 80, false)), gradient_hash(&ramp(90, 80, true)));
-        assert_eq!(rising.distance(falling), 64);
+        assert_eq!(shrink(&ramp(1, 1), 64, 64), vec![0; 64 * 64 * 3]);
     }
 }

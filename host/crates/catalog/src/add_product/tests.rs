@@ -8,7 +8,8 @@ use std::sync::{
 use super::*;
 use crate::{
     fakes::{
-        FakeEmbedder, InMemoryImageHost, InMemoryIndex, InMemoryStore, PpmDecoder, RecordingJob, ScriptedPolicies, plain,
+        FakeEmbedder, InMemoryImageHost, InMemoryIndex, InMemoryStore, PpmDecoder, RecordingJob,
+        ScriptedPolicies, plain,
     },
     policy::{PolicyError, PolicyFault},
     retrieval::Retrieval,
@@ -96,7 +97,9 @@ async fn a_lost_race_is_decided_anew() {
     let counted = asked.clone();
     let house = house(move |submission| match counted.fetch_add(1, Ordering::SeqCst) {
         0 | 1 => Ok(keep_all(submission)),
-        _ => Ok(Decision { outcome: Outcome::Duplicate { of: "job-1".parse().unwrap() }, dropped: Vec::new() }),
+        _ => {
+            Ok(Decision { outcome: Outcome::Duplicate { of: "job-1".parse().unwrap() }, dropped: Vec::new() })
+        }
     });
     run(&house, new("job-1", &[1])).await.unwrap();
     let receipt = run(&house, new("job-2", &[1])).await.unwrap();

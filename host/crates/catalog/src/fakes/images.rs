@@ -61,21 +61,8 @@ impl ImageDecoder for PpmDecoder {
         }
         let raster = Raster::new(width, height, pixels.to_vec())
             .ok_or_else(|| MediaError::Corrupt("not as many pixels as the header says".into()))?;
-        Ok(Picture { hash: Some(ImageHash::of(&bytes)), perceptual: look(&raster), raster })
+        Ok(Picture { hash: Some(ImageHash::of(&bytes)), perceptual: PerceptualHash::of(&raster), raster })
     }
-}
-
-/// The gradient hash of a picture: of 9 by 8 samples, whether each is brighter than its left neighbour.
-pub fn look(raster: &Raster) -> PerceptualHash {
-    let sample = |x: u64, y: u64| {
-        let column = x * u64::from(raster.width()) / 9;
-        let line = y * u64::from(raster.height()) / 8;
-        let at = ((line * u64::from(raster.width()) + column) * 3) as usize;
-        raster.rgb()[at..at + 3].iter().map(|byte| u32::from(*byte)).sum::<u32>()
-    };
-    let bits = (0..64_u64).map(|bit| (bit / 8, bit % 8));
-    let hash = bits.fold(0, |hash, (y, x)| hash << 1 | u64::from(sample(x + 1, y) > sample(x, y)));
-    PerceptualHash(hash)
 }
 
 /// Hosts pictures at addresses nobody serves.

@@ -27,10 +27,11 @@ struct Section<'a> {
 
 impl<'a> Section<'a> {
     fn manifest(mut self) -> Option<Manifest> {
-        self.only(&["name", "title", "dimension", "licence", "source", "image", "text", "fetch"]);
+        self.only(&["name", "title", "dimension", "licence", "source", "notice", "image", "text", "fetch"]);
         let name = self.name();
         let (title, licence, source) = (self.text("title"), self.text("licence"), self.text("source"));
         let dimension = self.size("dimension");
+        let notice = self.notice();
         let image = self.section("image").and_then(Section::image);
         let text = self.section("text").and_then(Section::text_tower);
         Some(Manifest {
@@ -39,6 +40,7 @@ impl<'a> Section<'a> {
             dimension: dimension?,
             licence: licence?,
             source: source?,
+            notice: notice?,
             image: image?,
             text: text?,
         })
@@ -52,6 +54,11 @@ impl<'a> Section<'a> {
             self.note("name", "may hold only letters, digits, '-', '.' and '_'");
         }
         Some(name)
+    }
+
+    /// None when it is wrong; nothing inside when there is none.
+    fn notice(&mut self) -> Option<Option<String>> {
+        if self.table.contains_key("notice") { self.text("notice").map(Some) } else { Some(None) }
     }
 
     fn image(mut self) -> Option<ImageTower> {

@@ -7,7 +7,6 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
-    io::Read,
     sync::LazyLock,
 };
 
@@ -20,8 +19,6 @@ const MERGES: usize = 49_152 - 256 - 2;
 /// Longest text looked at, characters. 77 tokens hardly ever need more than a few hundred; the rest is cut before any
 /// work is done on it.
 const MAX_CHARS: usize = 64 * 1024;
-/// More than any vocabulary holds; what a compressed file may grow to, bytes.
-const MAX_VOCABULARY_BYTES: u64 = 16 * 1024 * 1024;
 
 static WORDS: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(
@@ -33,8 +30,6 @@ static WORDS: LazyLock<Regex> = LazyLock::new(|| {
 /// Why a file is no vocabulary of CLIP.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum VocabularyError {
-    #[error("cannot be decompressed: {0}")]
-    Compressed(#[source] std::io::Error),
     #[error("is not UTF-8 text")]
     NotText,
     #[error("line {0} is not a pair of tokens that came before")]
@@ -59,19 +54,10 @@ const START: u32 = (512 + MERGES) as u32;
 const END: u32 = START + 1;
 
 impl ClipBpe {
-    /// Reads OpenAI's file, compressed or not, or the merges alone.
+    /// Reads the merges, a pair a line in the order of rank. The header of published files may stand before them, and
+    /// what OpenAI's own file has behind them is not looked at.
     pub(crate) fn read(file: &[u8]) -> Result<Self, VocabularyError> {
-        let mut text = Vec::new();
-        if file.starts_with(&[0x1f, 0x8b]) {
-            let plain = flate2::read::GzDecoder::new(file).take(MAX_VOCABULARY_BYTES).read_to_end(&mut text);
-            plain.map_err(VocabularyError::Compressed)?;
-        } else {
-            text.extend_from_slice(file);
-        }
-        Self::parse(std::str::from_utf8(&text).map_err(|_| VocabularyError::NotText)?)
-    }
-
-    fn parse(text: &str) -> Result<Self, VocabularyError> {
+        let text = std::str::from_utf8(file).map_err(|_| VocabularyError::NotText)?;
         let mut tokens: HashMap<String, u32> = HashMap::with_capacity(512 + MERGES);
         for (id, (_, char)) in byte_chars().into_iter().enumerate() {
             tokens.insert(char.to_string(), id as u32);
@@ -240,8 +226,16 @@ fn clean(text: &str) -> String {
 mod tests {
     use super::*;
 
+    const MERGES_FILE: &str = include_str!("../../../../../models/tokenizer/merges.txt");
+
     fn openai() -> ClipBpe {
-        ClipBpe::read(include_bytes!("../../../../../models/tokenizer/bpe_simple_vocab_16e6.txt.gz")).unwrap()
+        ClipBpe::read(MERGES_FILE.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_header_before_and_lines_behind_the_merges_change_nothing() {
+        let published = format!("#version: 0.2\n{MERGES_FILE}the rest</w>\n");
+        assert_eq!(ClipBpe::read(published.as_bytes()).unwrap().merges, openai().merges);
     }
 
     #[test]
@@ -264,7 +258,6 @@ mod tests {
 
     #[test]
     fn a_damaged_vocabulary_is_refused() {
-        assert!(matches!(ClipBpe::read(b"\x1f\x8bgarbage"), Err(VocabularyError::Compressed(_))));
         assert!(matches!(ClipBpe::read(b"i n\nt h\n"), Err(VocabularyError::TooFew(2))));
         assert!(matches!(ClipBpe::read(b"i n\nin q in\n"), Err(VocabularyError::Line(2))));
         assert!(matches!(ClipBpe::read(b"\xff\xfe"), Err(VocabularyError::NotText)));

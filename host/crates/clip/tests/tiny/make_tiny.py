@@ -159,8 +159,8 @@ pooling = "none"
 
 [text.tokenizer]
 kind = "clip-bpe"
-file = "bpe_simple_vocab_16e6.txt.gz"
-sha256 = "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a"
+file = "merges.txt"
+sha256 = "d308b7377a8ceaa9707a21614fe8c831b9196e197b7aeb69833359362907af02"
 """
 
 SENTENCE = """

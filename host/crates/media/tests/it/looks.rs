@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use image::{RgbImage, imageops::FilterType};
 use taja_catalog::{PerceptualHash, Raster, port::ImageDecoder};
-use taja_media::{encode_jpeg, perceptual_hash, pixels};
+use taja_media::{encode_jpeg, pixels};
 
 use crate::images;
 
@@ -36,14 +36,14 @@ async fn after_shrinking_and_encoding(raster: &Raster) -> PerceptualHash {
 async fn half_the_size_at_quality_60_still_looks_alike() {
     for seed in 1..20 {
         let original = photograph(seed);
-        let distance = perceptual_hash(&original).distance(after_shrinking_and_encoding(&original).await);
+        let distance = PerceptualHash::of(&original).distance(after_shrinking_and_encoding(&original).await);
         assert!(distance <= 4, "seed {seed}: {distance}");
     }
 }
 
 #[test]
 fn different_photographs_look_different() {
-    let hashes: Vec<PerceptualHash> = (1..20).map(|seed| perceptual_hash(&photograph(seed))).collect();
+    let hashes: Vec<PerceptualHash> = (1..20).map(|seed| PerceptualHash::of(&photograph(seed))).collect();
     for (number, hash) in hashes.iter().enumerate() {
         for other in &hashes[..number] {
             assert!(hash.distance(*other) >= 12, "{hash} {other}");

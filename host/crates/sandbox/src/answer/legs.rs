@@ -41,8 +41,8 @@ fn parts(state: &mut GuestState, parts: &[Part]) -> Answer<Vec<guest::Part>> {
     parts.iter().map(part).collect()
 }
 
-/// The legs, if they are any: names that differ, finite weights and scores. A leg weighs as much as its plugin and the
-/// part it answers give it together.
+/// The legs, if they are any: names that differ, parts that were asked, finite weights and scores. A leg weighs what its
+/// plugin says: that includes the weight of the part.
 pub(crate) fn legs(state: &mut GuestState, legs: Vec<guest::Leg>, parts: &[Part]) -> Checked<Vec<Leg>> {
     if legs.len() > MAX_LEGS {
         return Err(format!("{} legs are more than {MAX_LEGS}", legs.len()));
@@ -56,29 +56,23 @@ pub(crate) fn legs(state: &mut GuestState, legs: Vec<guest::Leg>, parts: &[Part]
         if !leg.weight.is_finite() || leg.weight < 0.0 {
             return Err(format!("the weight of leg {} is negative or not finite", leg.name));
         }
+        let Some(part) = parts.get(leg.part as usize) else {
+            let (name, place, count) = (&leg.name, leg.part, parts.len());
+            return Err(format!("leg {name} answers part {place} of {count}"));
+        };
         let hits = state.take(leg.hits).map_err(|refusal| format!("{:#}", refusal.into_error()))?;
         let hits = state.interner.resolve(&hits);
         if hits.iter().any(|hit| !hit.score.is_finite()) {
             return Err(format!("a score of leg {} is not finite", leg.name));
         }
-        let (modality, weight) = answered(&leg.name, parts);
         let measure = match leg.measure {
             guest::Measure::Cosine => Measure::Cosine,
             guest::Measure::Relevance => Measure::Relevance,
         };
-        checked.push(Leg { name: leg.name, modality, measure, weight: leg.weight * weight, hits });
+        let modality = part.modality.clone();
+        checked.push(Leg { name: leg.name, modality, measure, weight: leg.weight, hits });
     }
     Ok(checked)
-}
-
-/// The modality and weight of the part a leg answers: the only part there is; else the first whose modality the leg's
-/// name begins with (`image-vector` answers `image`); else the first part.
-fn answered(leg: &str, parts: &[Part]) -> (String, f32) {
-    let named = |part: &&Part| {
-        leg.strip_prefix(part.modality.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-    };
-    let part = parts.iter().find(named).or(parts.first());
-    part.map_or_else(|| (String::new(), 1.0), |part| (part.modality.clone(), part.weight))
 }
 
 /// Legs of several plugins together: names that clash get their plugin's name in front.
@@ -110,10 +104,6 @@ fn shortened(text: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn part(modality: &str, weight: f32) -> Part {
-        Part { modality: modality.into(), content: Content::Text(String::new()), weight }
-    }
-
     fn leg(name: &str) -> Leg {
         Leg {
             name: name.into(),
@@ -122,14 +112,6 @@ mod tests {
             weight: 1.0,
             hits: vec![],
         }
-    }
-
-    #[test]
-    fn a_leg_answers_the_part_it_is_named_after_or_the_first() {
-        let parts = [part("text", 1.0), part("image", 3.0)];
-        assert_eq!(answered("image-vector", &parts), ("image".into(), 3.0));
-        assert_eq!(answered("imagery", &parts), ("text".into(), 1.0));
-        assert_eq!(answered("keyword", &parts[1..]), ("image".into(), 3.0));
     }
 
     #[test]

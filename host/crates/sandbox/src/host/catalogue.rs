@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use taja_catalog::{Filter, ImageHash, TenantId, port::KnownImage, retrieval::Catalogue};
+use taja_catalog::{Filter, ImageHash, ProductId, TenantId, port::KnownImage, retrieval::Catalogue};
 use wasmtime::component::Resource;
 
 use crate::{
     bindings::host::{
-        catalogue::{HitColumns, Host, HostHits, KnownImage as GuestKnownImage},
+        catalogue::{HitColumns, Host, HostHits, LookAlike, StoredImage},
         media::Image,
     },
     hits::{Hits, Row},
@@ -63,6 +63,15 @@ impl HostHits for GuestState {
         let selected =
             self.get(&hits)?.select(&rows, &scores).map_err(|error| Refusal::invalid(error.to_string()))?;
         self.give(selected)
+    }
+
+    async fn identify(&mut self, hits: Resource<Hits>, row: u32) -> Answer<Option<StoredImage>> {
+        self.begin(Capability::Catalogue)?;
+        let rows = &self.get(&hits)?.rows;
+        let Some(row) = rows.get(row as usize) else {
+            return Err(Refusal::invalid(format!("row {row} is beyond the {} rows there are", rows.len())));
+        };
+        Ok(self.interner.identify(row).map(|(product, image)| stored_image(product, image)))
     }
 
     async fn fuse(
@@ -124,18 +133,15 @@ impl Host for GuestState {
         self.give(hits)
     }
 
-    async fn image_by_hash(&mut self, sha256: String) -> Answer<Option<GuestKnownImage>> {
+    async fn image_by_hash(&mut self, sha256: String) -> Answer<Option<StoredImage>> {
         let look_up = self.look_up("")?;
         let hash: ImageHash = sha256.parse().map_err(|error| Refusal::invalid(format!("{error}")))?;
         let found = look_up.catalogue.image_by_hash(&look_up.tenant, &hash);
-        Ok(Self::wait(&self.meter, self.ports.timeout, found).await?.as_ref().map(known_image))
+        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        Ok(found.map(|known| stored_image(&known.product, &known.hash)))
     }
 
-    async fn near_duplicates(
-        &mut self,
-        image: Resource<Image>,
-        max_distance: u32,
-    ) -> Answer<Vec<GuestKnownImage>> {
+    async fn near_duplicates(&mut self, image: Resource<Image>, max_distance: u32) -> Answer<Vec<LookAlike>> {
         let look_up = self.look_up("")?;
         if max_distance > 64 {
             return Err(Refusal::invalid("two hashes of 64 bits are at most 64 apart"));
@@ -144,7 +150,7 @@ impl Host for GuestState {
         let found =
             look_up.catalogue.near_duplicates(&look_up.tenant, look, max_distance, MAX_NEAR_DUPLICATES);
         let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
-        Ok(found.iter().take(MAX_NEAR_DUPLICATES).map(known_image).collect())
+        Ok(found.iter().take(MAX_NEAR_DUPLICATES).map(look_alike).collect())
     }
 }
 
@@ -179,10 +185,10 @@ fn capped(k: u32) -> Answer<usize> {
     }
 }
 
-fn known_image(image: &KnownImage) -> GuestKnownImage {
-    GuestKnownImage {
-        product_id: image.product.to_string(),
-        sha256: image.hash.to_string(),
-        distance: image.distance,
-    }
+fn stored_image(product: &ProductId, image: &ImageHash) -> StoredImage {
+    StoredImage { product_id: product.to_string(), sha256: image.to_string() }
+}
+
+fn look_alike(known: &KnownImage) -> LookAlike {
+    LookAlike { image: stored_image(&known.product, &known.hash), distance: known.distance }
 }

@@ -57,7 +57,7 @@ impl ImageEntry {
 
     /// How the picture looks.
     pub(crate) fn look(&self) -> PerceptualHash {
-        *self.look.get_or_init(|| sampling::gradient_hash(&self.picture.raster))
+        *self.look.get_or_init(|| PerceptualHash::of(&self.picture.raster))
     }
 }
 

@@ -167,6 +167,21 @@ async fn the_later_of_two_plugins_that_clash_is_refused() {
 }
 
 #[tokio::test]
+async fn the_kinds_that_requests_need_and_that_are_not_there_are_named() {
+    let world = World::new();
+    assert_eq!(House::empty().open(&world).await.missing(), ["search", "ingest", "rank"]);
+    let mut house = House::empty()
+        .with("i.wasm", &plugin("ingest", "ingest", ""))
+        .with("r.wasm", &plugin("rank", "rank", ""));
+    assert_eq!(house.ready(&world).await.missing(), ["search"]);
+    house = house.with("s.wasm", &plugin("search", "words", "accepts = [\"text\"]"));
+    assert!(house.ready(&world).await.missing().is_empty());
+    // Loaded, but not by the name that is configured.
+    house.config.rank = "another".into();
+    assert_eq!(house.ready(&world).await.missing(), ["rank"]);
+}
+
+#[tokio::test]
 async fn without_a_ranking_plugin_ranking_is_the_hosts_failure() {
     let world = World::new();
     let sandbox = House::empty().open(&world).await;
