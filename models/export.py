@@ -3,7 +3,7 @@
     python export.py --manifest openai-clip-vit-b-32.toml --checkpoint ViT-B-32.pt --output out/vit-b-32
     python export.py --random-weights --arch ViT-B-32 --seed 1 --output out/random-b-32
 
-Reads OpenAI's, OpenCLIP's and transformers' layouts (see checkpoints.py). Needs numpy and onnx, safetensors
+Reads OpenAI's, OpenCLIP's and transformers' layouts (see checkpoints.py). Needs numpy and onnx (make_random.requirements.txt), safetensors
 for .safetensors checkpoints and torch only for .pt, .pth and .bin ones.
 """
 

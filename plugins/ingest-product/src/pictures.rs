@@ -172,7 +172,7 @@ mod tests {
     fn a_look_alike_needs_both_hash_and_vector() {
         let shop = Table {
             distances: vec![(0, "p1", 4), (1, "p2", 4), (2, "p3", 5)],
-            cosines: vec![(0, "p1", 0.971), (1, "p2", 0.96), (2, "p3", 0.99), (3, "p4", 0.99)],
+            cosines: vec![(0, "p1", 0.921), (1, "p2", 0.91), (2, "p3", 0.99), (3, "p4", 0.99)],
             ..Table::default()
         };
         let pictures = uploads(&["a", "b", "c", "d"]);

@@ -36,7 +36,7 @@ impl Settings {
             min_side: given.whole("min_side", 16, 1..=4096)?,
             near_duplicates: given.flag("near_duplicates", true)?,
             near_distance: given.whole("near_distance", 4, 0..=32)?,
-            near_cosine: given.number("near_cosine", 0.97, 0.0..=1.0)? as f32,
+            near_cosine: given.number("near_cosine", 0.92, 0.0..=1.0)? as f32,
             on_partial: given
                 .choice("on_partial", &[("create", OnPartial::Create), ("merge", OnPartial::Merge)])?,
             name_repeats: given.whole("name_repeats", 2, 1..=5)? as usize,

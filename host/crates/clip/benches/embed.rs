@@ -1,9 +1,10 @@
-//! Latency and throughput of a model: `cargo bench -p taja-clip --bench embed -- FOLDER`.
+//! Latency and throughput of models: `cargo bench -p taja-clip --bench embed -- FOLDER...`.
 //!
-//! FOLDER (or `TAJA_MODEL`) holds a model.toml; `TAJA_ONNXRUNTIME` names the library.
+//! Each FOLDER (or else `TAJA_MODEL`) holds a model.toml; `TAJA_ONNXRUNTIME` names the library. Paths are absolute, or
+//! relative to the crate: that is where `cargo bench` runs.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -19,15 +20,24 @@ const HEIGHT: u32 = 900;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // `cargo bench` passes --bench along.
-    let folder = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
-    let folder =
-        folder.or_else(|| std::env::var("TAJA_MODEL").ok()).unwrap_or_else(|| ".tools/models/default".into());
-    let library = std::env::var("TAJA_ONNXRUNTIME");
-    let library = library.unwrap_or_else(|_| ".tools/onnxruntime/lib/libonnxruntime.so".into());
-    let folder = PathBuf::from(folder);
+    let mut folders: Vec<PathBuf> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from).collect();
+    if folders.is_empty() {
+        folders.push(installed("TAJA_MODEL", "models/default"));
+    }
+    folders.into_iter().try_for_each(bench)
+}
+
+/// Where set-up put something, unless the environment names another place.
+fn installed(variable: &str, place: &str) -> PathBuf {
+    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../.tools");
+    std::env::var_os(variable).map_or_else(|| tools.join(place), PathBuf::from)
+}
+
+fn bench(folder: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     let start = Instant::now();
     let clip = Clip::start(ClipConfig {
-        library: library.into(),
+        library: installed("TAJA_ONNXRUNTIME", "onnxruntime/lib/libonnxruntime.so"),
         manifest: Manifest::load(&folder.join("model.toml"))?,
         model_dir: folder,
         threads: 0,
