@@ -36,7 +36,7 @@ serve *ARGS: setup build
     exec {{ quote(target / "release/taja") }} serve "$@"
 
 # Set up, build and pass all tests; ARGS go to the runner of the Rust tests
-test *ARGS: setup (setup "photographs") _setup_tests _test_build (_pack "debug")
+test *ARGS: setup (setup "photographs" "b32") _setup_tests _test_build (_pack "debug")
     #!/usr/bin/env bash
     set -euo pipefail
     # Tests never see what `.env` or the shell say about a real shop.
@@ -97,8 +97,17 @@ fmt:
     cargo fmt --all
 
 # Run the benchmarks
-bench *ARGS: setup build
-    cargo bench --workspace --benches "$@"
+bench: setup (setup "b32" "l14") build
+    @echo "== ranking: a fresh instance per call"
+    cargo bench --quiet --workspace --bench rank -- {{ quote(target / "plugins/rank-default.wasm") }}
+    @echo "== vectors: exact scan"
+    cargo bench --quiet --workspace --bench scan
+    @echo "== store"
+    cargo bench --quiet --workspace --bench store
+    @echo "== embedding: the default model, then CLIP ViT-B/32 and ViT-L/14 in fp32 with random weights"
+    cargo bench --quiet --workspace --bench embed -- "$TAJA_MODEL" {{ quote(tools / "models/random-vit-b-32") }} {{ quote(tools / "models/random-vit-l-14") }}
+    @echo "== service"
+    cargo bench --quiet --workspace --bench service
 
 # Remove all that set-up fetched
 clean-tools:

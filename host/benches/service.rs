@@ -13,8 +13,10 @@ use serde_json::Value;
 
 const STARTS: usize = 5;
 const SEARCHES: usize = 200;
-const WORDS: &[&str] = &["red", "blue", "warm", "sweet", "leather", "small", "garden", "summer", "old", "fresh"];
-const THINGS: &[&str] = &["shoes", "fruit", "jacket", "tool", "drink", "bag", "lamp", "hat", "guitar", "cake"];
+const WORDS: &[&str] =
+    &["red", "blue", "warm", "sweet", "leather", "small", "garden", "summer", "old", "fresh"];
+const THINGS: &[&str] =
+    &["shoes", "fruit", "jacket", "tool", "drink", "bag", "lamp", "hat", "guitar", "cake"];
 
 struct Server {
     child: Child,
@@ -35,7 +37,11 @@ fn root() -> PathBuf {
 
 fn start(data: &Path) -> Server {
     let mut command = Command::new(env!("CARGO_BIN_EXE_taja"));
-    command.current_dir(root()).env("TAJA_LOG", "error").args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command
+        .current_dir(root())
+        .env("TAJA_LOG", "error")
+        .args(["serve", "--listen", "127.0.0.1:0", "--data"])
+        .arg(data);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");
     let mut first = String::new();
     let stdout = child.stdout.take().expect("standard output is piped");
@@ -68,9 +74,11 @@ async fn searches(server: &Server, http: &reqwest::Client) {
     let inference = "taja_inference_seconds_sum{tower=\"text\"}";
     let before = metric(http, &server.base, inference).await;
     for place in 0..SEARCHES {
-        let words = format!("{} {} {place}", WORDS[place % WORDS.len()], THINGS[place / WORDS.len() % THINGS.len()]);
+        let words =
+            format!("{} {} {place}", WORDS[place % WORDS.len()], THINGS[place / WORDS.len() % THINGS.len()]);
         let started = Instant::now();
-        let request = http.post(format!("{}/search", server.base)).json(&serde_json::json!({ "query": words }));
+        let request =
+            http.post(format!("{}/search", server.base)).json(&serde_json::json!({ "query": words }));
         let job: Value = request.send().await.expect("accepted").json().await.expect("a job");
         accepted.push(started.elapsed());
         let id = job["job_id"].as_str().expect("an id");
@@ -105,7 +113,8 @@ async fn main() {
     let mut import = Command::new(env!("CARGO_BIN_EXE_taja"));
     let sample = root().join(".tools/sample/catalogue.ndjson");
     let started = Instant::now();
-    let import = import.arg("import").arg(&sample).args(["--server", &server.base]).output().expect("import runs");
+    let import =
+        import.arg("import").arg(&sample).args(["--server", &server.base]).output().expect("import runs");
     assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
     let products = import.stdout.iter().filter(|byte| **byte == b'\n').count();
     let rate = products as f64 / started.elapsed().as_secs_f64();

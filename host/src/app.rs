@@ -83,10 +83,13 @@ pub struct Running {
 /// Starts everything; what it answers with is ready to serve.
 pub async fn start(config: Config) -> Result<Running> {
     let metrics = telemetry::metrics()?;
-    tokio::fs::create_dir_all(&config.data).await.with_context(|| format!("data folder {}", config.data.display()))?;
+    tokio::fs::create_dir_all(&config.data)
+        .await
+        .with_context(|| format!("data folder {}", config.data.display()))?;
     let lock = lock_data(&config.data)?;
-    let listener =
-        TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
 
     let database = config.data.join("taja.db");
@@ -104,7 +107,8 @@ pub async fn start(config: Config) -> Result<Running> {
     );
     let sandbox = Arc::new(sandbox?);
     filled.context("vector index")?;
-    let images = Arc::new(ImageFolder::open(config.data.join("images"), media.clone()).await.context("image folder")?);
+    let images =
+        Arc::new(ImageFolder::open(config.data.join("images"), media.clone()).await.context("image folder")?);
     let staging = Staging::open(config.data.join("staging")).await.context("staging folder")?;
     sweep_staging(&staging, queue.as_ref(), &config).await?;
 
@@ -129,10 +133,22 @@ pub async fn start(config: Config) -> Result<Running> {
         },
         staging: staging.clone(),
     };
-    let worker = Worker::new(queue.clone(), jobs::handlers(&cases), worker_config(&config)).context("worker")?;
+    let worker =
+        Worker::new(queue.clone(), jobs::handlers(&cases), worker_config(&config)).context("worker")?;
     let image_base = config.image_base(address);
     let app = Arc::new(App {
-        config, image_base, queue, store, index, embedder, policies, sandbox, clip, images, staging, metrics,
+        config,
+        image_base,
+        queue,
+        store,
+        index,
+        embedder,
+        policies,
+        sandbox,
+        clip,
+        images,
+        staging,
+        metrics,
     });
     Ok(Running::spawn(app, listener, address, worker, lock))
 }
@@ -188,6 +204,11 @@ impl App {
     /// An address that a shopper's phone can open, from what the image host gave.
     pub fn absolute_url(&self, url: &str) -> String {
         if url.starts_with('/') { format!("{}{url}", self.image_base) } else { url.to_owned() }
+    }
+
+    /// What its maker wants everyone to know of the model.
+    pub fn notice(&self) -> Option<&str> {
+        self.clip.info().notice.as_deref()
     }
 
     /// The model's part of the health report.

@@ -34,7 +34,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("model", "./.tools/models/default", "folder with the model's files and its model.toml"),
     setting("onnxruntime", "./.tools/onnxruntime/lib/libonnxruntime.so", "the ONNX Runtime library to load"),
     setting("ffmpeg", "./.tools/bin/ffmpeg", "the ffmpeg program that decodes videos"),
-    setting("public-url", "", "what the addresses of hosted images begin with; the listen address unless set"),
+    setting(
+        "public-url",
+        "",
+        "what the addresses of hosted images begin with; the listen address unless set",
+    ),
     setting("tenant", "default", "the shop that requests belong to"),
     setting("rank-plugin", "rank-default", "the plugin that ranks"),
     setting("ingest-plugin", "ingest-product", "the plugin that decides on new products"),
@@ -46,7 +50,11 @@ pub const SETTINGS: &[Setting] = &[
     setting("max-pixels", "50000000", "pixels per image, at most; checked before decoding"),
     setting("threads", "0", "threads for inference and decoding; 0 means one per core"),
     setting("max-batch", "16", "texts or images per call of the model, at most"),
-    setting("batch-wait-ms", "5", "how long a batch may wait for company while the model is busy, milliseconds"),
+    setting(
+        "batch-wait-ms",
+        "5",
+        "how long a batch may wait for company while the model is busy, milliseconds",
+    ),
     setting("embedding-cache-mib", "64", "memory for remembered embeddings, MiB"),
     setting("search-jobs", "8", "searches that run at once"),
     setting("ingest-jobs", "4", "products that are taken in at once"),
@@ -170,12 +178,16 @@ impl Config {
             },
             max_batch: reader.at_least("max-batch", 1),
             batch_wait: Duration::from_millis(reader.at_least("batch-wait-ms", 0)),
-            embedding_cache_bytes: reader.at_least::<u64>("embedding-cache-mib", 0).saturating_mul(1024 * 1024),
+            embedding_cache_bytes: reader
+                .at_least::<u64>("embedding-cache-mib", 0)
+                .saturating_mul(1024 * 1024),
             search_jobs: reader.at_least("search-jobs", 1),
             ingest_jobs: reader.at_least("ingest-jobs", 1),
             lease: Duration::from_secs(reader.at_least("lease-seconds", 1)),
             attempts: reader.at_least("attempts", 1),
-            result_lifetime: Duration::from_secs(reader.at_least::<u64>("result-hours", 1).saturating_mul(3600)),
+            result_lifetime: Duration::from_secs(
+                reader.at_least::<u64>("result-hours", 1).saturating_mul(3600),
+            ),
             drain: Duration::from_secs(reader.at_least("drain-seconds", 0)),
         };
         reader.keyless_only_on_loopback(&config);
@@ -218,7 +230,8 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse_unknown(&mut self, path: &Path) {
-        let unknown = self.file.keys().filter(|key| !SETTINGS.iter().any(|setting| setting.name == key.as_str()));
+        let unknown =
+            self.file.keys().filter(|key| !SETTINGS.iter().any(|setting| setting.name == key.as_str()));
         let mistakes: Vec<_> =
             unknown.map(|key| format!("{}: there is no setting `{key}`", path.display())).collect();
         self.mistakes.extend(mistakes);
@@ -322,7 +335,8 @@ mod tests {
         environment: &[(&str, &str)],
         file: Option<&str>,
     ) -> Result<Config, ConfigError> {
-        let environment: HashMap<_, _> = environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let environment: HashMap<_, _> =
+            environment.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect();
         Config::read(&Sources {
             command_line: line.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             environment: &|name| environment.get(name).cloned(),
@@ -348,7 +362,8 @@ mod tests {
 
     #[test]
     fn every_mistake_is_reported_together() {
-        let error = read(&[("listen", "0.0.0.0:80")], &[("TAJA_MAX_BATCH", "0")], Some("colour = 1")).unwrap_err();
+        let error =
+            read(&[("listen", "0.0.0.0:80")], &[("TAJA_MAX_BATCH", "0")], Some("colour = 1")).unwrap_err();
         let text = error.to_string();
         for part in ["3 mistake(s)", "--listen", "TAJA_MAX_BATCH", "`colour`"] {
             assert!(text.contains(part), "{text}");

@@ -45,11 +45,15 @@ impl EmbeddingCache {
             keys.iter().map(|key| key.as_ref().and_then(|key| self.known.get(key))).collect();
         let hits = found.iter().flatten().count() as u64;
         metrics::counter!("taja_embedding_cache_total", "outcome" => "hit").increment(hits);
-        metrics::counter!("taja_embedding_cache_total", "outcome" => "miss").increment(items.len() as u64 - hits);
-        let missing: Vec<T> =
-            items.iter().zip(&found).filter(|(_, known)| known.is_none()).map(|(item, _)| item.clone()).collect();
-        let mut fresh =
-            if missing.is_empty() { Vec::new() } else { compute(missing).await? }.into_iter();
+        metrics::counter!("taja_embedding_cache_total", "outcome" => "miss")
+            .increment(items.len() as u64 - hits);
+        let missing: Vec<T> = items
+            .iter()
+            .zip(&found)
+            .filter(|(_, known)| known.is_none())
+            .map(|(item, _)| item.clone())
+            .collect();
+        let mut fresh = if missing.is_empty() { Vec::new() } else { compute(missing).await? }.into_iter();
         let mut all = Vec::with_capacity(items.len());
         for (known, key) in found.into_iter().zip(keys) {
             if let Some(embedding) = known {

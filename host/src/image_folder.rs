@@ -102,7 +102,10 @@ mod tests {
     #[tokio::test]
     async fn a_picture_stays_while_any_tenant_has_it() {
         let folder = tempfile::tempdir().unwrap();
-        let images = ImageFolder::open(folder.path().join("i"), Arc::new(Media::new(MediaConfig::default()).unwrap())).await.unwrap();
+        let images =
+            ImageFolder::open(folder.path().join("i"), Arc::new(Media::new(MediaConfig::default()).unwrap()))
+                .await
+                .unwrap();
         let hash = ImageHash::of(b"x");
         let raster = Raster::new(8, 8, vec![200; 192]).unwrap();
         let picture = Picture { hash: Some(hash), perceptual: PerceptualHash(0), raster };

@@ -98,7 +98,11 @@ pub fn handlers(cases: &UseCases) -> Handlers {
 }
 
 /// Clears the job's uploads once nothing will ask for them again.
-async fn settle(cases: &UseCases, job: &JobContext, outcome: Result<Value, Failure>) -> Result<Value, JobError> {
+async fn settle(
+    cases: &UseCases,
+    job: &JobContext,
+    outcome: Result<Value, Failure>,
+) -> Result<Value, JobError> {
     let outcome = outcome.map_err(job_error);
     let runs_again = matches!(&outcome, Err(error) if error.retryable && !job.is_last_attempt());
     // After a lost acknowledgement the job runs once more and finds its receipt, for which it needs no files.
@@ -134,7 +138,8 @@ impl UseCases {
         let parts = try_join_all(search.parts.into_iter().map(|part| self.raw_part(job, part))).await?;
         let filter = match search.filter {
             Value::Null => Filter::everything(),
-            filter => Filter::parse(&filter).map_err(|error| Failure::client("filter_invalid", error.to_string()))?,
+            filter => Filter::parse(&filter)
+                .map_err(|error| Failure::client("filter_invalid", error.to_string()))?,
         };
         let query = Query { tenant: tenant(job)?, parts, filter, sort: search.sort, facets: search.facets };
         let set = self.search.run(query, handle(job)).await?;

@@ -7,8 +7,10 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Bounds of histograms of seconds: from a plugin call (20 us) to a slow video (60 s).
-const SECONDS: &[f64] =
-    &[2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10., 30., 60.];
+const SECONDS: &[f64] = &[
+    2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10.,
+    30., 60.,
+];
 /// Bounds of histograms of counts.
 const COUNTS: &[f64] = &[1., 2., 4., 8., 16., 32., 64., 128., 256.];
 /// Bounds of histograms of bytes.

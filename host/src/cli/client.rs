@@ -82,7 +82,8 @@ impl Client {
 
 async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
     let status = answer.status();
-    let body: Value = answer.json().await.with_context(|| format!("the server answered {status} without JSON"))?;
+    let body: Value =
+        answer.json().await.with_context(|| format!("the server answered {status} without JSON"))?;
     if status.is_success() {
         return Ok(body);
     }

@@ -82,7 +82,9 @@ struct Printer {
 impl Listener for Printer {
     fn total(&mut self, products: usize) {
         self.bar.set_length(products as u64);
-        if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} products, {per_sec}, {eta} left") {
+        if let Ok(style) =
+            ProgressStyle::with_template("{bar:40} {pos}/{len} products, {per_sec}, {eta} left")
+        {
             self.bar.set_style(style);
         }
     }
@@ -117,7 +119,11 @@ fn human_line(line: usize, name: &str, outcome: &anyhow::Result<Value>) -> Strin
             let id = job["result"]["product_id"].as_str().unwrap_or("-");
             let problems = job["result"]["error_details"].as_array().into_iter().flatten();
             problems.fold(id.to_owned(), |text, problem| {
-                format!("{text}; image {}: {}", problem["index"], problem["message"].as_str().unwrap_or_default())
+                format!(
+                    "{text}; image {}: {}",
+                    problem["index"],
+                    problem["message"].as_str().unwrap_or_default()
+                )
             })
         }
         Ok(job) => job["error"].as_str().unwrap_or_default().to_owned(),
@@ -164,7 +170,8 @@ pub async fn import_file(
     file: &Path,
     listener: &mut (dyn Listener + Send),
 ) -> anyhow::Result<Summary> {
-    let text = tokio::fs::read_to_string(file).await.with_context(|| format!("cannot read {}", file.display()))?;
+    let text =
+        tokio::fs::read_to_string(file).await.with_context(|| format!("cannot read {}", file.display()))?;
     let rows = rows(file, &text)?;
     listener.total(rows.len());
     let folder = file.parent().unwrap_or(Path::new("."));
@@ -213,7 +220,8 @@ fn csv_rows(text: &str) -> anyhow::Result<Vec<Row>> {
     let row = |record: Result<csv::StringRecord, csv::Error>| {
         let record = record?;
         let cells = header.iter().zip(record.iter()).filter(|(_, cell)| !cell.trim().is_empty());
-        let row: Map<_, _> = cells.map(|(name, cell)| (name.trim().to_owned(), cell_value(name.trim(), cell))).collect();
+        let row: Map<_, _> =
+            cells.map(|(name, cell)| (name.trim().to_owned(), cell_value(name.trim(), cell))).collect();
         Ok(Value::Object(row))
     };
     // The header is line 1.
@@ -222,7 +230,9 @@ fn csv_rows(text: &str) -> anyhow::Result<Vec<Row>> {
 
 fn cell_value(name: &str, cell: &str) -> Value {
     match name {
-        "images" | "sizes" | "key_features" => cell.split(CELL_SEPARATOR).map(|entry| Value::from(entry.trim())).collect(),
+        "images" | "sizes" | "key_features" => {
+            cell.split(CELL_SEPARATOR).map(|entry| Value::from(entry.trim())).collect()
+        }
         _ => cell.into(),
     }
 }

@@ -126,11 +126,14 @@ fn table(rows: &[Row]) -> String {
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["", "name", "what it is", "dimension", "licence", "folder"]);
     for row in rows {
-        let folder = row.folder.as_ref().map_or_else(|| "not installed".to_owned(), |path| path.display().to_string());
+        let folder =
+            row.folder.as_ref().map_or_else(|| "not installed".to_owned(), |path| path.display().to_string());
         let mark = if row.active { "*" } else { "" };
         table.add_row([mark, &row.name, &row.title, &row.dimension.to_string(), &row.licence, &folder]);
     }
-    format!("{table}\n* is used. Others come with `taja model pull`, or from a checkpoint with models/export.py.")
+    format!(
+        "{table}\n* is used. Others come with `taja model pull`, or from a checkpoint with models/export.py."
+    )
 }
 
 fn verify(config: &Config) -> anyhow::Result<bool> {
@@ -155,7 +158,9 @@ fn verify(config: &Config) -> anyhow::Result<bool> {
 /// A bar over bytes, with what is being read before it.
 pub fn bytes_bar() -> ProgressBar {
     let bar = ProgressBar::no_length();
-    if let Ok(style) = ProgressStyle::with_template("{msg:30} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left") {
+    if let Ok(style) =
+        ProgressStyle::with_template("{msg:30} {bar:30} {bytes}/{total_bytes}, {bytes_per_sec}, {eta} left")
+    {
         bar.set_style(style);
     }
     bar
@@ -169,5 +174,6 @@ pub fn parse(text: &str, from: &str) -> anyhow::Result<Manifest> {
     if unpinned.is_empty() {
         return Ok(manifest);
     }
-    Err(anyhow::anyhow!("no SHA-256 for {}", unpinned.join(", "))).with_context(|| format!("{from} cannot be trusted"))
+    Err(anyhow::anyhow!("no SHA-256 for {}", unpinned.join(", ")))
+        .with_context(|| format!("{from} cannot be trusted"))
 }

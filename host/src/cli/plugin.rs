@@ -51,7 +51,8 @@ async fn list(json: bool, settings: &Settings) -> anyhow::Result<bool> {
 
 fn pack(component: &PathBuf, manifest: &PathBuf, out: &PathBuf) -> anyhow::Result<bool> {
     let bytes = std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    let text = std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let text =
+        std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
     let packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;
@@ -80,7 +81,9 @@ fn table(report: &[PluginStatus]) -> String {
             of_manifest(|manifest| manifest.version.to_string()),
             of_manifest(|manifest| manifest.kind.name().to_owned()),
             of_manifest(|manifest| manifest.accepts.join(", ")),
-            of_manifest(|manifest| manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+            of_manifest(|manifest| {
+                manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+            }),
             plugin.digest.as_deref().unwrap_or_default().chars().take(12).collect(),
             state,
         ]);

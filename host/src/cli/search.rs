@@ -67,7 +67,8 @@ impl SearchCommand {
         if self.text.is_none() && self.image.is_none() && self.video.is_none() {
             return Err(Usage("give --text, --image or --video, or several of them".into()).into());
         }
-        let mut form = Form::new().text("limit", self.limit.to_string()).text("explain", self.explain.to_string());
+        let mut form =
+            Form::new().text("limit", self.limit.to_string()).text("explain", self.explain.to_string());
         if let Some(text) = &self.text {
             form = form.text("query", text.clone());
         }
@@ -94,12 +95,18 @@ fn table(result: &Value) -> String {
     for (place, found) in (1..).zip(matches) {
         let best = &found["matched_images"][0];
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-        let number = |value: &Value, digits: usize| value.as_f64().map_or_else(String::new, |n| format!("{n:.digits$}"));
+        let number = |value: &Value, digits: usize| {
+            value.as_f64().map_or_else(String::new, |n| format!("{n:.digits$}"))
+        };
         table.add_row([
             right(place.to_string()),
             Cell::new(found["name"].as_str().unwrap_or_default()),
             Cell::new(found["category"].as_str().unwrap_or_default()),
-            right(format!("{} {}", number(&found["price"], 2), found["currency"].as_str().unwrap_or_default())),
+            right(format!(
+                "{} {}",
+                number(&found["price"], 2),
+                found["currency"].as_str().unwrap_or_default()
+            )),
             right(number(&found["score"], 3)),
             right(number(&best["similarity"], 3)),
             Cell::new(found_by(found)),

@@ -70,6 +70,11 @@ async fn greet(
             None => return,
         }
     }
-    eprintln!("\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=something red to wear' http://{address}/search");
+    if let Some(notice) = app.notice() {
+        eprintln!("\nThe model: {notice}");
+    }
+    eprintln!(
+        "\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=something red to wear' http://{address}/search"
+    );
     eprintln!("  open http://{address}/docs");
 }

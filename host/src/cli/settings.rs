@@ -22,7 +22,9 @@ impl Settings {
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => Some((path, text)),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => None,
-            Err(error) => return Err(error).with_context(|| format!("configuration file {}", path.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("configuration file {}", path.display()));
+            }
         };
         let environment = |name: &str| std::env::var(name).ok();
         let sources = Sources { command_line: self.values.clone(), environment: &environment, file };
@@ -32,10 +34,18 @@ impl Settings {
 
 impl Args for Settings {
     fn augment_args(command: Command) -> Command {
-        let config = Arg::new("config").long("config").value_name("FILE").help("configuration file [default: taja.toml]");
-        let command = command.next_help_heading("Settings (also in the environment and in taja.toml)").arg(config);
+        let config = Arg::new("config")
+            .long("config")
+            .value_name("FILE")
+            .help("configuration file [default: taja.toml]");
+        let command =
+            command.next_help_heading("Settings (also in the environment and in taja.toml)").arg(config);
         SETTINGS.iter().fold(command, |command, setting| {
-            let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+            let default = if setting.default.is_empty() {
+                String::new()
+            } else {
+                format!(" [default: {}]", setting.default)
+            };
             let help = format!("{} [env: {}]{default}", setting.help, variable(setting.name));
             command.arg(Arg::new(setting.name).long(setting.name).value_name("VALUE").help(help))
         })
@@ -49,7 +59,8 @@ impl Args for Settings {
 impl FromArgMatches for Settings {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let value = |name: &str| matches.get_one::<String>(name).cloned();
-        let values = SETTINGS.iter().filter_map(|setting| Some((setting.name.to_owned(), value(setting.name)?)));
+        let values =
+            SETTINGS.iter().filter_map(|setting| Some((setting.name.to_owned(), value(setting.name)?)));
         Ok(Self { values: values.collect(), file: value("config").map(PathBuf::from) })
     }
 

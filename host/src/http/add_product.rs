@@ -181,7 +181,10 @@ pub async fn job(
     params(("id" = String, Path, description = "The job")),
     responses((status = 200, body = ProgressView), (status = 404, body = Problem))
 )]
-pub async fn progress(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<ProgressView>, Problem> {
+pub async fn progress(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<ProgressView>, Problem> {
     let job = job_views::find(&app, &id, Some(ADD_PRODUCT), None).await?;
     Ok(Json(job_views::progress_view(&job)))
 }
@@ -193,8 +196,7 @@ mod tests {
     use taja_catalog::ImageHash;
 
     fn form(texts: &[(&str, &str)], images: usize) -> Form {
-        let file =
-            |_| FormFile { field: "images".into(), hash: ImageHash::of(b"x"), kind: FileKind::Image };
+        let file = |_| FormFile { field: "images".into(), hash: ImageHash::of(b"x"), kind: FileKind::Image };
         Form {
             texts: texts.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             files: (0..images).map(file).collect(),
@@ -207,7 +209,8 @@ mod tests {
 
     #[test]
     fn every_field_at_fault_is_named_at_once() {
-        let problem = add_job(form(&[("price", "cheap"), ("sizes", "41"), ("stock", "-1")], 0), 20).unwrap_err();
+        let problem =
+            add_job(form(&[("price", "cheap"), ("sizes", "41"), ("stock", "-1")], 0), 20).unwrap_err();
         assert_eq!(pointers(&problem), ["/name", "/price", "/description", "/sizes", "/stock", "/images"]);
         assert_eq!(problem.status, 422);
     }

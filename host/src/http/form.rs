@@ -143,8 +143,11 @@ fn judge(name: &str, head: &[u8], kinds: &[FileKind]) -> Result<FileKind, Proble
         Sniffed::Video(_) => refuse("a video"),
         Sniffed::Other(what) => refuse(what),
         Sniffed::Empty => {
-            let problem =
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "media_empty", format!("file {name} is empty"));
+            let problem = Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "media_empty",
+                format!("file {name} is empty"),
+            );
             Err(Problem { errors: vec![FieldProblem::new(name, "is empty")], ..problem })
         }
     }
@@ -152,7 +155,11 @@ fn judge(name: &str, head: &[u8], kinds: &[FileKind]) -> Result<FileKind, Proble
 
 fn broken(error: MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
-        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", "the request is larger than allowed");
+        return Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "too_large",
+            "the request is larger than allowed",
+        );
     }
     Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
 }

@@ -28,11 +28,13 @@ pub async fn image(
     let hash: ImageHash = hash.parse().map_err(|_| missing())?;
     let etag = format!("\"{hash}\"");
     // The content never changes under its hash, so whoever has it has it for good.
-    let caching = [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "public, max-age=31536000, immutable".into())];
+    let caching =
+        [(header::ETAG, etag.clone()), (header::CACHE_CONTROL, "public, max-age=31536000, immutable".into())];
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let jpeg = app.images.read(&hash).await.map_err(|error| Problem::internal(&error))?.ok_or_else(missing)?;
+    let jpeg =
+        app.images.read(&hash).await.map_err(|error| Problem::internal(&error))?.ok_or_else(missing)?;
     let content = [(header::CONTENT_TYPE, "image/jpeg"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     Ok((caching, content, jpeg).into_response())
 }

@@ -215,7 +215,9 @@ async fn accepted(app: &Shared, headers: &HeaderMap, job: &JobRecord) -> Result<
         None => None,
     };
     let mut response = match waited {
-        Some(job) if job.status.is_terminal() => Json(view(app, &job, &ReadOptions::default()).await?).into_response(),
+        Some(job) if job.status.is_terminal() => {
+            Json(view(app, &job, &ReadOptions::default()).await?).into_response()
+        }
         _ => {
             let accepted = Accepted { job_id: job.id.to_string(), status: "processing" };
             (StatusCode::ACCEPTED, Json(accepted)).into_response()
@@ -264,7 +266,9 @@ pub async fn find(
     let id: JobId = id.parse().map_err(|_| missing())?;
     let tenant = app.config.tenant.as_str();
     let job = match wait {
-        Some(seconds) => app.queue.wait(tenant, id, Duration::from_secs(seconds.into()).min(MAX_WAIT)).await?,
+        Some(seconds) => {
+            app.queue.wait(tenant, id, Duration::from_secs(seconds.into()).min(MAX_WAIT)).await?
+        }
         None => app.queue.get(tenant, id).await?,
     };
     job.filter(|job| kind.is_none_or(|kind| job.kind == kind)).ok_or_else(missing)

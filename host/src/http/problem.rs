@@ -105,7 +105,9 @@ impl Problem {
             StatusCode::NOT_FOUND => ("not_found", "there is no such route"),
             StatusCode::METHOD_NOT_ALLOWED => ("method_not_allowed", "this route does not take this method"),
             StatusCode::PAYLOAD_TOO_LARGE => ("too_large", "the request is larger than allowed"),
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => ("content_type_unsupported", "this route does not take this content type"),
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+                ("content_type_unsupported", "this route does not take this content type")
+            }
             StatusCode::INTERNAL_SERVER_ERROR => ("internal", "something went wrong on the server"),
             _ => ("bad_request", "the request cannot be understood"),
         };

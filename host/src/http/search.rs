@@ -81,7 +81,8 @@ pub struct SearchBody {
 pub async fn submit(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
     let headers = request.headers().clone();
     let mut batch = app.staging.batch(JobId::new());
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (fields, files) = if content_type.starts_with("multipart/form-data") {
         let multipart = Multipart::from_request(request, &()).await.map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
@@ -126,8 +127,9 @@ fn file_kinds(name: &str, has_file_name: bool) -> Option<&'static [FileKind]> {
 
 async fn json_fields(request: Request) -> Result<BTreeMap<String, Value>, Problem> {
     let malformed = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "json_malformed", detail);
-    let Json(body) =
-        Json::<Map<String, Value>>::from_request(request, &()).await.map_err(|error| malformed(error.body_text()))?;
+    let Json(body) = Json::<Map<String, Value>>::from_request(request, &())
+        .await
+        .map_err(|error| malformed(error.body_text()))?;
     Ok(body.into_iter().collect())
 }
 
@@ -195,7 +197,9 @@ impl Options {
 
     fn limit(value: Value) -> Result<u32, String> {
         let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
-        limit.filter(|limit| (1..=MAX_LIMIT).contains(limit)).ok_or(format!("is not a number from 1 to {MAX_LIMIT}"))
+        limit
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or(format!("is not a number from 1 to {MAX_LIMIT}"))
     }
 
     fn filter(value: Value) -> Result<Value, String> {
@@ -298,7 +302,10 @@ pub async fn job(
     params(("id" = String, Path, description = "The job")),
     responses((status = 200, body = ProgressView), (status = 404, body = Problem))
 )]
-pub async fn progress(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<ProgressView>, Problem> {
+pub async fn progress(
+    State(app): State<Shared>,
+    Path(id): Path<String>,
+) -> Result<Json<ProgressView>, Problem> {
     let job = job_views::find(&app, &id, Some(SEARCH), None).await?;
     Ok(Json(job_views::progress_view(&job)))
 }
@@ -358,7 +365,8 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
                 "timestamp_ms": evidence.at_ms,
             })
         };
-        row["explain"] = json!({ "legs": found.legs.iter().map(leg).collect::<Vec<_>>(), "notes": found.notes });
+        row["explain"] =
+            json!({ "legs": found.legs.iter().map(leg).collect::<Vec<_>>(), "notes": found.notes });
     }
     row
 }
@@ -412,8 +420,12 @@ mod tests {
 
     #[test]
     fn options_are_read_from_json_and_from_text_alike() {
-        let typed = read(json!({"query": "x", "filter": {"price": {"lt": 5}}, "sort": ["-price"], "weights": {"query": 2}}));
-        let text = read(json!({"query": "x", "filter": "{\"price\":{\"lt\":5}}", "sort": "-price", "weights": "{\"text\":2}"}));
+        let typed = read(
+            json!({"query": "x", "filter": {"price": {"lt": 5}}, "sort": ["-price"], "weights": {"query": 2}}),
+        );
+        let text = read(
+            json!({"query": "x", "filter": "{\"price\":{\"lt\":5}}", "sort": "-price", "weights": "{\"text\":2}"}),
+        );
         let typed = typed.unwrap();
         assert_eq!(typed, text.unwrap());
         assert_eq!((typed.parts[0].weight, typed.sort[0].descending), (2.0, true));
@@ -421,7 +433,9 @@ mod tests {
 
     #[test]
     fn everything_wrong_is_named_at_once() {
-        let problem = read(json!({"limit": 0, "filter": {"a": {"about": 1}}, "smell": "roses", "explain": "maybe"})).unwrap_err();
+        let problem =
+            read(json!({"limit": 0, "filter": {"a": {"about": 1}}, "smell": "roses", "explain": "maybe"}))
+                .unwrap_err();
         let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/limit", "/filter", "/explain", "/smell"]);
     }

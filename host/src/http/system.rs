@@ -47,9 +47,12 @@ pub async fn health(State(app): State<Shared>) -> Response {
         ("store", store),
         ("queue", queue),
         ("model", app.model_health()),
-        ("index", json!({
-            "status": "ok", "vectors": app.index.len(), "memory_bytes": app.index.memory_bytes(), "method": "exact",
-        })),
+        (
+            "index",
+            json!({
+                "status": "ok", "vectors": app.index.len(), "memory_bytes": app.index.memory_bytes(), "method": "exact",
+            }),
+        ),
         ("images", json!({ "status": "ok", "backend": "folder" })),
         ("plugins", app.plugin_health()),
     ];

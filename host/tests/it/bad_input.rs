@@ -37,14 +37,16 @@ async fn files_are_judged_by_content() {
     ];
     for (what, bytes, expected) in cases {
         let part = || Part::bytes(bytes.clone()).file_name("p.jpg").mime_str("image/jpeg").unwrap();
-        let form = Form::new().text("name", "x").text("price", "1").text("description", "d").part("images", part());
+        let form =
+            Form::new().text("name", "x").text("price", "1").text("description", "d").part("images", part());
         let answer = server.post("/add_product", form).await;
         assert_eq!(code(&answer), *expected, "{what}: {}", answer.1);
         assert_eq!(answer.1["errors"][0]["pointer"], "/images", "{what}");
         let answer = server.post("/search", Form::new().part("image", part())).await;
         assert_eq!(code(&answer), *expected, "{what}: {}", answer.1);
     }
-    let swapped = server.post("/search", Form::new().part("video", file(photograph("coffee"), "v.mp4"))).await;
+    let swapped =
+        server.post("/search", Form::new().part("video", file(photograph("coffee"), "v.mp4"))).await;
     assert_eq!(code(&swapped), (415, "media_type_unsupported"));
     nothing_stored(&server).await;
 }
@@ -67,23 +69,37 @@ async fn pictures_that_cannot_be_used_store_nothing() {
     let server = Server::start_with(&[("max-pixels", "200000")]).await;
     let mut truncated = photograph("coins");
     truncated.truncate(20_000);
-    for (bytes, expected) in [(photograph("coffee"), "media_too_many_pixels"), (truncated, "media_undecodable")] {
+    for (bytes, expected) in
+        [(photograph("coffee"), "media_too_many_pixels"), (truncated, "media_undecodable")]
+    {
         let result = server.result("/add_product", product("x", vec![bytes.clone()])).await;
-        assert_eq!((&result["status"], &result["error_details"][0]["code"]), (&json!("rejected"), &json!(expected)));
+        assert_eq!(
+            (&result["status"], &result["error_details"][0]["code"]),
+            (&json!("rejected"), &json!(expected))
+        );
         let job = server.finish("/search", image_query(bytes)).await;
         assert_eq!((&job["status"], &job["failure"]["code"]), (&json!("failed"), &json!(expected)), "{job}");
-        assert_eq!((&job["failure"]["blame"], &job["failure"]["retryable"]), (&json!("client"), &json!(false)));
+        assert_eq!(
+            (&job["failure"]["blame"], &job["failure"]["retryable"]),
+            (&json!("client"), &json!(false))
+        );
     }
     let broken_video = [&b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom"[..], &[0; 2000]].concat();
     let job = server.finish("/search", Form::new().part("video", file(broken_video, "v.mp4"))).await;
-    assert_eq!((&job["failure"]["code"], &job["failure"]["blame"]), (&json!("media_undecodable"), &json!("client")));
+    assert_eq!(
+        (&job["failure"]["code"], &job["failure"]["blame"]),
+        (&json!("media_undecodable"), &json!("client"))
+    );
     assert_eq!(server.counts().await, (0, 0));
 }
 
 #[tokio::test]
 async fn fields_at_fault_are_pointed_at() {
     let server = Server::start().await;
-    let form = Form::new().text("price", "cheap").text("sizes", "41").part("images", file(photograph("coffee"), "c"));
+    let form = Form::new()
+        .text("price", "cheap")
+        .text("sizes", "41")
+        .part("images", file(photograph("coffee"), "c"));
     let answer = server.post("/add_product", form).await;
     assert_eq!(code(&answer), (422, "field_invalid"));
     let errors = answer.1["errors"].as_array().unwrap();
@@ -121,7 +137,13 @@ async fn every_error_is_a_problem_document() {
         (Method::POST, "/search", "application/json", "[]", (400, "json_malformed")),
         (Method::POST, "/search", "text/plain", "shoe", (415, "content_type_unsupported")),
         (Method::POST, "/search", "multipart/form-data", "x", (400, "multipart_malformed")),
-        (Method::POST, "/search", "multipart/form-data; boundary=b", "--b\r\nbroken", (400, "multipart_malformed")),
+        (
+            Method::POST,
+            "/search",
+            "multipart/form-data; boundary=b",
+            "--b\r\nbroken",
+            (400, "multipart_malformed"),
+        ),
         (Method::GET, "/jobs/x?wait=never", "", "", (400, "bad_request")),
     ];
     for (method, path, content_type, body, expected) in bodies {

@@ -45,7 +45,8 @@ async fn a_shop_is_imported_and_searched_without_a_server() {
 
     let import = run(&["import", "shop.ndjson", "--json"], folder.path()).await;
     assert_eq!(import.status.code(), Some(1), "one product failed: {}", text(&import.stderr));
-    let rows: Vec<Value> = text(&import.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows: Vec<Value> =
+        text(&import.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let statuses: Vec<_> = rows.iter().map(|row| row["status"].as_str().unwrap()).collect();
     assert_eq!(statuses, ["success", "success", "failed"]);
     assert!(rows[2]["error"].as_str().unwrap().contains("gone.png"), "{}", rows[2]);
@@ -58,7 +59,10 @@ async fn a_shop_is_imported_and_searched_without_a_server() {
     std::fs::write(folder.path().join("query.jpg"), another_view("rocket")).unwrap();
     let by_image = run(&["search", "--image", "query.jpg", "--json", "--limit", "1"], folder.path()).await;
     let result: Value = serde_json::from_slice(&by_image.stdout).unwrap();
-    assert_eq!((&result["matches"][0]["name"], &result["matches"][0]["sizes"]), (&json!("Model rocket"), &json!(["S", "L"])));
+    assert_eq!(
+        (&result["matches"][0]["name"], &result["matches"][0]["sizes"]),
+        (&json!("Model rocket"), &json!(["S", "L"]))
+    );
 
     let by_words = run(&["search", "--text", "ginger cat"], folder.path()).await;
     let table = text(&by_words.stdout);
@@ -116,7 +120,8 @@ async fn wrong_usage_is_2_and_says_what_is_wrong() {
 async fn what_is_missing_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     for (setting, says) in [("--onnxruntime", "ONNX Runtime"), ("--model", "model")] {
-        let ended = run(&["serve", "--listen", "127.0.0.1:0", setting, "/nowhere/at/all"], folder.path()).await;
+        let ended =
+            run(&["serve", "--listen", "127.0.0.1:0", setting, "/nowhere/at/all"], folder.path()).await;
         assert_eq!(ended.status.code(), Some(1));
         let message = text(&ended.stderr);
         assert!(message.contains(says) && message.contains("/nowhere/at/all"), "{message}");

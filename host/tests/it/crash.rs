@@ -8,7 +8,15 @@ use crate::{
 };
 
 const PICTURES: &[&str] = &[
-    "astronaut", "chelsea", "coffee", "rocket", "motorcycle_left", "coins", "hubble_deep_field", "retina", "camera",
+    "astronaut",
+    "chelsea",
+    "coffee",
+    "rocket",
+    "motorcycle_left",
+    "coins",
+    "hubble_deep_field",
+    "retina",
+    "camera",
     "ihc",
 ];
 
@@ -38,7 +46,10 @@ async fn a_kill_in_mid_job_loses_nothing_and_doubles_nothing() {
     for job in &jobs {
         let job = server.job("/add_product", job).await;
         assert_eq!(job["status"], "completed", "{job}");
-        assert_eq!(job["result"]["status"], "success", "a job that ran twice took its own work for a duplicate: {job}");
+        assert_eq!(
+            job["result"]["status"], "success",
+            "a job that ran twice took its own work for a duplicate: {job}"
+        );
         images += job["result"]["added"].as_u64().unwrap();
     }
     assert_eq!(server.counts().await, (PICTURES.len() as u64, images));

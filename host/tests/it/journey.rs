@@ -40,7 +40,10 @@ async fn products_are_found_by_picture_video_and_words_and_survive_a_restart() {
     assert_eq!((status, &health["status"]), (200, &json!("ok")), "{health}");
 
     for added in open_shop(&server).await {
-        assert_eq!((&added["status"], &added["added"], &added["errors"]), (&json!("success"), &json!(1), &json!(0)));
+        assert_eq!(
+            (&added["status"], &added["added"], &added["errors"]),
+            (&json!("success"), &json!(1), &json!(0))
+        );
     }
     assert_eq!(server.counts().await, (8, 8));
 
@@ -60,7 +63,11 @@ async fn products_are_found_by_picture_video_and_words_and_survive_a_restart() {
 async fn found_by_another_picture(server: &Server) {
     for (picture, name) in SHOP {
         // The second photograph of the motorcycle is a real one, from another place.
-        let query = if *picture == "motorcycle_left" { photograph("motorcycle_right") } else { another_view(picture) };
+        let query = if *picture == "motorcycle_left" {
+            photograph("motorcycle_right")
+        } else {
+            another_view(picture)
+        };
         let result = server.result("/search", image_query(query)).await;
         assert_eq!(result["matches"][0]["name"], *name, "{:?}", names(&result));
         let best = &result["matches"][0]["matched_images"][0];
@@ -89,9 +96,7 @@ async fn found_by_video(server: &Server) {
 async fn found_by_words(server: &Server) {
     assert_eq!(server.found(words("ginger cat")).await[0], "Ginger cat poster");
     assert_eq!(server.found(words("MOTORCYCLE")).await[0], "Vintage motorcycle");
-    let (status, job) = server
-        .post("/api/v1/search", words("ancient coins").text("limit", "1"))
-        .await;
+    let (status, job) = server.post("/api/v1/search", words("ancient coins").text("limit", "1")).await;
     assert_eq!(status, 202);
     let job = server.job("/api/v1/search", job["job_id"].as_str().unwrap()).await;
     assert_eq!(names(&job["result"]), ["Ancient coins"]);
@@ -102,7 +107,8 @@ async fn found_by_both(server: &Server) {
     let result = server.result("/search", form).await;
     let first = &result["matches"][0];
     assert_eq!(first["name"], "Cup of coffee");
-    let legs: Vec<_> = first["explain"]["legs"].as_array().unwrap().iter().map(|leg| leg["leg"].clone()).collect();
+    let legs: Vec<_> =
+        first["explain"]["legs"].as_array().unwrap().iter().map(|leg| leg["leg"].clone()).collect();
     assert!(legs.contains(&json!("image-vector")) && legs.contains(&json!("text-keyword")), "{legs:?}");
     let plugins = result["plugins"].as_array().unwrap();
     let used: Vec<_> = plugins.iter().map(|plugin| plugin["name"].as_str().unwrap()).collect();
@@ -140,7 +146,10 @@ async fn a_duplicate_is_recognised_and_stores_nothing() {
 
     let twice = vec![photograph("coffee"), photograph("coffee"), photograph("chelsea")];
     let mixed = server.result("/add_product", product("Coffee", twice)).await;
-    assert_eq!((&mixed["status"], &mixed["added"], &mixed["duplicates"]), (&json!("success"), &json!(1), &json!(2)));
+    assert_eq!(
+        (&mixed["status"], &mixed["added"], &mixed["duplicates"]),
+        (&json!("success"), &json!(1), &json!(2))
+    );
     assert_eq!(server.counts().await, (2, 2));
 }
 
@@ -149,8 +158,12 @@ async fn a_bad_picture_fails_alone_and_is_named() {
     let server = Server::start().await;
     let mut truncated = photograph("rocket");
     truncated.truncate(truncated.len() / 2);
-    let result = server.result("/add_product", product("Coffee", vec![truncated, photograph("coffee")])).await;
-    assert_eq!((&result["status"], &result["added"], &result["errors"]), (&json!("success"), &json!(1), &json!(1)));
+    let result =
+        server.result("/add_product", product("Coffee", vec![truncated, photograph("coffee")])).await;
+    assert_eq!(
+        (&result["status"], &result["added"], &result["errors"]),
+        (&json!("success"), &json!(1), &json!(1))
+    );
     assert_eq!(result["error_details"][0]["index"], 0);
     assert_eq!(result["error_details"][0]["code"], "media_undecodable");
     assert_eq!(server.counts().await, (1, 1));

@@ -37,11 +37,15 @@ async fn file(State(shelf): State<Shelf>, UrlPath(name): UrlPath<String>, header
     let range = headers.get(header::RANGE).map(|range| range.to_str().unwrap().to_owned());
     let first = !shelf.asked.lock().unwrap().iter().any(|(known, _)| *known == name);
     shelf.asked.lock().unwrap().push((name.clone(), range.clone()));
-    let Ok(mut bytes) = std::fs::read(shelf.folder.join(&name)) else { return StatusCode::NOT_FOUND.into_response() };
+    let Ok(mut bytes) = std::fs::read(shelf.folder.join(&name)) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
     if shelf.manner == Manner::Lies && name == "text.onnx" {
         bytes[10] ^= 1;
     }
-    if let Some(start) = range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok()) {
+    if let Some(start) =
+        range.and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+    {
         return (StatusCode::PARTIAL_CONTENT, bytes.split_off(start)).into_response();
     }
     if shelf.manner == Manner::BreaksOff && first && name == "image.onnx" {
@@ -89,7 +93,10 @@ async fn a_download_that_broke_off_is_resumed_and_what_is_whole_stays() {
     assert_eq!(asked[1].1, Some(format!("bytes={half}-")));
     for entry in std::fs::read_dir(&to).unwrap() {
         let entry = entry.unwrap();
-        assert_eq!(std::fs::read(entry.path()).unwrap(), std::fs::read(tiny().join(entry.file_name())).unwrap());
+        assert_eq!(
+            std::fs::read(entry.path()).unwrap(),
+            std::fs::read(tiny().join(entry.file_name())).unwrap()
+        );
     }
 
     shelf.asked.lock().unwrap().clear();
@@ -108,6 +115,14 @@ async fn a_file_that_is_not_the_pinned_one_is_thrown_away() {
     let (base, _) = serve(&tiny(), Manner::Lies).await;
     let pulled = pull(&base, &to).await;
     assert_eq!(pulled.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&pulled.stderr).contains("SHA-256"), "{}", String::from_utf8_lossy(&pulled.stderr));
-    assert!(!to.join("model.toml").exists() && !to.join("text.onnx").exists() && !to.join("text.onnx.part").exists());
+    assert!(
+        String::from_utf8_lossy(&pulled.stderr).contains("SHA-256"),
+        "{}",
+        String::from_utf8_lossy(&pulled.stderr)
+    );
+    assert!(
+        !to.join("model.toml").exists()
+            && !to.join("text.onnx").exists()
+            && !to.join("text.onnx.part").exists()
+    );
 }

@@ -45,7 +45,8 @@ pub fn video(names: &[&str], seconds_each: u32, extension: &str) -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     for (place, name) in names.iter().enumerate() {
         let still = decoded(name).resize_to_fill(320, 240, FilterType::Triangle);
-        std::fs::write(folder.path().join(format!("{place}.png")), encoded(&still, ImageFormat::Png)).unwrap();
+        std::fs::write(folder.path().join(format!("{place}.png")), encoded(&still, ImageFormat::Png))
+            .unwrap();
     }
     let out = folder.path().join(format!("video.{extension}"));
     run_ffmpeg(

@@ -48,7 +48,8 @@ async fn another_build_of_a_policy_changes_the_answer_and_the_host_stays() {
         server.result("/add_product", product(name, vec![photograph(name)])).await;
     }
     // By words alone coffee is first; its picture is the cat's.
-    let query = || image_query(another_view("chelsea")).text("query", "coffee").text("weights", r#"{"text": 9}"#);
+    let query =
+        || image_query(another_view("chelsea")).text("query", "coffee").text("weights", r#"{"text": 9}"#);
     let before = server.result("/search", query()).await;
     assert_eq!(before["matches"][0]["name"], "coffee");
     assert!(server.terminate().await.success());
@@ -82,7 +83,9 @@ async fn an_error_a_trap_a_timeout_and_an_impossible_answer_are_told_apart() {
         assert_eq!(job["failure"]["blame"], "plugin");
         assert!(job["error"].as_str().unwrap().contains(says), "{task}: {job}");
         let (_, metrics) = server.get("/metrics").await;
-        let series = format!("taja_plugin_calls_total{{plugin=\"rank-default\",kind=\"rank\",outcome=\"{outcome}\"}} 1");
+        let series = format!(
+            "taja_plugin_calls_total{{plugin=\"rank-default\",kind=\"rank\",outcome=\"{outcome}\"}} 1"
+        );
         assert!(metrics.as_str().unwrap().contains(&series), "{series}");
         assert!(server.terminate().await.success());
     }
@@ -94,10 +97,16 @@ async fn a_missing_policy_shows_in_health_and_is_nobody_elses_fault() {
     std::fs::write(plugins.path().join("rank-default.wasm"), b"\0asm not a component").unwrap();
     let server = start(plugins.path(), data.path(), "").await;
     let (status, health) = server.get("/health").await;
-    assert_eq!((status, &health["status"], &health["plugins"]["missing"]), (503, &json!("failing"), &json!(["rank"])));
+    assert_eq!(
+        (status, &health["status"], &health["plugins"]["missing"]),
+        (503, &json!("failing"), &json!(["rank"]))
+    );
     let loaded = health["plugins"]["loaded"].as_array().unwrap();
     let refused = loaded.iter().find(|plugin| plugin["file"] == "rank-default.wasm").unwrap();
     assert_eq!(refused["state"], "refused");
     let job = server.finish("/search", words("coffee")).await;
-    assert_eq!((&job["failure"]["code"], &job["failure"]["blame"]), (&json!("plugin_host_failure"), &json!("host")));
+    assert_eq!(
+        (&job["failure"]["code"], &job["failure"]["blame"]),
+        (&json!("plugin_host_failure"), &json!("host"))
+    );
 }

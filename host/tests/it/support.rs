@@ -99,7 +99,10 @@ impl Server {
     pub async fn terminate(mut self) -> std::process::ExitStatus {
         let pid = self.child.id().expect("it runs").to_string();
         assert!(std::process::Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await.expect("ended in time").unwrap()
+        tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+            .await
+            .expect("ended in time")
+            .unwrap()
     }
 
     pub async fn get(&self, path: &str) -> (u16, Value) {

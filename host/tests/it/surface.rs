@@ -12,7 +12,11 @@ async fn the_seed_endpoints_answer_word_for_word() {
     let server = Server::start().await;
     for prefix in ["", "/api/v1"] {
         let (status, root) = server.get(&format!("{prefix}/")).await;
-        assert_eq!((status, &root["status"], &root["project"]), (200, &json!("ok"), &json!("Taja")), "{prefix}");
+        assert_eq!(
+            (status, &root["status"], &root["project"]),
+            (200, &json!("ok"), &json!("Taja")),
+            "{prefix}"
+        );
         let (status, health) = server.get(&format!("{prefix}/health")).await;
         assert_eq!(status, 200);
         for part in ["api", "store", "queue", "model", "images", "plugins", "index"] {
@@ -35,7 +39,9 @@ async fn the_seed_endpoints_answer_word_for_word() {
 
     let result = server.result("/search", words("cup")).await;
     let found = &result["matches"][0];
-    for key in ["product_id", "name", "price", "description", "category", "image_urls", "matched_images", "score"] {
+    for key in
+        ["product_id", "name", "price", "description", "category", "image_urls", "matched_images", "score"]
+    {
         assert!(!found[key].is_null(), "{key}: {found}");
     }
     let image = &found["matched_images"][0];
@@ -91,8 +97,17 @@ async fn the_description_names_every_route_and_the_page_loads_nothing_from_elsew
     let (status, api) = server.get("/openapi.json").await;
     assert_eq!((status, api["openapi"].as_str().unwrap().starts_with("3.1")), (200, true));
     for path in [
-        "/", "/health", "/metrics", "/add_product", "/add_product/job/{id}", "/add_product/progress/{id}", "/search",
-        "/search/job/{id}", "/search/progress/{id}", "/jobs/{id}", "/images/{hash}",
+        "/",
+        "/health",
+        "/metrics",
+        "/add_product",
+        "/add_product/job/{id}",
+        "/add_product/progress/{id}",
+        "/search",
+        "/search/job/{id}",
+        "/search/progress/{id}",
+        "/jobs/{id}",
+        "/images/{hash}",
     ] {
         assert!(api["paths"][path].is_object(), "{path}");
     }
