@@ -115,7 +115,7 @@ mod tests {
             AtomicUsize::new(0),
         ));
         let cache = EmbeddingCache::new(inner.clone(), 1 << 20);
-        let texts = |words: &[&str]| words.iter().map(|word| word.to_string()).collect::<Vec<_>>();
+        let texts = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<String>>();
         let first = cache.texts(&texts(&["a", "bbb"])).await.unwrap();
         let second = cache.texts(&texts(&["cc", "bbb", "a"])).await.unwrap();
         assert_eq!(inner.1.load(Ordering::SeqCst), 3);

@@ -59,7 +59,7 @@ impl Form {
         wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
     ) -> Result<Self, Problem> {
         let mut form = Self::default();
-        while let Some(field) = multipart.next_field().await.map_err(broken)? {
+        while let Some(field) = multipart.next_field().await.map_err(|error| broken(&error))? {
             if form.texts.len() + form.files.len() >= MAX_FIELDS {
                 let detail = format!("the form has more than {MAX_FIELDS} fields");
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_fields", detail));
@@ -81,7 +81,7 @@ impl Form {
 
     async fn add_text(&mut self, name: String, mut field: Field<'_>) -> Result<(), Problem> {
         let mut bytes = Vec::new();
-        while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
             if bytes.len() + chunk.len() > MAX_TEXT_BYTES {
                 return Err(Problem::too_large(&format!("field {name}"), MAX_TEXT_BYTES as u64));
             }
@@ -114,7 +114,7 @@ async fn receive_file(
     let staged = batch.receive(field, judge).await.map_err(|error| match error {
         ReceiveError::Refused(problem) => problem,
         ReceiveError::TooLarge(limit) => Problem::too_large(&format!("file {name}"), limit),
-        ReceiveError::Stream(error) => broken(error),
+        ReceiveError::Stream(error) => broken(&error),
         ReceiveError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             Problem::unavailable("there is no room on the server's disk")
         }
@@ -153,7 +153,7 @@ fn judge(name: &str, head: &[u8], kinds: &[FileKind]) -> Result<FileKind, Proble
     }
 }
 
-fn broken(error: MultipartError) -> Problem {
+fn broken(error: &MultipartError) -> Problem {
     if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

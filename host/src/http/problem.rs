@@ -16,13 +16,14 @@ pub struct Problem {
     #[serde(rename = "type")]
     pub kind: String,
     /// The status in words.
-    pub title: String,
+    pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
     /// A stable word that a program can branch on.
     pub code: String,
     /// What is wrong with this request.
-    pub detail: String,
+    #[schema(value_type = String)]
+    pub detail: Box<str>,
     /// The fields at fault.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
@@ -52,10 +53,10 @@ impl Problem {
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
             kind: format!("urn:taja:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code: code.to_owned(),
-            detail: detail.into(),
+            detail: detail.into().into(),
             errors: Vec::new(),
             retry_after: None,
         }
@@ -150,7 +151,7 @@ pub async fn ensure(response: Response) -> Response {
         && let Ok(text) = std::str::from_utf8(&text)
         && !text.is_empty()
     {
-        problem.detail = text.to_owned();
+        problem.detail = text.into();
     }
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));

@@ -184,7 +184,7 @@ impl Options {
         &mut self,
         fields: &mut BTreeMap<String, Value>,
         name: &str,
-        read: impl FnOnce(Value) -> Result<T, String>,
+        read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
         let value = fields.remove(name).filter(|value| !value.is_null() && value.as_str() != Some(""))?;
         // A form carries JSON as text.
@@ -192,24 +192,26 @@ impl Options {
             Value::String(text) => serde_json::from_str(text).unwrap_or(value),
             _ => value,
         };
-        read(value).map_err(|detail| self.mistakes.push(FieldProblem::new(name, detail))).ok()
+        read(&value).map_err(|detail| self.mistakes.push(FieldProblem::new(name, detail))).ok()
     }
 
-    fn limit(value: Value) -> Result<u32, String> {
+    fn limit(value: &Value) -> Result<u32, String> {
         let limit = value.as_u64().and_then(|limit| u32::try_from(limit).ok());
         limit
             .filter(|limit| (1..=MAX_LIMIT).contains(limit))
             .ok_or(format!("is not a number from 1 to {MAX_LIMIT}"))
     }
 
-    fn filter(value: Value) -> Result<Value, String> {
-        Filter::parse(&value).map(|_| value).map_err(|error| format!("{}: {}", error.at, error.problem))
+    fn filter(value: &Value) -> Result<Value, String> {
+        Filter::parse(value)
+            .map(|_| value.clone())
+            .map_err(|error| format!("{}: {}", error.at, error.problem))
     }
 
-    fn names(value: Value) -> Result<Vec<String>, String> {
+    fn names(value: &Value) -> Result<Vec<String>, String> {
         let names: Vec<String> = match value {
             Value::String(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-            value => serde_json::from_value(value).map_err(|_| "is not a list of field names".to_owned())?,
+            value => Vec::deserialize(value).map_err(|_| "is not a list of field names".to_owned())?,
         };
         match names.len() {
             n if n > MAX_FIELDS => Err(format!("has more than {MAX_FIELDS} fields")),
@@ -218,7 +220,7 @@ impl Options {
         }
     }
 
-    fn sort(value: Value) -> Result<Vec<Sort>, String> {
+    fn sort(value: &Value) -> Result<Vec<Sort>, String> {
         let sort = |name: String| match name.strip_prefix('-') {
             Some(field) => Sort { field: field.to_owned(), descending: true },
             None => Sort { field: name, descending: false },
@@ -226,16 +228,16 @@ impl Options {
         Ok(Self::names(value)?.into_iter().map(sort).collect())
     }
 
-    fn weights(value: Value) -> Result<BTreeMap<String, f32>, String> {
+    fn weights(value: &Value) -> Result<BTreeMap<String, f32>, String> {
         let problem = || "is not an object of numbers from 0 to 10 by modality".to_owned();
-        let weights: BTreeMap<String, f32> = serde_json::from_value(value).map_err(|_| problem())?;
+        let weights = BTreeMap::<String, f32>::deserialize(value).map_err(|_| problem())?;
         let fits = weights.values().all(|weight| (0.0..=10.0).contains(weight));
         let weights = weights.into_iter().map(|(name, weight)| (modality_of(&name).to_owned(), weight));
         if fits { Ok(weights.collect()) } else { Err(problem()) }
     }
 
-    fn truth(value: Value) -> Result<bool, String> {
-        match &value {
+    fn truth(value: &Value) -> Result<bool, String> {
+        match value {
             Value::Bool(truth) => Ok(*truth),
             Value::Number(number) if number.as_u64() == Some(1) => Ok(true),
             Value::Number(number) if number.as_u64() == Some(0) => Ok(false),
@@ -404,7 +406,7 @@ fn read_cursor(cursor: &str, job: JobId) -> Result<usize, Problem> {
 mod tests {
     use super::*;
 
-    fn read(fields: Value) -> Result<SearchJob, Problem> {
+    fn read(fields: &Value) -> Result<SearchJob, Problem> {
         let fields = fields.as_object().unwrap().clone().into_iter().collect();
         let modalities = ["text", "image", "barcode"].map(str::to_owned).into();
         search_job(fields, &mut Vec::new(), &modalities)
@@ -412,7 +414,7 @@ mod tests {
 
     #[test]
     fn words_alone_are_a_query_and_new_parts_reach_their_plugin() {
-        let job = read(json!({"query": " red shoe ", "barcode": "4006381333931", "limit": "5"})).unwrap();
+        let job = read(&json!({"query": " red shoe ", "barcode": "4006381333931", "limit": "5"})).unwrap();
         let modalities: Vec<_> = job.parts.iter().map(|part| part.modality.as_str()).collect();
         assert_eq!((modalities, job.limit), (vec!["barcode", "text"], 5));
         assert_eq!(job.parts[1].content, StagedContent::Text("red shoe".into()));
@@ -421,10 +423,10 @@ mod tests {
     #[test]
     fn options_are_read_from_json_and_from_text_alike() {
         let typed = read(
-            json!({"query": "x", "filter": {"price": {"lt": 5}}, "sort": ["-price"], "weights": {"query": 2}}),
+            &json!({"query": "x", "filter": {"price": {"lt": 5}}, "sort": ["-price"], "weights": {"query": 2}}),
         );
         let text = read(
-            json!({"query": "x", "filter": "{\"price\":{\"lt\":5}}", "sort": "-price", "weights": "{\"text\":2}"}),
+            &json!({"query": "x", "filter": "{\"price\":{\"lt\":5}}", "sort": "-price", "weights": "{\"text\":2}"}),
         );
         let typed = typed.unwrap();
         assert_eq!(typed, text.unwrap());
@@ -434,7 +436,7 @@ mod tests {
     #[test]
     fn everything_wrong_is_named_at_once() {
         let problem =
-            read(json!({"limit": 0, "filter": {"a": {"about": 1}}, "smell": "roses", "explain": "maybe"}))
+            read(&json!({"limit": 0, "filter": {"a": {"about": 1}}, "smell": "roses", "explain": "maybe"}))
                 .unwrap_err();
         let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/limit", "/filter", "/explain", "/smell"]);
@@ -442,8 +444,8 @@ mod tests {
 
     #[test]
     fn an_empty_query_is_no_query() {
-        assert_eq!(read(json!({"query": "  "})).unwrap_err().errors[0].pointer, "/query");
-        assert_eq!(read(json!({})).unwrap_err().errors[0].pointer, "/query");
+        assert_eq!(read(&json!({"query": "  "})).unwrap_err().errors[0].pointer, "/query");
+        assert_eq!(read(&json!({})).unwrap_err().errors[0].pointer, "/query");
     }
 
     #[test]

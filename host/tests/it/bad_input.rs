@@ -123,10 +123,13 @@ async fn fields_at_fault_are_pointed_at() {
     nothing_stored(&server).await;
 }
 
+/// A request, by method, path, content type and body, and the status and code it is answered with.
+type Mistake = (Method, &'static str, &'static str, &'static str, (u16, &'static str));
+
 #[tokio::test]
 async fn every_error_is_a_problem_document() {
     let server = Server::start().await;
-    let bodies: &[(Method, &str, &str, &str, (u16, &str))] = &[
+    let bodies: &[Mistake] = &[
         (Method::GET, "/nowhere", "", "", (404, "not_found")),
         (Method::GET, "/api/v1/nowhere", "", "", (404, "not_found")),
         (Method::DELETE, "/search", "", "", (405, "method_not_allowed")),

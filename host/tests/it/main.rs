@@ -1,4 +1,5 @@
 //! Journeys through the real program over real HTTP: one linked test binary.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bad_input;
 mod command_line;

@@ -25,12 +25,14 @@ enum Manner {
     Lies,
 }
 
+/// The file and the `Range` of a request.
+type Asked = (String, Option<String>);
+
 #[derive(Clone)]
 struct Shelf {
     folder: Arc<Path>,
     manner: Manner,
-    /// File and the `Range` of each request.
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 async fn file(State(shelf): State<Shelf>, UrlPath(name): UrlPath<String>, headers: HeaderMap) -> Response {
