@@ -15,7 +15,7 @@ use taja_catalog::ImageHash;
 use taja_queue::{JobError, JobId, JobRecord, NewJob, Status};
 use utoipa::{IntoParams, ToSchema};
 
-use super::{Problem, Shared, search};
+use super::{Problem, Shared, results};
 use crate::{jobs, staging::Batch};
 
 /// Longest that a request may wait for a job, whatever it asks for.
@@ -288,7 +288,7 @@ pub async fn view(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Resul
 
 async fn result_of(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<Option<Value>, Problem> {
     match &job.result {
-        Some(_) if job.kind == jobs::SEARCH => search::render(app, job, options).await.map(Some),
+        Some(_) if job.kind == jobs::SEARCH => results::render(app, job, options).await.map(Some),
         result => Ok(result.clone()),
     }
 }

@@ -7,6 +7,7 @@ mod images;
 mod jobs;
 mod linger;
 mod problem;
+mod results;
 mod search;
 mod system;
 mod track;
@@ -19,7 +20,6 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use problem::{FieldProblem, Problem};
-pub use search::render as render_result;
 
 use crate::app::App;
 

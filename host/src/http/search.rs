@@ -9,13 +9,9 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
-use taja_catalog::{
-    Filter, Product,
-    policy::Measure,
-    search::{Evidence, Found, ResultSet, Sort},
-};
-use taja_queue::{JobId, JobRecord};
+use serde_json::{Map, Value};
+use taja_catalog::{Filter, search::Sort};
+use taja_queue::JobId;
 use utoipa::ToSchema;
 
 use super::{
@@ -28,7 +24,7 @@ use crate::jobs::{SEARCH, SearchJob, StagedContent, StagedPart};
 /// Products on a page unless the client says otherwise.
 const DEFAULT_LIMIT: u32 = 10;
 /// Products on a page, at most.
-const MAX_LIMIT: u32 = 100;
+pub const MAX_LIMIT: u32 = 100;
 /// Longest query text, characters.
 const MAX_QUERY_CHARS: usize = 2000;
 /// Parts of a query, at most.
@@ -312,98 +308,10 @@ pub async fn progress(
     Ok(Json(job_views::progress_view(&job)))
 }
 
-/// One page of a finished search, its products as they are now.
-pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<Value, Problem> {
-    let query = SearchJob::deserialize(&job.payload).map_err(|error| Problem::internal(&error))?;
-    let result = job.result.as_ref().unwrap_or(&Value::Null);
-    let set = ResultSet::deserialize(result).map_err(|error| Problem::internal(&error))?;
-    let limit = options.limit.unwrap_or(query.limit);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::field("limit", format!("is not a number from 1 to {MAX_LIMIT}")));
-    }
-    let start = options.cursor.as_deref().map_or(Ok(0), |cursor| read_cursor(cursor, job.id))?;
-    let page: Vec<&Found> = set.found.iter().skip(start).take(limit as usize).collect();
-    let ids: Vec<_> = page.iter().map(|found| found.product.clone()).collect();
-    let products = app.store.products(&app.config.tenant, &ids).await?;
-    let products: BTreeMap<_, _> = products.iter().map(|product| (&product.id, product)).collect();
-    let one = |found: &&Found| {
-        products.get(&found.product).map(|product| one_match(app, product, found, &set, query.explain))
-    };
-    let mut body = json!({
-        "matches": page.iter().filter_map(one).collect::<Vec<_>>(),
-        "total": set.found.len(),
-        "plugins": set.plugins,
-        "model": app.embedder.space().id,
-    });
-    let end = start + page.len();
-    if end < set.found.len() {
-        body["next"] = write_cursor(job.id, end).into();
-    }
-    if !query.facets.is_empty() {
-        body["facets"] = json!(set.facets);
-    }
-    if query.explain {
-        body["legs"] = json!(set.legs);
-    }
-    Ok(body)
-}
-
-fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, explain: bool) -> Value {
-    let url = |path: &str| app.absolute_url(path);
-    let evidence = |evidence: &Evidence| matched_image(app, product, evidence, set);
-    let mut row = serde_json::to_value(&product.details).unwrap_or_default();
-    row["product_id"] = json!(product.id);
-    row["category"] = json!(product.details.category);
-    row["image_urls"] = product.images.iter().map(|image| Value::from(url(&image.url))).collect();
-    row["matched_images"] = found.evidence.iter().filter_map(evidence).collect();
-    row["score"] = json!(found.score);
-    if explain {
-        let leg = |evidence: &Evidence| {
-            json!({
-                "leg": set.legs[evidence.leg as usize].name,
-                "rank": evidence.rank,
-                "score": evidence.score,
-                "image_hash": evidence.image,
-                "timestamp_ms": evidence.at_ms,
-            })
-        };
-        row["explain"] =
-            json!({ "legs": found.legs.iter().map(leg).collect::<Vec<_>>(), "notes": found.notes });
-    }
-    row
-}
-
-/// An image that matched, with the cosine; keyword matches show no image.
-fn matched_image(app: &Shared, product: &Product, evidence: &Evidence, set: &ResultSet) -> Option<Value> {
-    let hash = evidence.image?;
-    let leg = set.legs.get(evidence.leg as usize).filter(|leg| leg.measure == Measure::Cosine)?;
-    let image = product.images.iter().find(|image| image.hash == hash)?;
-    let mut row = json!({
-        "image_url": app.absolute_url(&image.url),
-        "image_hash": hash,
-        "similarity": evidence.score,
-        "modality": leg.modality,
-    });
-    if let Some(at_ms) = evidence.at_ms {
-        row["timestamp_ms"] = at_ms.into();
-    }
-    Some(row)
-}
-
-/// A cursor is bound to its result set: the job, and the place in it.
-fn write_cursor(job: JobId, place: usize) -> String {
-    format!("{}{place:x}", job.to_string().replace('-', ""))
-}
-
-fn read_cursor(cursor: &str, job: JobId) -> Result<usize, Problem> {
-    let place = cursor.strip_prefix(&job.to_string().replace('-', ""));
-    place
-        .and_then(|place| usize::from_str_radix(place, 16).ok())
-        .ok_or_else(|| Problem::field("cursor", "does not belong to this result"))
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn read(fields: &Value) -> Result<SearchJob, Problem> {
@@ -446,13 +354,5 @@ mod tests {
     fn an_empty_query_is_no_query() {
         assert_eq!(read(&json!({"query": "  "})).unwrap_err().errors[0].pointer, "/query");
         assert_eq!(read(&json!({})).unwrap_err().errors[0].pointer, "/query");
-    }
-
-    #[test]
-    fn a_cursor_of_another_result_is_refused() {
-        let (job, other) = (JobId::new(), JobId::new());
-        assert_eq!(read_cursor(&write_cursor(job, 30), job).unwrap(), 30);
-        assert!(read_cursor(&write_cursor(job, 30), other).is_err());
-        assert!(read_cursor("", job).is_err());
     }
 }

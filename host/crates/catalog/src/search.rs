@@ -1,5 +1,8 @@
 //! The use case that answers a query: legs from the search policies, one order from the ranking policy.
 
+mod arrange;
+mod joined;
+
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
@@ -7,16 +10,17 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use self::{
+    arrange::{compare_missing_last, count_values},
+    joined::Joined,
+};
 use crate::{
     add_product::stop_if_cancelled,
     failure::Failure,
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::VideoFile,
-    policy::{
-        Candidates, Columns, Content, Hit, JobHandle, Leg, LegInfo, Matches, Measure, Part, PluginRef,
-        Policies, PolicyContext, Ranking,
-    },
+    policy::{Columns, Content, JobHandle, Measure, Part, PluginRef, Policies, PolicyContext},
     port::{ImageDecoder, Store, VideoDecoder},
     product::Product,
     retrieval::Catalogue,
@@ -24,8 +28,6 @@ use crate::{
 
 /// How many products a client can page through.
 pub const RESULT_SET: u32 = 200;
-/// Most values counted for one facet.
-const MAX_FACET_VALUES: usize = 100;
 
 /// What the use case acts through.
 #[derive(Clone)]
@@ -241,197 +243,5 @@ impl Search {
             set.facets.insert(field.clone(), count_values(values));
         }
         Ok(())
-    }
-}
-
-fn compare_missing_last(a: Option<&Value>, b: Option<&Value>, descending: bool) -> std::cmp::Ordering {
-    let (Some(a), Some(b)) = (a, b) else {
-        return a.is_none().cmp(&b.is_none());
-    };
-    let order = match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => text_of(a).cmp(&text_of(b)),
-    };
-    if descending { order.reverse() } else { order }
-}
-
-fn text_of(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Counts values, most frequent first; each entry of a list counts.
-fn count_values(values: impl Iterator<Item = Value>) -> Vec<FacetCount> {
-    let mut counts: HashMap<String, FacetCount> = HashMap::new();
-    let scalars = values.flat_map(|value| match value {
-        Value::Array(entries) => entries,
-        scalar => vec![scalar],
-    });
-    for value in scalars {
-        counts.entry(value.to_string()).or_insert(FacetCount { value, count: 0 }).count += 1;
-    }
-    let mut counts: Vec<_> = counts.into_values().collect();
-    counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| text_of(&a.value).cmp(&text_of(&b.value))));
-    counts.truncate(MAX_FACET_VALUES);
-    counts
-}
-
-/// The legs of a query joined over their products.
-struct Joined {
-    products: Vec<ProductId>,
-    matches: Matches,
-    /// The rank of each match in its leg, from 1.
-    ranks: Vec<u32>,
-}
-
-impl Joined {
-    fn of(legs: &[Leg]) -> Self {
-        let mut products = Numbered::default();
-        let mut images = Numbered::default();
-        let mut matches = Matches::default();
-        let mut ranks = Vec::new();
-        for (place, leg) in (0..).zip(legs) {
-            for (rank, hit) in (1..).zip(&leg.hits) {
-                matches.legs.push(place);
-                matches.products.push(products.number(&hit.product));
-                matches.images.push(hit.image.map_or(u32::MAX, |image| images.number(&image)));
-                matches.scores.push(hit.score);
-                ranks.push(rank);
-            }
-        }
-        Self { products: products.items, matches, ranks }
-    }
-
-    fn candidates(&self, legs: &[Leg], known: &HashMap<ProductId, Product>, columns: &Columns) -> Candidates {
-        let field =
-            |id: &ProductId, name: &str| known.get(id).and_then(|product| product.details.field(name));
-        let number = |name: &String| {
-            let value = |id| field(id, name).and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
-            (name.clone(), self.products.iter().map(value).collect())
-        };
-        let text = |name: &String| {
-            let value = |id| field(id, name).map(|value| text_of(&value));
-            (name.clone(), self.products.iter().map(value).collect())
-        };
-        let leg = |leg: &Leg| LegInfo {
-            name: leg.name.clone(),
-            modality: leg.modality.clone(),
-            measure: leg.measure,
-            weight: leg.weight,
-        };
-        Candidates {
-            legs: legs.iter().map(leg).collect(),
-            product_count: self.products.len() as u32,
-            matches: self.matches.clone(),
-            numbers: columns.numbers.iter().map(number).collect(),
-            texts: columns.texts.iter().map(text).collect(),
-            limit: RESULT_SET,
-        }
-    }
-
-    fn result_set(&self, legs: &[Leg], ranking: Ranking, plugins: Vec<PluginRef>) -> ResultSet {
-        let hits: Vec<&Hit> = legs.iter().flat_map(|leg| &leg.hits).collect();
-        let evidence = |place: usize| Evidence {
-            leg: self.matches.legs[place],
-            rank: self.ranks[place],
-            score: hits[place].score,
-            image: hits[place].image,
-            at_ms: hits[place].at_ms,
-        };
-        let mut best: HashMap<u32, Vec<Evidence>> = HashMap::new();
-        for place in 0..hits.len() {
-            let of_product = best.entry(self.matches.products[place]).or_default();
-            // Matches come leg by leg and best first: the first of a leg is its best.
-            if of_product.last().is_none_or(|last| last.leg != self.matches.legs[place]) {
-                of_product.push(evidence(place));
-            }
-        }
-        let mut notes: HashMap<u32, Vec<String>> = HashMap::new();
-        for (place, note) in ranking.notes {
-            notes.entry(place).or_default().push(note);
-        }
-        let found = (0..).zip(ranking.products).map(|(place, ranked)| Found {
-            product: self.products[ranked.product as usize].clone(),
-            score: ranked.score,
-            evidence: ranked.evidence.iter().map(|place| evidence(*place as usize)).collect(),
-            legs: best.remove(&ranked.product).unwrap_or_default(),
-            notes: notes.remove(&place).unwrap_or_default(),
-        });
-        let summary = |leg: &Leg| LegSummary {
-            name: leg.name.clone(),
-            modality: leg.modality.clone(),
-            measure: leg.measure,
-            weight: leg.weight,
-            hits: leg.hits.len() as u32,
-        };
-        ResultSet {
-            found: found.collect(),
-            facets: HashMap::new(),
-            legs: legs.iter().map(summary).collect(),
-            plugins,
-        }
-    }
-}
-
-/// Numbers distinct things in the order of their first appearance.
-struct Numbered<T> {
-    numbers: HashMap<T, u32>,
-    items: Vec<T>,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new(), items: Vec::new() }
-    }
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
-    fn number(&mut self, item: &T) -> u32 {
-        if let Some(number) = self.numbers.get(item) {
-            return *number;
-        }
-        let number = self.items.len() as u32;
-        self.numbers.insert(item.clone(), number);
-        self.items.push(item.clone());
-        number
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn leg(name: &str, products: &[&str]) -> Leg {
-        let hit = |id: &&str| Hit { product: id.parse().unwrap(), image: None, score: 0.5, at_ms: None };
-        Leg {
-            name: name.into(),
-            modality: "text".into(),
-            measure: Measure::Cosine,
-            weight: 1.0,
-            hits: products.iter().map(hit).collect(),
-        }
-    }
-
-    #[test]
-    fn legs_are_joined_over_their_products() {
-        let joined = Joined::of(&[leg("a", &["p1", "p2", "p1"]), leg("b", &["p2", "p3"])]);
-        assert_eq!(joined.matches.products, [0, 1, 0, 1, 2]);
-        assert_eq!(joined.matches.legs, [0, 0, 0, 1, 1]);
-        assert_eq!(joined.ranks, [1, 2, 3, 1, 2]);
-        assert_eq!(joined.products.len(), 3);
-    }
-
-    #[test]
-    fn a_product_without_the_sorted_field_comes_last_in_both_directions() {
-        let (two, ten) = (Value::from(2), Value::from(10));
-        assert!(compare_missing_last(Some(&two), None, true).is_lt());
-        assert!(compare_missing_last(None, Some(&two), false).is_gt());
-        assert!(compare_missing_last(Some(&two), Some(&ten), true).is_gt());
-    }
-
-    #[test]
-    fn each_entry_of_a_list_counts_in_a_facet() {
-        let counts = count_values([serde_json::json!(["41", "42"]), serde_json::json!("42")].into_iter());
-        assert_eq!(counts[0], FacetCount { value: "42".into(), count: 2 });
-        assert_eq!(counts.len(), 2);
     }
 }

@@ -1,0 +1,163 @@
+//! The legs of a query joined over their products: what the ranking policy gets, and what becomes of its answer.
+
+use std::collections::HashMap;
+
+use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of};
+use crate::{
+    id::ProductId,
+    policy::{Candidates, Columns, Hit, Leg, LegInfo, Matches, PluginRef, Ranking},
+    product::Product,
+};
+
+/// The legs of a query joined over their products.
+pub(super) struct Joined {
+    /// The distinct products, by number.
+    pub(super) products: Vec<ProductId>,
+    matches: Matches,
+    /// The rank of each match in its leg, from 1.
+    ranks: Vec<u32>,
+}
+
+impl Joined {
+    pub(super) fn of(legs: &[Leg]) -> Self {
+        let mut products = Numbered::default();
+        let mut images = Numbered::default();
+        let mut matches = Matches::default();
+        let mut ranks = Vec::new();
+        for (place, leg) in (0..).zip(legs) {
+            for (rank, hit) in (1..).zip(&leg.hits) {
+                matches.legs.push(place);
+                matches.products.push(products.number(&hit.product));
+                matches.images.push(hit.image.map_or(u32::MAX, |image| images.number(&image)));
+                matches.scores.push(hit.score);
+                ranks.push(rank);
+            }
+        }
+        Self { products: products.items, matches, ranks }
+    }
+
+    pub(super) fn candidates(
+        &self,
+        legs: &[Leg],
+        known: &HashMap<ProductId, Product>,
+        columns: &Columns,
+    ) -> Candidates {
+        let field =
+            |id: &ProductId, name: &str| known.get(id).and_then(|product| product.details.field(name));
+        let number = |name: &String| {
+            let value = |id| field(id, name).and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
+            (name.clone(), self.products.iter().map(value).collect())
+        };
+        let text = |name: &String| {
+            let value = |id| field(id, name).map(|value| text_of(&value));
+            (name.clone(), self.products.iter().map(value).collect())
+        };
+        let leg = |leg: &Leg| LegInfo {
+            name: leg.name.clone(),
+            modality: leg.modality.clone(),
+            measure: leg.measure,
+            weight: leg.weight,
+        };
+        Candidates {
+            legs: legs.iter().map(leg).collect(),
+            product_count: self.products.len() as u32,
+            matches: self.matches.clone(),
+            numbers: columns.numbers.iter().map(number).collect(),
+            texts: columns.texts.iter().map(text).collect(),
+            limit: RESULT_SET,
+        }
+    }
+
+    pub(super) fn result_set(&self, legs: &[Leg], ranking: Ranking, plugins: Vec<PluginRef>) -> ResultSet {
+        let hits: Vec<&Hit> = legs.iter().flat_map(|leg| &leg.hits).collect();
+        let evidence = |place: usize| Evidence {
+            leg: self.matches.legs[place],
+            rank: self.ranks[place],
+            score: hits[place].score,
+            image: hits[place].image,
+            at_ms: hits[place].at_ms,
+        };
+        let mut best: HashMap<u32, Vec<Evidence>> = HashMap::new();
+        for place in 0..hits.len() {
+            let of_product = best.entry(self.matches.products[place]).or_default();
+            // Matches come leg by leg and best first: the first of a leg is its best.
+            if of_product.last().is_none_or(|last| last.leg != self.matches.legs[place]) {
+                of_product.push(evidence(place));
+            }
+        }
+        let mut notes: HashMap<u32, Vec<String>> = HashMap::new();
+        for (place, note) in ranking.notes {
+            notes.entry(place).or_default().push(note);
+        }
+        let found = (0..).zip(ranking.products).map(|(place, ranked)| Found {
+            product: self.products[ranked.product as usize].clone(),
+            score: ranked.score,
+            evidence: ranked.evidence.iter().map(|place| evidence(*place as usize)).collect(),
+            legs: best.remove(&ranked.product).unwrap_or_default(),
+            notes: notes.remove(&place).unwrap_or_default(),
+        });
+        let summary = |leg: &Leg| LegSummary {
+            name: leg.name.clone(),
+            modality: leg.modality.clone(),
+            measure: leg.measure,
+            weight: leg.weight,
+            hits: leg.hits.len() as u32,
+        };
+        ResultSet {
+            found: found.collect(),
+            facets: HashMap::new(),
+            legs: legs.iter().map(summary).collect(),
+            plugins,
+        }
+    }
+}
+
+/// Numbers distinct things in the order of their first appearance.
+struct Numbered<T> {
+    numbers: HashMap<T, u32>,
+    items: Vec<T>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), items: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
+    fn number(&mut self, item: &T) -> u32 {
+        if let Some(number) = self.numbers.get(item) {
+            return *number;
+        }
+        let number = self.items.len() as u32;
+        self.numbers.insert(item.clone(), number);
+        self.items.push(item.clone());
+        number
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Measure;
+
+    fn leg(name: &str, products: &[&str]) -> Leg {
+        let hit = |id: &&str| Hit { product: id.parse().unwrap(), image: None, score: 0.5, at_ms: None };
+        Leg {
+            name: name.into(),
+            modality: "text".into(),
+            measure: Measure::Cosine,
+            weight: 1.0,
+            hits: products.iter().map(hit).collect(),
+        }
+    }
+
+    #[test]
+    fn legs_are_joined_over_their_products() {
+        let joined = Joined::of(&[leg("a", &["p1", "p2", "p1"]), leg("b", &["p2", "p3"])]);
+        assert_eq!(joined.matches.products, [0, 1, 0, 1, 2]);
+        assert_eq!(joined.matches.legs, [0, 0, 0, 1, 1]);
+        assert_eq!(joined.ranks, [1, 2, 3, 1, 2]);
+        assert_eq!(joined.products.len(), 3);
+    }
+}
