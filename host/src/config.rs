@@ -352,6 +352,17 @@ mod tests {
     }
 
     #[test]
+    fn the_example_names_every_setting_with_its_default() {
+        let example = include_str!("../../.env.example");
+        for setting in
+            SETTINGS.iter().filter(|setting| !["public-url", "plugin-settings"].contains(&setting.name))
+        {
+            let line = format!("#{}={}\n", variable(setting.name), setting.default);
+            assert!(example.contains(&line), "{line}");
+        }
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_environment_over_the_file() {
         let file = Some("data = \"f\"\nmax-batch = 2\nthreads = 3\n[plugin-settings.rank-default]\nk = 5");
         let env = [("TAJA_DATA", "e"), ("TAJA_MAX_BATCH", "4")];
