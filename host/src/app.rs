@@ -35,10 +35,14 @@ use crate::{
 
 /// The manifest's name inside a model folder.
 pub const MANIFEST: &str = "model.toml";
+/// Pictures that one job decodes or encodes at once, at most.
+const PICTURES_PER_JOB: usize = 8;
 /// Texts or pictures that may wait for the model; a picture takes 600 KB there.
 const MODEL_QUEUE: usize = 128;
 /// Rows read from the store at a time while the index is built.
 const INDEX_PAGE: usize = 4096;
+/// How long uploads without a job of this tenant are kept.
+const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 /// How often finished jobs that nobody can read any more are forgotten.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
@@ -78,6 +82,8 @@ pub struct Running {
     pub app: Arc<App>,
     shutdown: CancellationToken,
     tasks: JoinSet<Result<()>>,
+    /// Held until everything ended: nobody else may open the folder while something still writes.
+    _lock: std::fs::File,
 }
 
 /// Starts everything; what it answers with is ready to serve.
@@ -132,6 +138,7 @@ pub async fn start(config: Config) -> Result<Running> {
             catalogue,
         },
         staging: staging.clone(),
+        queue: queue.clone(),
     };
     let worker =
         Worker::new(queue.clone(), jobs::handlers(&cases), worker_config(&config)).context("worker")?;
@@ -165,19 +172,26 @@ impl Running {
         let mut tasks = JoinSet::new();
         let stop = shutdown.clone();
         let router = http::router(app.clone());
+        let drain = app.config.drain;
         tasks.spawn(async move {
-            let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
-            server.await.context("HTTP server")
+            let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+            let patience = async {
+                stop.cancelled().await;
+                tokio::time::sleep(drain).await;
+            };
+            tokio::select! {
+                served = server => served.context("HTTP server"),
+                // A client that never finishes its request does not keep the service up.
+                () = patience => Ok(()),
+            }
         });
         let stop = shutdown.clone();
         tasks.spawn(async move {
             worker.run(stop).await;
-            // Held to the end: nobody else may open the folder while jobs still write.
-            drop(lock);
             Ok(())
         });
         tasks.spawn(purge(app.clone(), shutdown.clone()));
-        Self { address, app, shutdown, tasks }
+        Self { address, app, shutdown, tasks, _lock: lock }
     }
 
     /// What ends it: cancel, then [`Running::stopped`].
@@ -267,6 +281,8 @@ fn media_config(config: &Config) -> MediaConfig {
         ffmpeg: config.ffmpeg.clone(),
         max_pixels: config.limits.pixels,
         threads: config.threads,
+        // Every job that may run at once can wait here with all it may ask for, so that none is turned away.
+        queue: (config.search_jobs + config.ingest_jobs) * PICTURES_PER_JOB,
         ..MediaConfig::default()
     }
 }
@@ -357,7 +373,12 @@ async fn fill_index(store: &SqliteStore, index: &dyn VectorIndex, embedder: &dyn
 async fn sweep_staging(staging: &Staging, queue: &dyn Queue, config: &Config) -> Result<()> {
     for job in staging.jobs().await.context("staging folder")? {
         let record = queue.get(config.tenant.as_str(), job).await?;
-        if record.is_none_or(|record| record.status.is_terminal()) {
+        // A folder without a job is a request that broke off, or one of another tenant's: it may stay a while.
+        let done = match record {
+            Some(record) => record.status.is_terminal(),
+            None => staging.age(job).await.context("staging folder")? > ORPHAN_AGE,
+        };
+        if done {
             staging.clear(job).await.context("staging folder")?;
         }
     }

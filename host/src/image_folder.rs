@@ -45,6 +45,13 @@ impl ImageFolder {
         Ok(None)
     }
 
+    /// Whether pictures can be written.
+    pub async fn check(&self) -> io::Result<()> {
+        let probe = self.root.join(".probe");
+        tokio::fs::write(&probe, b"").await?;
+        tokio::fs::remove_file(&probe).await
+    }
+
     fn folder(&self, hash: &ImageHash) -> PathBuf {
         let name = hash.to_string();
         self.root.join(&name[..2]).join(name)
@@ -67,7 +74,9 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = std::fs::File::create(&part)?;
     io::Write::write_all(&mut file, bytes)?;
     file.sync_all()?;
-    std::fs::rename(part, path)
+    std::fs::rename(part, path)?;
+    // The name, too, must survive a power cut.
+    std::fs::File::open(folder)?.sync_all()
 }
 
 #[async_trait]
@@ -76,9 +85,9 @@ impl ImageHost for ImageFolder {
         let path = self.file(tenant, hash);
         if !tokio::fs::try_exists(&path).await.map_err(failed)? {
             let raster = picture.raster.clone();
-            let broken = |error| PortError::from_source("images", PortErrorKind::Broken, error);
+            let busy = |error| PortError::from_source("images", PortErrorKind::Unavailable, error);
             let encode = move || taja_media::encode_jpeg(&raster, QUALITY);
-            let jpeg = self.media.compute(encode).await.and_then(|jpeg| jpeg).map_err(broken)?;
+            let jpeg = self.media.compute(encode).await.and_then(|jpeg| jpeg).map_err(busy)?;
             let write = tokio::task::spawn_blocking(move || write_whole(&path, &jpeg));
             write.await.map_err(io::Error::other).and_then(|written| written).map_err(failed)?;
         }

@@ -1,6 +1,10 @@
 //! Job kinds and the use cases they run: one match between the queue and the catalogue.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -11,7 +15,7 @@ use taja_catalog::{
     policy::JobHandle,
     search::{Query, RawContent, RawPart, Search, Sort},
 };
-use taja_queue::{Handlers, JobContext, JobError};
+use taja_queue::{Handlers, JobContext, JobError, Queue};
 
 use crate::staging::Staging;
 
@@ -22,6 +26,9 @@ pub const SEARCH: &str = "search";
 
 /// Every kind.
 pub const KINDS: &[&str] = &[ADD_PRODUCT, SEARCH];
+
+/// Longest time from a handler's answer to the queue's record of it.
+const RECORDED_WITHIN: Duration = Duration::from_secs(60);
 
 /// What an [`ADD_PRODUCT`] job carries; the images lie in staging.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -81,6 +88,8 @@ pub struct UseCases {
     pub search: Search,
     /// Where uploads wait.
     pub staging: Staging,
+    /// Who records how jobs end.
+    pub queue: Arc<dyn Queue>,
 }
 
 /// The handler of every job kind.
@@ -89,27 +98,29 @@ pub fn handlers(cases: &UseCases) -> Handlers {
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
             let cases = adding.clone();
-            async move { settle(&cases, &job, cases.run_add_product(&job).await).await }
+            async move { settle(&cases, &job, cases.run_add_product(&job).await) }
         })
         .on(SEARCH, move |job| {
             let cases = searching.clone();
-            async move { settle(&cases, &job, cases.run_search(&job).await).await }
+            async move { settle(&cases, &job, cases.run_search(&job).await) }
         })
 }
 
-/// Clears the job's uploads once nothing will ask for them again.
-async fn settle(
-    cases: &UseCases,
-    job: &JobContext,
-    outcome: Result<Value, Failure>,
-) -> Result<Value, JobError> {
-    let outcome = outcome.map_err(job_error);
-    let runs_again = matches!(&outcome, Err(error) if error.retryable && !job.is_last_attempt());
-    // After a lost acknowledgement the job runs once more and finds its receipt, for which it needs no files.
-    if !runs_again && let Err(error) = cases.staging.clear(job.id()).await {
-        tracing::warn!(job.id = %job.id(), %error, "uploads are left over until the next start");
-    }
-    outcome
+/// Hands the outcome to the queue, and clears the job's uploads when the queue has recorded the end: a job that is killed
+/// before that runs again, and needs them again.
+fn settle(cases: &UseCases, job: &JobContext, outcome: Result<Value, Failure>) -> Result<Value, JobError> {
+    let (queue, staging) = (cases.queue.clone(), cases.staging.clone());
+    let (tenant, id) = (job.tenant().to_owned(), job.id());
+    tokio::spawn(async move {
+        let ended = queue.wait(&tenant, id, RECORDED_WITHIN).await;
+        // What stays behind is swept at the next start.
+        if matches!(ended, Ok(Some(job)) if job.status.is_terminal())
+            && let Err(error) = staging.clear(id).await
+        {
+            tracing::warn!(job.id = %id, %error, "uploads are left over until the next start");
+        }
+    });
+    outcome.map_err(job_error)
 }
 
 fn job_error(failure: Failure) -> JobError {
@@ -127,6 +138,9 @@ impl UseCases {
         let AddJob { details, images } = payload(job)?;
         let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
         let tenant = tenant(job)?;
+        if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {
+            return to_value(&receipt);
+        }
         let images = try_join_all(images.iter().map(|hash| self.staged_bytes(job, hash))).await?;
         let new = NewProduct { effect, tenant, details, images };
         let receipt = self.add_product.run(new, handle(job)).await?;
@@ -162,8 +176,6 @@ impl UseCases {
     async fn staged_bytes(&self, job: &JobContext, hash: &ImageHash) -> Result<bytes::Bytes, Failure> {
         match self.staging.read(job.id(), hash).await {
             Ok(bytes) => Ok(bytes),
-            // A finished job that runs once more needs no files: it finds its receipt before it looks at them.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(bytes::Bytes::new()),
             Err(error) => Err(Failure::host("staging_unreadable", format!("uploaded file {hash}: {error}"))),
         }
     }
@@ -185,19 +197,54 @@ fn to_value(result: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(result).map_err(|error| Failure::host("result_unwritable", error.to_string()))
 }
 
-/// The use cases' view of a job in the queue.
-struct Handle(JobContext);
+/// The stages that are timed; what plugins report as progress is not among them.
+const STAGES: &[&str] = &[
+    "decoding images",
+    "asking the ingestion policy",
+    "embedding images",
+    "hosting images",
+    "reading the query",
+    "searching",
+    "ranking",
+];
+
+/// The use cases' view of a job in the queue. Times its stages: `taja_job_stage_seconds`.
+struct Handle {
+    job: JobContext,
+    stage: Mutex<Option<(&'static str, Instant)>>,
+}
 
 fn handle(job: &JobContext) -> Arc<dyn JobHandle> {
-    Arc::new(Handle(job.clone()))
+    Arc::new(Handle { job: job.clone(), stage: Mutex::default() })
+}
+
+impl Handle {
+    fn enter(&self, stage: Option<&'static str>) {
+        let next = stage.map(|stage| (stage, Instant::now()));
+        let before = std::mem::replace(&mut *self.stage.lock().unwrap_or_else(PoisonError::into_inner), next);
+        if let Some((stage, began)) = before {
+            let kind = self.job.kind().to_owned();
+            metrics::histogram!("taja_job_stage_seconds", "kind" => kind, "stage" => stage)
+                .record(began.elapsed());
+        }
+    }
 }
 
 impl JobHandle for Handle {
     fn progress(&self, percent: u8, message: &str) {
-        self.0.progress(percent.min(100) as i8, message);
+        if let Some(stage) = STAGES.iter().find(|stage| **stage == message) {
+            self.enter(Some(stage));
+        }
+        self.job.progress(percent.min(100) as i8, message);
     }
 
     fn cancelled(&self) -> bool {
-        self.0.cancelled()
+        self.job.cancelled()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.enter(None);
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -75,6 +76,12 @@ impl Staging {
     /// The bytes of a job's file.
     pub async fn read(&self, job: JobId, hash: &ImageHash) -> io::Result<Bytes> {
         fs::read(self.path(job, hash)).await.map(Bytes::from)
+    }
+
+    /// How long ago a job's folder last changed.
+    pub async fn age(&self, job: JobId) -> io::Result<Duration> {
+        let changed = fs::metadata(self.folder(job)).await?.modified()?;
+        Ok(changed.elapsed().unwrap_or_default())
     }
 
     /// Forgets a job's files.
@@ -151,7 +158,11 @@ impl Batch {
         file.flush().await?;
         // A job that was accepted must find its files after a power cut.
         file.sync_all().await?;
-        fs::rename(part, self.folder.join(hash.to_string())).await
+        fs::rename(part, self.folder.join(hash.to_string())).await?;
+        for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
+            File::open(folder).await?.sync_all().await?;
+        }
+        Ok(())
     }
 
     /// The job was pushed: its files stay until it is done.

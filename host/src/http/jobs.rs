@@ -1,6 +1,6 @@
 //! Jobs over HTTP: submitting with 202 and `Location`, polling, long polling, cancelling.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taja_catalog::ImageHash;
-use taja_queue::{JobError, JobId, JobRecord, NewJob, Status};
+use taja_queue::{JobError, JobId, JobRecord, NewJob, Queue, Status};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, Shared, results};
@@ -201,11 +201,25 @@ pub async fn submit(
         let digest = ImageHash::of(format!("{kind}\n{}", job.payload).as_bytes());
         job = job.idempotent(key, digest.to_string());
     }
-    let pushed = app.queue.push(job).await?;
-    if !pushed.existing {
-        batch.keep();
-    }
-    accepted(app, headers, &pushed.job).await
+    let pushed = push(app.queue.clone(), job, batch).await?;
+    accepted(app, headers, &pushed).await
+}
+
+/// Pushes a job and lets its uploads be, to the end even when the client hangs up meanwhile. They go only when it is
+/// certain that this push made no job; of an unknown outcome the sweep at start disposes.
+async fn push(queue: Arc<dyn Queue>, job: NewJob, batch: Batch) -> Result<JobRecord, Problem> {
+    let pushing = tokio::spawn(async move {
+        let pushed = queue.push(job).await;
+        let made_none = match &pushed {
+            Ok(pushed) => pushed.existing,
+            Err(error) => matches!(error, taja_queue::Error::Conflict { .. }),
+        };
+        if !made_none {
+            batch.keep();
+        }
+        pushed
+    });
+    Ok(pushing.await.map_err(|error| Problem::internal(&error))??.job)
 }
 
 async fn accepted(app: &Shared, headers: &HeaderMap, job: &JobRecord) -> Result<Response, Problem> {

@@ -73,11 +73,11 @@ pub fn router(app: Shared) -> Router {
         .merge(api.clone())
         .nest("/api/v1", api)
         .route("/api/v1/", get(|| async { Redirect::permanent("/api/v1") }))
-        .layer(middleware::from_fn(track::requests))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(limit))
         .layer(middleware::map_request(linger::read_on))
         .layer(CatchPanicLayer::new())
         .layer(middleware::map_response(problem::ensure))
+        .layer(middleware::from_fn(track::requests))
         .with_state(app)
 }

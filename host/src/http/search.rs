@@ -25,6 +25,8 @@ use crate::jobs::{SEARCH, SearchJob, StagedContent, StagedPart};
 const DEFAULT_LIMIT: u32 = 10;
 /// Products on a page, at most.
 pub const MAX_LIMIT: u32 = 100;
+/// Longest JSON or URL-encoded body, bytes.
+const MAX_BODY_BYTES: usize = 1 << 20;
 /// Longest query text, characters.
 const MAX_QUERY_CHARS: usize = 2000;
 /// Parts of a query, at most.
@@ -86,9 +88,9 @@ pub async fn submit(State(app): State<Shared>, request: Request) -> Result<Respo
         let form = Form::receive(multipart, &mut batch, app.config.limits, file_kinds).await?;
         (form.texts.into_iter().map(|(name, text)| (name, Value::String(text))).collect(), form.files)
     } else if content_type.starts_with("application/json") {
-        (json_fields(request).await?, Vec::new())
+        (json_fields(small(request).await?).await?, Vec::new())
     } else if content_type.starts_with("application/x-www-form-urlencoded") {
-        (urlencoded_fields(request).await?, Vec::new())
+        (urlencoded_fields(small(request).await?).await?, Vec::new())
     } else {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -119,6 +121,14 @@ fn file_kinds(name: &str, has_file_name: bool) -> Option<&'static [FileKind]> {
         "video" => Some(&[FileKind::Video]),
         _ => has_file_name.then_some(&[FileKind::Image, FileKind::Video]),
     }
+}
+
+/// A body without files is small: all of it comes into memory.
+async fn small(request: Request) -> Result<Request, Problem> {
+    let (parts, body) = request.into_parts();
+    let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
+    let bytes = bytes.map_err(|_| Problem::too_large("a request without files", MAX_BODY_BYTES as u64))?;
+    Ok(Request::from_parts(parts, bytes.into()))
 }
 
 async fn json_fields(request: Request) -> Result<BTreeMap<String, Value>, Problem> {

@@ -41,7 +41,7 @@ pub async fn root() -> Json<Root> {
     )
 )]
 pub async fn health(State(app): State<Shared>) -> Response {
-    let (store, queue) = tokio::join!(store_health(&app), queue_health(&app));
+    let (store, queue, images) = tokio::join!(store_health(&app), queue_health(&app), images_health(&app));
     let parts = [
         ("api", json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
         ("store", store),
@@ -53,7 +53,7 @@ pub async fn health(State(app): State<Shared>) -> Response {
                 "status": "ok", "vectors": app.index.len(), "memory_bytes": app.index.memory_bytes(), "method": "exact",
             }),
         ),
-        ("images", json!({ "status": "ok", "backend": "folder" })),
+        ("images", images),
         ("plugins", app.plugin_health()),
     ];
     let serving = parts.iter().all(|(_, part)| part["status"] == "ok");
@@ -87,6 +87,13 @@ async fn queue_health(app: &App) -> Value {
             }
             json!({ "status": "ok", "backend": "sqlite", "jobs": jobs })
         }
+        Err(error) => failing(&error),
+    }
+}
+
+async fn images_health(app: &App) -> Value {
+    match app.images.check().await {
+        Ok(()) => json!({ "status": "ok", "backend": "folder" }),
         Err(error) => failing(&error),
     }
 }

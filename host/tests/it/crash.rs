@@ -31,8 +31,10 @@ async fn a_kill_in_mid_job_loses_nothing_and_doubles_nothing() {
     let settings = [("lease-seconds", "2"), ("attempts", "10")];
     let mut server = Server::start_on(folder.path(), &settings).await;
     let mut jobs = Vec::new();
-    for name in PICTURES {
-        let (status, accepted) = server.post("/add_product", with_two_pictures(name)).await;
+    // Made before, so that the jobs come in one burst and the first kill finds most of them waiting.
+    let forms: Vec<_> = PICTURES.iter().map(|name| with_two_pictures(name)).collect();
+    for form in forms {
+        let (status, accepted) = server.post("/add_product", form).await;
         assert_eq!(status, 202);
         jobs.push(accepted["job_id"].as_str().unwrap().to_owned());
     }
@@ -42,7 +44,7 @@ async fn a_kill_in_mid_job_loses_nothing_and_doubles_nothing() {
         server.kill().await;
         server = Server::start_on(folder.path(), &settings).await;
     }
-    let mut images = 0;
+    let (mut images, mut interrupted) = (0, 0);
     for job in &jobs {
         let job = server.job("/add_product", job).await;
         assert_eq!(job["status"], "completed", "{job}");
@@ -51,8 +53,14 @@ async fn a_kill_in_mid_job_loses_nothing_and_doubles_nothing() {
             "a job that ran twice took its own work for a duplicate: {job}"
         );
         images += job["result"]["added"].as_u64().unwrap();
+        let (_, resource) = server.get(&format!("/jobs/{}", job["job_id"].as_str().unwrap())).await;
+        interrupted += u64::from(resource["attempts"].as_u64().unwrap() > 1);
     }
+    assert!(interrupted > 0, "no kill came in the middle of a job");
     assert_eq!(server.counts().await, (PICTURES.len() as u64, images));
+    // What the dead processes left is swept at the next start.
+    assert!(server.terminate().await.success());
+    let _server = Server::start_on(folder.path(), &settings).await;
     let staged = std::fs::read_dir(folder.path().join("staging")).unwrap().count();
     assert_eq!(staged, 0, "uploads of finished jobs are gone");
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    embedding::Embedding,
     failure::Failure,
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
@@ -16,8 +17,8 @@ use crate::{
         Decision, DropReason, Dropped, JobHandle, Outcome, PluginRef, Policies, PolicyContext, Submission,
     },
     port::{
-        Change, Embedder, ImageDecoder, ImageHost, NewImage, PortError, PortErrorKind, Store, VectorIndex,
-        VectorRow,
+        Change, Embedder, ImageDecoder, ImageHost, MediaError, NewImage, PortError, PortErrorKind, Store,
+        VectorIndex, VectorRow,
     },
     product::{Details, Product, StoredImage},
     retrieval::Catalogue,
@@ -25,6 +26,11 @@ use crate::{
 
 /// How often a decision is asked for anew when another job stored one of the same pictures in between.
 const MAX_RACES: u32 = 4;
+
+/// Pictures of one product that are decoded or hosted at once.
+const AT_ONCE: usize = 2;
+/// Most pixels of one product's pictures together: all are held decoded until it is stored, 3 bytes each.
+const MAX_PIXELS: u64 = 200_000_000;
 
 /// What the use case acts through.
 #[derive(Clone)]
@@ -132,7 +138,7 @@ struct Decoded {
 impl AddProduct {
     /// Takes one product in. Safe to run again after a crash at any point.
     pub async fn run(&self, new: NewProduct, job: Arc<dyn JobHandle>) -> Result<Receipt, Failure> {
-        if let Some(receipt) = self.earlier(&new).await? {
+        if let Some(receipt) = self.receipt(&new.tenant, &new.effect).await? {
             return Ok(receipt);
         }
         job.progress(5, "decoding images");
@@ -152,7 +158,7 @@ impl AddProduct {
             match self.execute(&new, &decoded, decision, context.used(), job.as_ref()).await {
                 Err(error) if error.kind == PortErrorKind::Conflict => {
                     // Another job stored one of these pictures, or this very job ran elsewhere: look again.
-                    if let Some(receipt) = self.earlier(&new).await? {
+                    if let Some(receipt) = self.receipt(&new.tenant, &new.effect).await? {
                         return Ok(receipt);
                     }
                 }
@@ -162,8 +168,9 @@ impl AddProduct {
         Err(Failure::host("too_many_races", "other jobs kept storing the same pictures"))
     }
 
-    async fn earlier(&self, new: &NewProduct) -> Result<Option<Receipt>, Failure> {
-        let Some(receipt) = self.store.receipt(&new.tenant, &new.effect).await? else {
+    /// What an earlier run of the same execution left, if it came to its end.
+    pub async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> Result<Option<Receipt>, Failure> {
+        let Some(receipt) = self.store.receipt(tenant, effect).await? else {
             return Ok(None);
         };
         let receipt = serde_json::from_value(receipt)
@@ -172,19 +179,16 @@ impl AddProduct {
     }
 
     async fn decode(&self, images: &[Bytes]) -> Result<Decoded, Failure> {
-        let pictures = join_all(images.iter().map(|bytes| self.decoder.decode(bytes.clone()))).await;
         let mut decoded = Decoded { good: Vec::new(), bad: Vec::new() };
-        for (index, picture) in (0..).zip(pictures) {
-            match picture {
-                Ok(picture) => decoded.good.push((index, Arc::new(picture))),
-                Err(error) => {
-                    let (code, message) = (error.code().to_owned(), error.to_string());
-                    let failure = Failure::from(error);
-                    if failure.retryable {
-                        return Err(failure);
-                    }
-                    decoded.bad.push(ImageProblem { index, code, message });
+        let mut room = MAX_PIXELS;
+        let mut index = 0;
+        for few in images.chunks(AT_ONCE) {
+            for picture in join_all(few.iter().map(|bytes| self.decoder.decode(bytes.clone()))).await {
+                match picture.and_then(|picture| within(&mut room, picture)) {
+                    Ok(picture) => decoded.good.push((index, Arc::new(picture))),
+                    Err(error) => decoded.bad.push(problem(index, error)?),
                 }
+                index += 1;
             }
         }
         Ok(decoded)
@@ -239,20 +243,28 @@ impl AddProduct {
         job.progress(50, "embedding images");
         let embeddings = self.embedder.images(kept).await?;
         job.progress(75, "hosting images");
-        let hosted = kept.iter().zip(embeddings).map(|(picture, embedding)| async move {
-            let hash = picture.hash.ok_or_else(|| {
-                PortError::new(
-                    "images",
-                    PortErrorKind::Broken,
-                    "an uploaded picture has no hash of its bytes",
-                )
-            })?;
-            let url = self.images.put(&new.tenant, &hash, picture).await?;
-            let (width, height) = (picture.raster.width(), picture.raster.height());
-            let image = StoredImage { hash, perceptual: picture.perceptual, url, width, height };
-            Ok::<_, PortError>(NewImage { image, embedding })
-        });
-        try_join_all(hosted).await
+        let mut images = Vec::with_capacity(kept.len());
+        for (few, embeddings) in kept.chunks(AT_ONCE).zip(embeddings.chunks(AT_ONCE)) {
+            let hosted =
+                few.iter().zip(embeddings).map(|(picture, embedding)| self.host(new, picture, embedding));
+            images.extend(try_join_all(hosted).await?);
+        }
+        Ok(images)
+    }
+
+    async fn host(
+        &self,
+        new: &NewProduct,
+        picture: &Picture,
+        embedding: &Embedding,
+    ) -> Result<NewImage, PortError> {
+        let hash = picture.hash.ok_or_else(|| {
+            PortError::new("images", PortErrorKind::Broken, "an uploaded picture has no hash of its bytes")
+        })?;
+        let url = self.images.put(&new.tenant, &hash, picture).await?;
+        let (width, height) = (picture.raster.width(), picture.raster.height());
+        let image = StoredImage { hash, perceptual: picture.perceptual, url, width, height };
+        Ok(NewImage { image, embedding: embedding.clone() })
     }
 
     async fn commit(
@@ -269,7 +281,10 @@ impl AddProduct {
         receipt.added = images.len() as u32;
         receipt.product_id = Some(product.clone());
         if let Err(error) = self.write(new, change, &receipt).await {
-            self.take_back(new, &images).await;
+            // After a conflict another job has, or is about to have, one of these pictures.
+            if error.kind != PortErrorKind::Conflict {
+                self.take_back(new, &images).await;
+            }
             return Err(error);
         }
         let row = |image: NewImage| VectorRow {
@@ -300,6 +315,23 @@ impl AddProduct {
             }
         }
     }
+}
+
+/// A picture that cannot be used; or the whole job's failure, when it is not the picture's fault.
+fn problem(index: u32, error: MediaError) -> Result<ImageProblem, Failure> {
+    let (code, message) = (error.code().to_owned(), error.to_string());
+    let failure = Failure::from(error);
+    if failure.retryable { Err(failure) } else { Ok(ImageProblem { index, code, message }) }
+}
+
+/// Takes a picture's pixels out of what the product may still hold.
+fn within(room: &mut u64, picture: Picture) -> Result<Picture, MediaError> {
+    let (width, height) = (picture.raster.width(), picture.raster.height());
+    match room.checked_sub(u64::from(width) * u64::from(height)) {
+        Some(left) => *room = left,
+        None => return Err(MediaError::TooLarge { width, height, max_pixels: *room }),
+    }
+    Ok(picture)
 }
 
 fn creation(

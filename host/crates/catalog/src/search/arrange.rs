@@ -14,9 +14,12 @@ pub(super) fn compare_missing_last(a: Option<&Value>, b: Option<&Value>, descend
     let (Some(a), Some(b)) = (a, b) else {
         return a.is_none().cmp(&b.is_none());
     };
+    // Numbers before everything else: an attribute may be a number here and text there, and the order must be total.
     let order = match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a.total_cmp(&b),
-        _ => text_of(a).cmp(&text_of(b)),
+        (a_number, b_number) => {
+            b_number.is_some().cmp(&a_number.is_some()).then_with(|| text_of(a).cmp(&text_of(b)))
+        }
     };
     if descending { order.reverse() } else { order }
 }
@@ -51,6 +54,14 @@ mod tests {
         assert!(compare_missing_last(Some(&two), None, true).is_lt());
         assert!(compare_missing_last(None, Some(&two), false).is_gt());
         assert!(compare_missing_last(Some(&two), Some(&ten), true).is_gt());
+    }
+
+    #[test]
+    fn numbers_and_texts_do_not_go_round_in_circles() {
+        let values = [Value::from(9), Value::from(10), Value::from("1a")];
+        let less =
+            |a: usize, b: usize| compare_missing_last(Some(&values[a]), Some(&values[b]), false).is_lt();
+        assert!(less(0, 1) && less(1, 2) && less(0, 2));
     }
 
     #[test]
