@@ -73,8 +73,6 @@ async fn greet(
     if let Some(notice) = app.notice() {
         eprintln!("\nThe model: {notice}");
     }
-    eprintln!(
-        "\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=something red to wear' http://{address}/search"
-    );
+    eprintln!("\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=fresh fruit' http://{address}/search");
     eprintln!("  open http://{address}/docs");
 }

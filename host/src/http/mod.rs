@@ -30,8 +30,8 @@ pub type Shared = Arc<App>;
 #[openapi(
     info(
         title = "Taja",
-        description = "Product search and catalogue for shops that sell through chat. Every route is served at `/` \
-                       and at `/api/v1`. Long work is a job: 202 with its id, then poll, or ask with `Prefer: wait=N`."
+        description = "Product search and catalogue for shops that sell through chat. Every route is served at / \
+                       and at /api/v1. Long work is a job: 202 with its id, then poll, or ask with the header Prefer: wait=N."
     ),
     tags(
         (name = "products", description = "Taking products in"),
