@@ -19,6 +19,8 @@ async fn nothing_stored(server: &Server) {
     assert_eq!(server.counts().await, (0, 0));
     let staged = std::fs::read_dir(server.data.join("staging")).unwrap().count();
     assert_eq!(staged, 0, "a refused upload is left over");
+    let hosted = std::fs::read_dir(server.data.join("images")).unwrap().count();
+    assert_eq!(hosted, 0, "a refused picture is hosted");
     let (_, health) = server.get("/health").await;
     assert_eq!(health["queue"]["jobs"], json!({}), "a refused request made a job");
 }
@@ -91,6 +93,17 @@ async fn pictures_that_cannot_be_used_store_nothing() {
         (&json!("media_undecodable"), &json!("client"))
     );
     assert_eq!(server.counts().await, (0, 0));
+}
+
+#[tokio::test]
+async fn no_picture_and_too_many_pictures_are_refused() {
+    let server = Server::start_with(&[("max-images", "2")]).await;
+    for pictures in [Vec::new(), vec![photograph("coins"); 3]] {
+        let answer = server.post("/add_product", product("x", pictures)).await;
+        assert_eq!(code(&answer), (422, "field_invalid"));
+        assert_eq!(answer.1["errors"][0]["pointer"], "/images");
+    }
+    nothing_stored(&server).await;
 }
 
 #[tokio::test]
