@@ -69,7 +69,7 @@ async fn an_error_a_trap_a_timeout_and_an_impossible_answer_are_told_apart() {
     let outcomes = [
         ("error", "guest_error", "no thanks"),
         ("panic", "trap", "out of cheese"),
-        ("spin", "timeout", "cpu"),
+        ("spin", "timeout", "ran longer than its"),
         ("nan", "invalid_answer", ""),
     ];
     for (task, outcome, says) in outcomes {

@@ -61,7 +61,7 @@ impl Limits {
         match kind {
             Kind::Rank => Self {
                 cpu: Duration::from_millis(20),
-                wall: Duration::from_millis(50),
+                wall: Duration::from_millis(250),
                 memory_bytes: 16 * MIB,
                 host_calls: 32,
                 hostcall_fuel_bytes: 256 * KIB,
