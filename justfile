@@ -70,7 +70,7 @@ run *ARGS:
 
 # Provision .tools: everything that is missing, or the named items
 setup *ITEMS:
-    @{{ quote(python) }} {{ quote(root / "host/setup/setup.py") }} "$@"
+    @{{ quote(python) }} {{ quote(root / "host/setup/setup.py") }} "$@" >&2
 
 # Build the host (release) and the plugins
 build: (setup "wasm") _release_build (_pack "release")
