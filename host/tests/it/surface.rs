@@ -127,6 +127,8 @@ async fn metrics_tell_requests_jobs_batches_and_plugin_calls() {
     for series in [
         "taja_http_requests_total{method=\"POST\",route=\"/add_product\",status=\"202\"} 1",
         "taja_job_duration_seconds_count{kind=\"add_product\",stage=\"run\"} 1",
+        "taja_job_stage_seconds_count{kind=\"add_product\",stage=\"embedding images\"} 1",
+        "taja_job_stage_seconds_count{kind=\"search\",stage=\"ranking\"} 1",
         "taja_jobs_total{kind=\"search\",outcome=\"completed\"} 1",
         "taja_queue_depth{",
         "taja_batch_size_count{tower=\"image\"} 1",
