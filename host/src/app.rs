@@ -5,7 +5,6 @@ use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::{Value, json};
 use taja_catalog::{
     Embedding, Picture, PortError, PortResult, Space,
     add_product::AddProduct,
@@ -17,7 +16,7 @@ use taja_catalog::{
 use taja_clip::{Clip, ClipConfig, Manifest};
 use taja_media::{Media, MediaConfig};
 use taja_queue::{Lane, Queue, SqliteQueue, Status, Worker, WorkerConfig};
-use taja_sandbox::{PluginState, PluginStatus, Sandbox, SandboxConfig};
+use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig};
 use taja_sqlite::SqliteStore;
 use taja_vectors::ExactIndex;
 use tokio::{net::TcpListener, task::JoinSet};
@@ -63,9 +62,9 @@ pub struct App {
     /// The policies.
     pub policies: Arc<dyn Policies>,
     /// What runs them, for its report.
-    sandbox: Arc<Sandbox>,
+    pub(crate) sandbox: Arc<Sandbox>,
     /// The model, for its name.
-    clip: Arc<Clip>,
+    pub(crate) clip: Arc<Clip>,
     /// Hosted pictures.
     pub(crate) images: Arc<ImageFolder>,
     /// Uploads.
@@ -224,43 +223,6 @@ impl App {
     pub fn notice(&self) -> Option<&str> {
         self.clip.info().notice.as_deref()
     }
-
-    /// The model's part of the health report.
-    pub fn model_health(&self) -> Value {
-        let info = self.clip.info();
-        json!({
-            "status": "ok", "name": info.name, "title": info.title, "dimension": info.dimension,
-            "provider": info.provider, "space": info.space.id,
-        })
-    }
-
-    /// The plugins' part of the health report: failing while a kind that every job needs has none.
-    pub fn plugin_health(&self) -> Value {
-        let missing = self.sandbox.missing();
-        json!({
-            "status": if missing.is_empty() { "ok" } else { "failing" },
-            "missing": missing,
-            "loaded": self.sandbox.report().iter().map(plugin_line).collect::<Vec<_>>(),
-        })
-    }
-}
-
-/// A plugin in the health report: which build it is, and whether it can be called.
-fn plugin_line(plugin: &PluginStatus) -> Value {
-    let mut line = json!({ "file": plugin.file, "digest": plugin.digest });
-    if let Some(manifest) = &plugin.manifest {
-        line["name"] = manifest.name.as_str().into();
-        line["version"] = manifest.version.to_string().into();
-        line["kind"] = manifest.kind.name().into();
-    }
-    match &plugin.state {
-        PluginState::Ready => line["state"] = "ready".into(),
-        PluginState::Refused(reason) => {
-            line["state"] = "refused".into();
-            line["reason"] = reason.as_str().into();
-        }
-    }
-    line
 }
 
 /// One process at a time: a second one's index would not see the first one's products.

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use taja_sandbox::{PluginState, PluginStatus};
 use utoipa::ToSchema;
 
 use super::Shared;
@@ -46,7 +47,7 @@ pub async fn health(State(app): State<Shared>) -> Response {
         ("api", json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
         ("store", store),
         ("queue", queue),
-        ("model", app.model_health()),
+        ("model", model_health(&app)),
         (
             "index",
             json!({
@@ -54,7 +55,7 @@ pub async fn health(State(app): State<Shared>) -> Response {
             }),
         ),
         ("images", images),
-        ("plugins", app.plugin_health()),
+        ("plugins", plugin_health(&app)),
     ];
     let serving = parts.iter().all(|(_, part)| part["status"] == "ok");
     let mut body = json!({ "status": if serving { "ok" } else { "failing" } });
@@ -96,6 +97,42 @@ async fn images_health(app: &App) -> Value {
         Ok(()) => json!({ "status": "ok", "backend": "folder" }),
         Err(error) => failing(&error),
     }
+}
+
+fn model_health(app: &App) -> Value {
+    let info = app.clip.info();
+    json!({
+        "status": "ok", "name": info.name, "title": info.title, "dimension": info.dimension,
+        "provider": info.provider, "space": info.space.id,
+    })
+}
+
+/// Failing while a kind that every job needs has no plugin.
+fn plugin_health(app: &App) -> Value {
+    let missing = app.sandbox.missing();
+    json!({
+        "status": if missing.is_empty() { "ok" } else { "failing" },
+        "missing": missing,
+        "loaded": app.sandbox.report().iter().map(plugin_line).collect::<Vec<_>>(),
+    })
+}
+
+/// A plugin in the health report: which build it is, and whether it can be called.
+fn plugin_line(plugin: &PluginStatus) -> Value {
+    let mut line = json!({ "file": plugin.file, "digest": plugin.digest });
+    if let Some(manifest) = &plugin.manifest {
+        line["name"] = manifest.name.as_str().into();
+        line["version"] = manifest.version.to_string().into();
+        line["kind"] = manifest.kind.name().into();
+    }
+    match &plugin.state {
+        PluginState::Ready => line["state"] = "ready".into(),
+        PluginState::Refused(reason) => {
+            line["state"] = "refused".into();
+            line["reason"] = reason.as_str().into();
+        }
+    }
+    line
 }
 
 /// Metrics in the Prometheus text format.
