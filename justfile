@@ -36,7 +36,7 @@ serve *ARGS: setup build
     exec {{ quote(target / "release/taja") }} serve "$@"
 
 # Set up, build and pass all tests; ARGS go to the runner of the Rust tests
-test *ARGS: setup (setup "photographs" "b32") _setup_tests _test_build (_pack "debug")
+test *ARGS: setup (setup "redis" "mongod" "photographs" "b32") _setup_tests _test_build (_pack "debug")
     #!/usr/bin/env bash
     set -euo pipefail
     # Tests never see what `.env` or the shell say about a real shop.

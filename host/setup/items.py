@@ -50,6 +50,19 @@ def ffmpeg(place):
         _pinned_file(place, "ffmpeg")
 
 
+def redis(place):
+    if not _is_yours("redis", "TAJA_TEST_REDIS", place):
+        if platform.machine() == "x86_64":
+            _pinned_file(place, "redis")
+        elif not shutil.which("redis-server"):
+            raise SetupFailure("no redis-server found", "Debian: apt install redis-server (needs root)")
+
+
+def mongod(place):
+    if not _is_yours("mongod", "TAJA_TEST_MONGOD", place):
+        _pinned_file(place, "mongod")
+
+
 def wasm(place):
     """What Rust needs to build the host (a linker) and the plugins (their target)."""
     if not shutil.which("cc"):
@@ -138,7 +151,14 @@ ALL = {
     "model": default_model,
     "sample": sample_shop,
 }
-ON_REQUEST = {"photographs": photographs, "b32": random_b32, "l14": random_l14, "nextest": nextest}
+ON_REQUEST = {
+    "redis": redis,
+    "mongod": mongod,
+    "photographs": photographs,
+    "b32": random_b32,
+    "l14": random_l14,
+    "nextest": nextest,
+}
 OPTIONAL = {"sample"}
 
 

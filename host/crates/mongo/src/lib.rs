@@ -1,0 +1,1 @@
+//! The store, the job ledger and the uploads in MongoDB.

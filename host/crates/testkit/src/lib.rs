@@ -1,0 +1,12 @@
+//! Real servers for the tests, each on a free loopback port and gone with its handle, and a stand-in for Cloudinary.
+//!
+//! The programs are those that `just setup redis mongod` put into `.tools/bin`, or those that `TAJA_TEST_REDIS` and
+//! `TAJA_TEST_MONGOD` name, or the first ones on the path.
+
+mod mongo;
+mod process;
+mod redis;
+
+pub use mongo::MongoServer;
+pub use process::free_port;
+pub use redis::RedisServer;
