@@ -22,6 +22,7 @@ use crate::{
     },
     product::{Details, Product, StoredImage},
     retrieval::Catalogue,
+    sweep,
 };
 
 /// How often a decision is asked for anew when another job stored one of the same pictures in between.
@@ -243,6 +244,8 @@ impl AddProduct {
         job.progress(50, "embedding images");
         let embeddings = self.embedder.images(kept).await?;
         job.progress(75, "hosting images");
+        let hashes: Vec<_> = kept.iter().filter_map(|picture| picture.hash).collect();
+        self.store.intend(&new.tenant, &new.effect, &hashes).await?;
         let mut images = Vec::with_capacity(kept.len());
         for (few, embeddings) in kept.chunks(AT_ONCE).zip(embeddings.chunks(AT_ONCE)) {
             let hosted =
@@ -306,11 +309,11 @@ impl AddProduct {
         self.store.commit(&new.tenant, &new.effect, self.embedder.space(), change, &receipt).await
     }
 
-    /// Un-hosts pictures that no product came to have.
+    /// Un-hosts pictures that no product came to have. What cannot be done now is swept later.
     async fn take_back(&self, new: &NewProduct, images: &[NewImage]) {
+        let (store, host) = (self.store.as_ref(), self.images.as_ref());
         for NewImage { image, .. } in images {
-            let unused = matches!(self.store.image(&new.tenant, &image.hash).await, Ok(None));
-            if unused && let Err(error) = self.images.remove(&new.tenant, &image.hash).await {
+            if let Err(error) = sweep::take_back(store, host, &new.tenant, &new.effect, &image.hash).await {
                 tracing::warn!(tenant = %new.tenant, image.hash = %image.hash, %error, "hosted image is left over");
             }
         }

@@ -4,6 +4,7 @@
 
 mod finding;
 mod index;
+mod intents;
 mod store;
 
 pub use index::vector_index_suite;

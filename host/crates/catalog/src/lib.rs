@@ -13,6 +13,7 @@ pub mod port;
 pub mod product;
 pub mod retrieval;
 pub mod search;
+pub mod sweep;
 
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;

@@ -1,9 +1,14 @@
 //! The ports: where the outside world begins. Each names a need; adapters in other crates name the tools.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    path::Path,
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -147,9 +152,18 @@ pub trait ImageDecoder: Send + Sync {
 #[async_trait]
 pub trait VideoDecoder: Send + Sync {
     /// What the container says; refuses what is no video of a type that is taken.
-    async fn probe(&self, path: &std::path::Path) -> Result<VideoInfo, MediaError>;
+    async fn probe(&self, path: &Path) -> Result<VideoInfo, MediaError>;
     /// Frames by plan, in the order of their timestamps.
     async fn frames(&self, video: &VideoFile, plan: FramePlan) -> Result<Vec<Frame>, MediaError>;
+}
+
+/// A smaller version of a hosted picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Variant {
+    /// For a list: 200 pixels square, cropped.
+    Thumbnail,
+    /// For a chat message: fits into 800 x 800 pixels.
+    Card,
 }
 
 /// Puts pictures where shoppers can see them. Addresses are content-addressed: a retry is the same upload.
@@ -159,6 +173,26 @@ pub trait ImageHost: Send + Sync {
     async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String>;
     /// Takes a picture away; nothing happens when it is not there.
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()>;
+    /// The address of a smaller version of a picture that is served at `url`; none from a host that makes none, or of
+    /// an address that is not this host's.
+    fn variant(&self, _url: &str, _variant: Variant) -> Option<String> {
+        None
+    }
+    /// Whether it can be reached: the reason why not.
+    async fn check(&self) -> PortResult<()>;
+}
+
+/// Keeps uploaded files, under the name of the execution that needs them, where every process can get them.
+#[async_trait]
+pub trait UploadStore: Send + Sync {
+    /// Keeps a file; it is there durably when this answers. A file that is there already stays.
+    async fn put(&self, effect: &EffectKey, hash: &ImageHash, file: &Path) -> PortResult<()>;
+    /// Writes a kept file to a path that nothing is at yet; false when it is not kept.
+    async fn fetch(&self, effect: &EffectKey, hash: &ImageHash, to: &Path) -> PortResult<bool>;
+    /// Forgets the files of an execution.
+    async fn clear(&self, effect: &EffectKey) -> PortResult<()>;
+    /// The executions that have files older than a moment, oldest first.
+    async fn older_than(&self, before: Timestamp, limit: usize) -> PortResult<Vec<EffectKey>>;
 }
 
 /// One stored vector: enough to rebuild the index from.
@@ -217,6 +251,30 @@ pub enum Change {
     None,
 }
 
+/// A place in the order of stored vectors. Only the store it came from can read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position(pub String);
+
+/// A picture that executions said they would host, and that no commit has recorded yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// The shop.
+    pub tenant: TenantId,
+    /// The picture.
+    pub image: ImageHash,
+    /// Who said so; nobody while the picture is being removed.
+    pub effects: Vec<EffectKey>,
+}
+
+/// What a store is, for people who look after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    /// The engine, such as `sqlite`.
+    pub backend: &'static str,
+    /// Whatever else is worth knowing: the engine's version, what it can do.
+    pub details: BTreeMap<&'static str, String>,
+}
+
 /// How much a store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -254,7 +312,7 @@ pub trait Store: Send + Sync {
     /// Products that pass the filter, newest first.
     async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>>;
     /// Writes a change and the receipt of `effect` in one transaction. A unique key that is taken (an image of the
-    /// tenant, the receipt) is `Conflict`, and nothing was written.
+    /// tenant, the receipt), or a picture that is being removed (see `withdraw`), is `Conflict`, and nothing was written.
     async fn commit(
         &self,
         tenant: &TenantId,
@@ -266,7 +324,30 @@ pub trait Store: Send + Sync {
     /// What an execution left behind when it finished before.
     async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>>;
     /// Vectors of one space in a stable order, after the given position; the position of each comes with it.
-    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>>;
+    async fn vectors(
+        &self,
+        space: &Space,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, VectorRow)>>;
+    /// The version of a shop's catalogue: greater after every commit that changed a product, 0 before the first.
+    async fn version(&self, tenant: &TenantId) -> PortResult<u64>;
+
+    /// Notes that an execution is about to host these pictures, so that what it leaves behind can be found. Its
+    /// commit takes back the intents of the pictures that are in the change. Doing it again changes nothing.
+    /// `Conflict` while one of the pictures is being removed (see `withdraw`); then nothing is noted.
+    async fn intend(&self, tenant: &TenantId, effect: &EffectKey, images: &[ImageHash]) -> PortResult<()>;
+    /// Intents last touched before a moment, oldest first.
+    async fn intents(&self, before: Timestamp, limit: usize) -> PortResult<Vec<Intent>>;
+    /// Takes back what an execution intended for one picture. True when that was the last intent, and no product has
+    /// the picture: it belongs to nobody, nobody can intend it until `removed` is called, and the caller removes it from
+    /// the image host. Also true for a picture that is being removed already.
+    async fn withdraw(&self, tenant: &TenantId, effect: &EffectKey, image: &ImageHash) -> PortResult<bool>;
+    /// The picture that `withdraw` gave up is gone from the image host.
+    async fn removed(&self, tenant: &TenantId, image: &ImageHash) -> PortResult<()>;
+
+    /// What it is, found out by a round trip: an error when it does not serve.
+    async fn about(&self) -> PortResult<About>;
     /// How much there is.
     async fn counts(&self) -> PortResult<Counts>;
     /// The spaces that stored vectors belong to, by id.
@@ -299,6 +380,13 @@ pub trait VectorIndex: Send + Sync {
     async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()>;
     /// Removes every vector of a product.
     async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()>;
+    /// Waits until it holds what a shop's catalogue held at this version, for a moment at most. An index that is told
+    /// of every commit by `insert` has nothing to wait for.
+    async fn reach(&self, _tenant: &TenantId, _version: u64) {}
+    /// A number that is another one whenever a shop's vectors are others.
+    fn revision(&self, tenant: &TenantId) -> u64;
+    /// How it finds neighbours, such as `exact`.
+    fn method(&self) -> &'static str;
     /// Number of vectors.
     fn len(&self) -> usize;
     /// Whether there are none.

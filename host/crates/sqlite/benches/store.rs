@@ -121,11 +121,11 @@ async fn fill(store: &SqliteStore, tenant: &TenantId, space: &Space) {
 }
 
 async fn rebuild(store: &SqliteStore, space: &Space) -> usize {
-    let (mut after, mut count) = (0, 0);
+    let (mut after, mut count) = (None, 0);
     loop {
-        let page = store.vectors(space, after, 2000).await.expect("answers");
+        let page = store.vectors(space, after.as_ref(), 2000).await.expect("answers");
         let Some((last, _)) = page.last() else { return count };
-        after = *last;
+        after = Some(last.clone());
         count += page.len();
     }
 }

@@ -12,6 +12,7 @@
 
 mod error;
 mod filter;
+mod intents;
 mod keyword;
 mod lookup;
 mod rows;

@@ -111,6 +111,14 @@ pub(crate) fn counts(connection: &Connection) -> PortResult<Counts> {
     counts.map_err(sqlite)
 }
 
+/// How often a shop's catalogue changed.
+pub(crate) fn version(connection: &Connection, tenant: &TenantId) -> PortResult<u64> {
+    let sql = "SELECT version FROM versions WHERE tenant = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let version = statement.query_row([tenant.as_str()], |row| row.get::<_, i64>(0)).optional();
+    Ok(version.map_err(sqlite)?.unwrap_or(0).cast_unsigned())
+}
+
 /// The spaces that vectors belong to.
 pub(crate) fn spaces(connection: &Connection) -> PortResult<Vec<String>> {
     let sql = "SELECT id FROM spaces WHERE EXISTS (SELECT 1 FROM vectors WHERE space = key) ORDER BY id";

@@ -4,10 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 use taja_catalog::{
     Embedding, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, StoredImage, TenantId,
-    port::VectorRow,
+    port::{PortErrorKind, Position, VectorRow},
 };
 
-use crate::error::{damaged, sqlite};
+use crate::error::{damaged, failed, sqlite};
 
 /// One product with its images, in display order.
 pub(crate) fn product(
@@ -78,15 +78,20 @@ where
 pub(crate) fn vectors(
     connection: &Connection,
     space: &Space,
-    after: u64,
+    after: Option<&Position>,
     limit: usize,
-) -> PortResult<Vec<(u64, VectorRow)>> {
+) -> PortResult<Vec<(Position, VectorRow)>> {
+    let after: i64 = match after.map(|position| position.0.parse()) {
+        None => 0,
+        Some(Ok(after)) => after,
+        Some(Err(_)) => return Err(failed(PortErrorKind::Invalid, "position is not one of this store")),
+    };
     let sql = "SELECT v.position, v.tenant, p.id, v.image, v.embedding
                FROM vectors v JOIN products p ON p.seq = v.product
                WHERE v.space = (SELECT key FROM spaces WHERE id = ?1) AND v.position > ?2
                ORDER BY v.position LIMIT ?3";
     let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
-    let (after, limit) = (i64::try_from(after).unwrap_or(i64::MAX), i64::try_from(limit).unwrap_or(i64::MAX));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = statement.query((&space.id, after, limit)).map_err(sqlite)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
@@ -94,7 +99,7 @@ pub(crate) fn vectors(
         let embedding = Embedding::from_le_bytes(blob(row, 4)?, space.dimension)
             .map_err(|error| damaged("vector", error))?;
         let row = VectorRow { tenant: id(row, 1)?, product: id(row, 2)?, image: hash(row, 3)?, embedding };
-        found.push((position.cast_unsigned(), row));
+        found.push((Position(position.to_string()), row));
     }
     Ok(found)
 }

@@ -1,19 +1,20 @@
 //! The port's face.
 
-use std::{path::Path, thread::JoinHandle, time::Duration};
+use std::{collections::BTreeMap, path::Path, thread::JoinHandle, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
-    port::{Change, Counts, KnownImage, PortErrorKind, Store, VectorRow},
+    port::{About, Change, Counts, Intent, KnownImage, PortErrorKind, Position, Store, VectorRow},
 };
 use tokio::time::timeout;
 
 use crate::{
     error::{OpenError, failed, sqlite},
-    keyword, lookup, rows, schema,
+    intents, keyword, lookup, rows, schema,
     threads::Threads,
     write::Commit,
 };
@@ -42,14 +43,6 @@ impl SqliteStore {
             writer: Threads::start("store-writer", vec![writer])?,
             readers: Threads::start("store-reader", readers)?,
         })
-    }
-
-    /// Whether it answers: one look-up.
-    pub async fn health(&self) -> PortResult<()> {
-        self.read("health", |connection| {
-            connection.query_row("SELECT count(*) FROM spaces", [], |_| Ok(())).map_err(sqlite)
-        })
-        .await
     }
 
     /// Reads the whole file and fails when it is damaged. Takes seconds per gigabyte.
@@ -163,9 +156,51 @@ impl Store for SqliteStore {
         self.read("receipt", move |connection| lookup::receipt(connection, &tenant, &effect)).await
     }
 
-    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>> {
-        let space = space.clone();
-        self.read("vectors", move |connection| rows::vectors(connection, &space, after, limit)).await
+    async fn vectors(
+        &self,
+        space: &Space,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, VectorRow)>> {
+        let (space, after) = (space.clone(), after.cloned());
+        self.read("vectors", move |connection| rows::vectors(connection, &space, after.as_ref(), limit)).await
+    }
+
+    async fn version(&self, tenant: &TenantId) -> PortResult<u64> {
+        let tenant = tenant.clone();
+        self.read("version", move |connection| lookup::version(connection, &tenant)).await
+    }
+
+    async fn intend(&self, tenant: &TenantId, effect: &EffectKey, images: &[ImageHash]) -> PortResult<()> {
+        let (tenant, effect, images) = (tenant.clone(), effect.clone(), images.to_vec());
+        let intend =
+            move |connection: &mut Connection| intents::intend(connection, &tenant, &effect, &images);
+        self.writer.call("intend", intend).await
+    }
+
+    async fn intents(&self, before: Timestamp, limit: usize) -> PortResult<Vec<Intent>> {
+        self.read("intents", move |connection| intents::before(connection, before, limit)).await
+    }
+
+    async fn withdraw(&self, tenant: &TenantId, effect: &EffectKey, image: &ImageHash) -> PortResult<bool> {
+        let (tenant, effect, image) = (tenant.clone(), effect.clone(), *image);
+        let withdraw =
+            move |connection: &mut Connection| intents::withdraw(connection, &tenant, &effect, &image);
+        self.writer.call("withdraw", withdraw).await
+    }
+
+    async fn removed(&self, tenant: &TenantId, image: &ImageHash) -> PortResult<()> {
+        let (tenant, image) = (tenant.clone(), *image);
+        self.writer.call("removed", move |connection| intents::removed(connection, &tenant, &image)).await
+    }
+
+    async fn about(&self) -> PortResult<About> {
+        self.read("about", |connection| {
+            connection.query_row("SELECT count(*) FROM spaces", [], |_| Ok(())).map_err(sqlite)
+        })
+        .await?;
+        let details = BTreeMap::from([("version", rusqlite::version().to_owned())]);
+        Ok(About { backend: "sqlite", details })
     }
 
     async fn counts(&self) -> PortResult<Counts> {

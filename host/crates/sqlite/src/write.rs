@@ -10,7 +10,7 @@ use taja_catalog::{
 
 use crate::{
     error::{failed, sqlite, unless_taken},
-    filter, keyword,
+    filter, intents, keyword,
 };
 
 /// Everything that one commit writes.
@@ -43,6 +43,11 @@ impl Commit {
                 let seq = self.touch(&transaction, product)?;
                 self.add_images(&transaction, seq, images)?;
             }
+        }
+        if !matches!(self.change, Change::None) {
+            let sql = "INSERT INTO versions (tenant, version) VALUES (?1, 1)
+                       ON CONFLICT DO UPDATE SET version = version + 1";
+            execute(&transaction, sql, params![self.tenant.as_str()]).map_err(sqlite)?;
         }
         transaction.commit().map_err(sqlite)
     }
@@ -98,6 +103,7 @@ impl Commit {
         let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
         let first: i64 = statement.query_row([seq], |row| row.get(0)).map_err(sqlite)?;
         (first..).zip(images).try_for_each(|(position, new)| {
+            intents::fulfil(transaction, &self.tenant, &self.effect, &new.image.hash)?;
             self.add_image(transaction, seq, position, new)?;
             self.add_vector(transaction, seq, space, new)
         })

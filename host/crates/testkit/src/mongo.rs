@@ -55,8 +55,7 @@ impl MongoServer {
             ["--setParameter", "diagnosticDataCollectionEnabled=false"],
         ];
         let arguments = options.iter().flatten().copied().chain(["--nounixsocket", "--quiet"]);
-        let process =
-            Process::new(&program("TAJA_TEST_MONGOD", "mongod"), arguments.map(ToOwned::to_owned));
+        let process = Process::new(&program("TAJA_TEST_MONGOD", "mongod"), arguments.map(ToOwned::to_owned));
         let mut server = Self { process, port, _folder: folder };
         server.process.start()?;
         server.initiate().await?;

@@ -166,6 +166,14 @@ impl VectorIndex for ExactIndex {
         on_pool(move |_| inner.write(&shelf, |shelf| shelf.remove(&product))).await
     }
 
+    fn revision(&self, tenant: &TenantId) -> u64 {
+        self.inner.shelf(tenant).map_or(0, |shelf| shelf.read().changes())
+    }
+
+    fn method(&self) -> &'static str {
+        "exact"
+    }
+
     fn len(&self) -> usize {
         self.inner.vectors.load(Ordering::Relaxed)
     }

@@ -128,6 +128,8 @@ pub(crate) struct Shelf {
     spare_numbers: Vec<u32>,
     /// Removed rows, to be filled again; always fewer than a segment has.
     holes: Vec<Place>,
+    /// Counts the changes.
+    changes: u64,
 }
 
 impl Shelf {
@@ -140,12 +142,18 @@ impl Shelf {
             numbers: HashMap::new(),
             spare_numbers: Vec::new(),
             holes: Vec::new(),
+            changes: 0,
         }
     }
 
     /// Number of vectors.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
+    }
+
+    /// How often it was changed.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Bytes that vectors and directories take, roughly.
@@ -177,6 +185,7 @@ impl Shelf {
 
     /// Adds a vector, or replaces the one of the same image.
     pub(crate) fn put(&mut self, label: Label, vector: &Embedding) {
+        self.changes += 1;
         let owner = self.number_of(&label.product);
         let place = self.places.get(&label.image).copied().unwrap_or_else(|| self.free_place());
         self.places.insert(label.image, place);
@@ -186,6 +195,7 @@ impl Shelf {
     /// Removes every vector of a product.
     pub(crate) fn remove(&mut self, product: &ProductId) {
         let Some(number) = self.numbers.remove(product) else { return };
+        self.changes += 1;
         self.spare_numbers.push(number);
         for (at, segment) in (0..).zip(&mut self.segments) {
             if !segment.owners.contains(&number) {

@@ -13,6 +13,7 @@ use crate::{
     },
     policy::{PolicyError, PolicyFault},
     retrieval::Retrieval,
+    sweep::Sweep,
 };
 
 struct House {
@@ -142,4 +143,47 @@ async fn a_cancelled_job_stores_nothing() {
     let failure = house.add.run(new("job-1", &[1]), job).await.unwrap_err();
     assert_eq!(failure.code, "cancelled");
     assert_eq!(house.store.counts().await.unwrap().products, 0);
+}
+
+/// Everything that is an hour old by then is looked at.
+async fn sweep(house: &House, is_over: bool) -> u32 {
+    let sweep = Sweep { store: house.store.clone(), images: house.images.clone() };
+    let in_an_hour = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    sweep.run(in_an_hour, async |_, _| Ok(is_over)).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_killed_job_hosted_is_swept_once_it_is_over() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let shop: TenantId = "shop".parse().unwrap();
+    let (picture, effect) =
+        (PpmDecoder.decode(plain([200, 10, 10], 1)).await.unwrap(), "job-1".parse().unwrap());
+    let hash = picture.hash.unwrap();
+    house.store.intend(&shop, &effect, &[hash]).await.unwrap();
+    house.images.put(&shop, &hash, &picture).await.unwrap();
+    assert_eq!(sweep(&house, false).await, 0, "it may run again");
+    assert_eq!(house.images.hosted(&shop).len(), 1);
+    assert_eq!(sweep(&house, true).await, 1);
+    assert!(house.images.hosted(&shop).is_empty());
+    assert_eq!(
+        run(&house, new("job-2", &[1])).await.unwrap().status,
+        AddStatus::Success,
+        "it may come again"
+    );
+    assert_eq!(sweep(&house, true).await, 0);
+    assert_eq!(house.images.hosted(&shop).len(), 1, "a product has it");
+}
+
+#[tokio::test]
+async fn a_removal_that_broke_off_is_finished_by_the_next_sweep() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let (shop, effect) = ("shop".parse().unwrap(), "job-1".parse().unwrap());
+    let hash = ImageHash::of(b"picture");
+    house.store.intend(&shop, &effect, &[hash]).await.unwrap();
+    house.images.fail_next(PortErrorKind::Unavailable);
+    let run = Sweep { store: house.store.clone(), images: house.images.clone() };
+    let in_an_hour = Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    assert!(run.run(in_an_hour, async |_, _| Ok(true)).await.is_err());
+    assert_eq!(sweep(&house, true).await, 1);
+    assert!(house.store.intents(in_an_hour, 9).await.unwrap().is_empty());
 }

@@ -23,6 +23,7 @@ pub async fn vector_index_suite<I: VectorIndex, G>(make: impl AsyncFn(usize) -> 
         the_same_image_is_replaced_and_not_doubled,
         a_removed_product_is_gone_and_its_neighbours_stay,
         a_vector_of_another_dimension_is_refused,
+        its_revision_tells_of_every_change,
     ];
 }
 
@@ -143,4 +144,15 @@ async fn a_vector_of_another_dimension_is_refused(index: &impl VectorIndex) {
     let refused =
         index.nearest(&shop("shop"), &query, None, 1).await.expect_err("two components are not three");
     assert_eq!(refused.kind, PortErrorKind::Invalid);
+}
+
+async fn its_revision_tells_of_every_change(index: &impl VectorIndex) {
+    let empty = index.revision(&shop("shop"));
+    fill(index).await;
+    let filled = index.revision(&shop("shop"));
+    assert_ne!(filled, empty);
+    index.nearest(&shop("shop"), &[vector(&[1.0, 0.0, 0.0])], None, 1).await.expect("answers");
+    assert_eq!(index.revision(&shop("shop")), filled);
+    index.remove(&shop("shop"), &product("east")).await.expect("answers");
+    assert_ne!(index.revision(&shop("shop")), filled);
 }

@@ -98,6 +98,10 @@ impl ImageHost for InMemoryImageHost {
         held(&self.hosted).remove(&(tenant.clone(), *hash));
         Ok(())
     }
+
+    async fn check(&self) -> PortResult<()> {
+        self.fault.strike("images")
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -19,13 +22,14 @@ use crate::{
 pub struct InMemoryIndex {
     dimension: usize,
     rows: Mutex<BTreeMap<(TenantId, ImageHash), (ProductId, Embedding)>>,
+    changes: AtomicU64,
     fault: Fault,
 }
 
 impl InMemoryIndex {
     /// An empty index of vectors with this many components.
     pub fn new(dimension: usize) -> Self {
-        Self { dimension, rows: Mutex::default(), fault: Fault::default() }
+        Self { dimension, rows: Mutex::default(), changes: AtomicU64::new(0), fault: Fault::default() }
     }
 
     /// The next call fails so.
@@ -78,13 +82,23 @@ impl VectorIndex for InMemoryIndex {
         for row in new {
             rows.insert((row.tenant, row.image), (row.product, row.embedding));
         }
+        self.changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
     async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()> {
         self.fault.strike("index")?;
         held(&self.rows).retain(|(owner, _), (id, _)| owner != tenant || id != product);
+        self.changes.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn revision(&self, _tenant: &TenantId) -> u64 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn method(&self) -> &'static str {
+        "exact"
     }
 
     fn len(&self) -> usize {

@@ -18,7 +18,10 @@ use crate::{
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::PerceptualHash,
-    port::{Change, Counts, KnownImage, NewImage, PortError, PortErrorKind, PortResult, Store, VectorRow},
+    port::{
+        About, Change, Counts, Intent, KnownImage, NewImage, PortError, PortErrorKind, PortResult, Position,
+        Store, VectorRow,
+    },
     product::Product,
 };
 
@@ -36,6 +39,15 @@ struct Tables {
     images: BTreeMap<(TenantId, ImageHash), ProductId>,
     vectors: Vec<(String, VectorRow)>,
     receipts: BTreeMap<(TenantId, EffectKey), Value>,
+    versions: BTreeMap<TenantId, u64>,
+    intents: BTreeMap<(TenantId, ImageHash), Intended>,
+}
+
+/// Who is about to host a picture; nobody while it is being removed.
+#[derive(Debug, Clone)]
+struct Intended {
+    effects: BTreeSet<EffectKey>,
+    at: Timestamp,
 }
 
 impl InMemoryStore {
@@ -55,7 +67,17 @@ fn refused<T>(kind: PortErrorKind, message: impl Into<String>) -> PortResult<T> 
 }
 
 impl Tables {
-    fn apply(&mut self, tenant: &TenantId, space: &Space, change: Change) -> PortResult<()> {
+    fn apply(
+        &mut self,
+        tenant: &TenantId,
+        effect: &EffectKey,
+        space: &Space,
+        change: Change,
+    ) -> PortResult<()> {
+        if let Change::Create { images, .. } | Change::Merge { images, .. } = &change {
+            *self.versions.entry(tenant.clone()).or_default() += 1;
+            images.iter().try_for_each(|new| self.take_back(tenant, effect, new.image.hash))?;
+        }
         match change {
             Change::None => Ok(()),
             Change::Create { product, images, index_text } => {
@@ -96,6 +118,20 @@ impl Tables {
             let (tenant, product) = (tenant.clone(), product.clone());
             let row = VectorRow { tenant, product, image, embedding: new.embedding.clone() };
             self.vectors.push((space.id.clone(), row));
+        }
+        Ok(())
+    }
+
+    /// The intent for a picture that is about to be stored.
+    fn take_back(&mut self, tenant: &TenantId, effect: &EffectKey, image: ImageHash) -> PortResult<()> {
+        let key = (tenant.clone(), image);
+        let Some(intended) = self.intents.get_mut(&key) else { return Ok(()) };
+        if intended.effects.is_empty() {
+            return refused(PortErrorKind::Conflict, format!("image {image} is being removed"));
+        }
+        intended.effects.remove(effect);
+        if intended.effects.is_empty() {
+            self.intents.remove(&key);
         }
         Ok(())
     }
@@ -206,7 +242,7 @@ impl Store for InMemoryStore {
         if after.receipts.insert((tenant.clone(), effect.clone()), receipt.clone()).is_some() {
             return refused(PortErrorKind::Conflict, format!("receipt of {effect} is there already"));
         }
-        after.apply(tenant, space, change)?;
+        after.apply(tenant, effect, space, change)?;
         *tables = after;
         if self.lose_reply.swap(false, Ordering::Relaxed) {
             return refused(PortErrorKind::Unavailable, "told to lose the reply");
@@ -218,10 +254,80 @@ impl Store for InMemoryStore {
         Ok(held(&self.tables).receipts.get(&(tenant.clone(), effect.clone())).cloned())
     }
 
-    async fn vectors(&self, space: &Space, after: u64, limit: usize) -> PortResult<Vec<(u64, VectorRow)>> {
+    async fn vectors(
+        &self,
+        space: &Space,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, VectorRow)>> {
+        let passed = match after.map(|after| after.0.parse::<usize>()) {
+            None => 0,
+            Some(Ok(passed)) => passed,
+            Some(Err(error)) => return refused(PortErrorKind::Invalid, error.to_string()),
+        };
         let tables = held(&self.tables);
-        let rows = (1..).zip(&tables.vectors).filter(|(at, (id, _))| *at > after && *id == space.id);
-        Ok(rows.take(limit).map(|(at, (_, row))| (at, row.clone())).collect())
+        let rows = (1..).zip(&tables.vectors).skip(passed).filter(|(_, (id, _))| *id == space.id);
+        Ok(rows.take(limit).map(|(at, (_, row))| (Position(format!("{at}")), row.clone())).collect())
+    }
+
+    async fn version(&self, tenant: &TenantId) -> PortResult<u64> {
+        Ok(held(&self.tables).versions.get(tenant).copied().unwrap_or(0))
+    }
+
+    async fn intend(&self, tenant: &TenantId, effect: &EffectKey, images: &[ImageHash]) -> PortResult<()> {
+        let mut tables = held(&self.tables);
+        let keys: Vec<_> = images.iter().map(|image| (tenant.clone(), *image)).collect();
+        let removing = |key| tables.intents.get(key).is_some_and(|intended| intended.effects.is_empty());
+        if keys.iter().any(removing) {
+            return refused(PortErrorKind::Conflict, "an image is being removed");
+        }
+        let at = Timestamp::now();
+        for key in keys {
+            let intended = tables.intents.entry(key).or_insert(Intended { effects: BTreeSet::new(), at });
+            intended.effects.insert(effect.clone());
+            intended.at = at;
+        }
+        Ok(())
+    }
+
+    async fn intents(&self, before: Timestamp, limit: usize) -> PortResult<Vec<Intent>> {
+        let tables = held(&self.tables);
+        let mut old: Vec<_> = tables.intents.iter().filter(|(_, intended)| intended.at < before).collect();
+        old.sort_by_key(|(_, intended)| intended.at);
+        let intent = |((tenant, image), intended): (&(TenantId, ImageHash), &Intended)| Intent {
+            tenant: tenant.clone(),
+            image: *image,
+            effects: intended.effects.iter().cloned().collect(),
+        };
+        Ok(old.into_iter().take(limit).map(intent).collect())
+    }
+
+    async fn withdraw(&self, tenant: &TenantId, effect: &EffectKey, image: &ImageHash) -> PortResult<bool> {
+        let mut tables = held(&self.tables);
+        let key = (tenant.clone(), *image);
+        let stored = tables.images.contains_key(&key);
+        let nobody = Intended { effects: BTreeSet::new(), at: Timestamp::now() };
+        let intended = tables.intents.entry(key.clone()).or_insert(nobody);
+        intended.effects.remove(effect);
+        intended.at = Timestamp::now();
+        let left_over = intended.effects.is_empty() && !stored;
+        if intended.effects.is_empty() && stored {
+            tables.intents.remove(&key);
+        }
+        Ok(left_over)
+    }
+
+    async fn removed(&self, tenant: &TenantId, image: &ImageHash) -> PortResult<()> {
+        let mut tables = held(&self.tables);
+        let key = (tenant.clone(), *image);
+        if tables.intents.get(&key).is_some_and(|intended| intended.effects.is_empty()) {
+            tables.intents.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn about(&self) -> PortResult<About> {
+        Ok(About { backend: "memory", details: BTreeMap::new() })
     }
 
     async fn counts(&self) -> PortResult<Counts> {

@@ -101,7 +101,7 @@ async fn check_whole(store: &SqliteStore) -> u64 {
     store.check().await.unwrap();
     let counts = store.counts().await.unwrap();
     assert_eq!(counts.images, counts.products * IMAGES as u64);
-    let vectors = store.vectors(&space(), 0, usize::MAX).await.unwrap();
+    let vectors = store.vectors(&space(), None, usize::MAX).await.unwrap();
     assert_eq!(vectors.len() as u64, counts.images);
     for n in 0..counts.products {
         let id: ProductId = format!("p{n}").parse().unwrap();

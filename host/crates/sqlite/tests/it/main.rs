@@ -62,12 +62,12 @@ async fn what_was_written_is_there_after_reopening() {
     let (store, folder) = fresh();
     put(&store, "shoe", named("Shoe"), "shoe").await;
     store.close().await.unwrap();
-    assert_eq!(store.health().await.unwrap_err().kind, PortErrorKind::Unavailable);
+    assert_eq!(store.about().await.unwrap_err().kind, PortErrorKind::Unavailable);
     let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().file_name()).collect();
     assert_eq!(files, ["taja.db"], "the log is gone");
     let store = SqliteStore::open(folder.path().join("taja.db")).unwrap();
     assert_eq!(words(&store, "shoe").await, ["shoe"]);
-    store.health().await.unwrap();
+    store.about().await.unwrap();
     store.check().await.unwrap();
 }
 
