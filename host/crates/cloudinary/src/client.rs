@@ -170,8 +170,9 @@ impl Cloudinary {
             let answered = timeout_at(deadline, self.attempt(&request)).await.unwrap_or_else(late);
             let Err(error) = answered else { return answered };
             let wait = self.config.retry.wait(&error, attempt, Timestamp::now(), fastrand::f64());
-            let Some(wait) = wait.filter(|wait| Instant::now() + *wait < deadline) else { return Err(error) };
-            tracing::debug!(
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Some(wait) = wait.filter(|wait| *wait < left) else { return Err(error) };
+            tracing::warn!(
                 attempt,
                 ?wait,
                 error = &error as &dyn std::error::Error,

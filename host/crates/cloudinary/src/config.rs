@@ -17,7 +17,7 @@ pub struct CloudinaryConfig {
     pub delivery_base: Url,
     /// Put before each public id with a slash; nothing when empty.
     pub folder: String,
-    /// Tags of each uploaded picture; none holds a comma.
+    /// Tags of each uploaded picture; none is empty or holds a comma.
     pub tags: Vec<String>,
     /// How long one request may take, reply included.
     pub timeout: Duration,

@@ -1,6 +1,6 @@
 //! What happens when Cloudinary is slow, in trouble, limits us, or talks nonsense.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use rstest::rstest;
@@ -62,7 +62,7 @@ async fn trouble_that_stays_is_reported_with_its_words() {
 #[tokio::test]
 async fn a_rate_limit_is_waited_out(#[case] status: u16) {
     let fake = FakeCloudinary::start().unwrap();
-    fake.fault_next(1, Fault::rate_limit(status, "retry-after", "1"));
+    fake.fault_next(1, Fault::header(status, "retry-after", "1"));
     client(&fake).upload("a", jpeg(b"a")).await.unwrap();
     let [first, second] = &fake.requests()[..] else { panic!("two requests") };
     assert!(second.at.duration_since(first.at) >= Duration::from_secs(1));
@@ -73,7 +73,7 @@ async fn a_limit_beyond_the_deadline_is_reported_at_once() {
     let fake = FakeCloudinary::start().unwrap();
     let reset = Timestamp::from_second(Timestamp::now().as_second() + 3600).unwrap();
     let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&reset).unwrap();
-    fake.fault_until_cleared(Fault::rate_limit(420, "x-featureratelimit-reset", &date));
+    fake.fault_until_cleared(Fault::header(420, "x-featureratelimit-reset", &date));
     let error = client(&fake).upload("a", jpeg(b"a")).await.unwrap_err();
     assert!(matches!(error, CloudinaryError::Unavailable { retry_at: Some(at), .. } if at == reset));
     assert_eq!(fake.requests().len(), 1);
@@ -116,13 +116,23 @@ async fn nobody_there_is_unavailable() {
 #[case::no_web_address(200, r#"{"public_id": "a", "version": 1, "bytes": 1, "secure_url": "javascript:alert(1)"}"#.into())]
 #[case::huge(200, "x".repeat(8 << 20))]
 #[case::huge_json(200, " ".repeat(80_000) + r#"{"public_id": "a", "version": 1, "bytes": 1, "secure_url": "https://a/b"}"#)]
-#[case::elsewhere(302, String::new())]
+#[case::not_modified(304, String::new())]
 #[tokio::test]
 async fn nonsense_is_broken_and_not_asked_for_again(#[case] status: u16, #[case] body: String) {
     let fake = FakeCloudinary::start().unwrap();
     fake.fault_until_cleared(Fault::answer(status, body));
     let error = client(&fake).upload("a", jpeg(b"a")).await.unwrap_err();
     assert!(matches!(error, CloudinaryError::Broken { .. }), "{error}");
+    assert_eq!(fake.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_signed_request_follows_nobody() {
+    let fake = FakeCloudinary::start().unwrap();
+    let elsewhere = format!("{}/v1_1/{}/image/upload", fake.url(), FakeCloudinary::CLOUD_NAME);
+    fake.fault_next(1, Fault::header(302, "location", &elsewhere));
+    let error = client(&fake).upload("a", jpeg(b"a")).await.unwrap_err();
+    assert!(matches!(error, CloudinaryError::Broken { .. }));
     assert_eq!(fake.requests().len(), 1);
 }
 
@@ -149,12 +159,14 @@ async fn no_more_requests_are_under_way_than_allowed() {
     let cloudinary = Cloudinary::new(config).unwrap();
     let stall = Duration::from_millis(50);
     fake.fault_until_cleared(Fault::stall(stall));
-    let (a, b, c) = tokio::join!(
-        cloudinary.upload("a", jpeg(b"a")),
-        cloudinary.upload("b", jpeg(b"b")),
-        cloudinary.upload("c", jpeg(b"c"))
-    );
-    assert!(a.is_ok() && b.is_ok() && c.is_ok());
+    let cloudinary = Arc::new(cloudinary);
+    let uploads = ["a", "b", "c"].map(|id| {
+        let cloudinary = Arc::clone(&cloudinary);
+        tokio::spawn(async move { cloudinary.upload(id, jpeg(b"a")).await })
+    });
+    for upload in uploads {
+        upload.await.unwrap().unwrap();
+    }
     let requests = fake.requests();
     assert_eq!(requests.len(), 3);
     assert!(requests.windows(2).all(|pair| pair[1].at.duration_since(pair[0].at) >= stall));

@@ -1,5 +1,7 @@
 //! The client against the stand-in, which knows nothing of the client.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 mod account;
 mod calls;
 mod delivery;

@@ -42,10 +42,10 @@ impl Fault {
         Self::Fail { status, headers: BTreeMap::new(), body: None }
     }
 
-    /// A rate limit with one of the headers that say when it ends: `retry-after` or `x-featureratelimit-reset`.
+    /// A failure with a header, such as one that says when a rate limit ends.
     #[must_use]
-    pub fn rate_limit(status: u16, header: &str, value: &str) -> Self {
-        Self::Fail { status, headers: BTreeMap::from([(header.into(), value.into())]), body: None }
+    pub fn header(status: u16, name: &str, value: &str) -> Self {
+        Self::Fail { status, headers: BTreeMap::from([(name.into(), value.into())]), body: None }
     }
 
     /// An answer with this status and body.
