@@ -12,36 +12,34 @@ use taja_media::Media;
 
 use crate::image_folder::jpeg_of;
 
-/// Hosts pictures under `{folder}/{shop}/{hash}`.
+/// Hosts pictures under `{shop}/{hash}` in the client's folder.
 pub struct CloudinaryHost {
     client: Cloudinary,
-    folder: String,
     media: Arc<Media>,
 }
 
 impl CloudinaryHost {
-    /// A host in a folder of the account.
-    pub fn new(client: Cloudinary, folder: String, media: Arc<Media>) -> Self {
-        Self { client, folder, media }
+    /// A host over a client; pictures are encoded on the threads of `media`.
+    pub fn new(client: Cloudinary, media: Arc<Media>) -> Self {
+        Self { client, media }
     }
+}
 
-    /// The same bytes of the same shop have the same id, so that a repeated upload is the same upload.
-    fn public_id(&self, tenant: &TenantId, hash: &ImageHash) -> String {
-        let id = format!("{tenant}/{hash}");
-        if self.folder.is_empty() { id } else { format!("{}/{id}", self.folder) }
-    }
+/// The same bytes of the same shop have the same id, so that a repeated upload is the same upload.
+fn public_id(tenant: &TenantId, hash: &ImageHash) -> String {
+    format!("{tenant}/{hash}")
 }
 
 #[async_trait]
 impl ImageHost for CloudinaryHost {
     async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String> {
         let jpeg = jpeg_of(&self.media, picture).await?;
-        let hosted = self.client.upload(&self.public_id(tenant, hash), jpeg.into()).await.map_err(failed)?;
+        let hosted = self.client.upload(&public_id(tenant, hash), jpeg.into()).await.map_err(failed)?;
         Ok(hosted.url)
     }
 
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()> {
-        self.client.destroy(&self.public_id(tenant, hash)).await.map_err(failed)
+        self.client.destroy(&public_id(tenant, hash)).await.map_err(failed)
     }
 
     fn variant(&self, url: &str, variant: Variant) -> Option<String> {

@@ -135,14 +135,15 @@ async fn open_mongo(
 }
 
 fn cloudinary(settings: &CloudinarySettings, media: &Arc<Media>) -> Result<CloudinaryHost> {
-    let address = |base: &str| base.parse().with_context(|| format!("Cloudinary address {base}"));
+    let address = |base: &str| base.parse::<taja_cloudinary::Url>().with_context(|| format!("Cloudinary address {base}"));
     let account = CloudinaryConfig {
         upload_base: address(&settings.api)?,
         delivery_base: address(&settings.delivery)?,
+        folder: settings.folder.clone(),
         ..CloudinaryConfig::new(settings.credentials.clone())
     };
     let client = Cloudinary::new(account).context("Cloudinary")?;
-    Ok(CloudinaryHost::new(client, settings.folder.clone(), media.clone()))
+    Ok(CloudinaryHost::new(client, media.clone()))
 }
 
 /// Reads every stored vector of a space into an index.

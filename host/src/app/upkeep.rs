@@ -36,7 +36,7 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
     let sweep = Sweep { store: app.store.clone(), images: app.images.clone() };
     while stop.run_until_cancelled(tokio::time::sleep(age.min(SWEEP_EVERY))).await.is_some() {
         let before = Timestamp::now() - jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX);
-        match sweep.run(before, async |tenant, effect| is_over(app.queue.as_ref(), tenant, effect).await).await {
+        match sweep.run(before, |tenant, effect| is_over(app.queue.clone(), tenant, effect)).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "hosted pictures of broken-off jobs are removed"),
             Err(error) => tracing::warn!(%error, "left-over pictures were not swept"),
@@ -49,7 +49,7 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
 }
 
 /// Whether a job will never run again, short of a redrive.
-async fn is_over(queue: &dyn Queue, tenant: &TenantId, effect: &EffectKey) -> PortResult<bool> {
+async fn is_over(queue: Arc<dyn Queue>, tenant: TenantId, effect: EffectKey) -> PortResult<bool> {
     let Ok(id) = effect.as_str().parse::<JobId>() else { return Ok(true) };
     let job = queue.get(tenant.as_str(), id).await;
     let job = job.map_err(|error| PortError::from_source("queue", PortErrorKind::Unavailable, error))?;
