@@ -397,6 +397,36 @@ async fn a_job_that_was_entered_and_never_enqueued_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_deleted_is_put_back() {
+    let stage = Stage::new().await;
+    let clock = Arc::new(ManualClock::at(Timestamp::now()));
+    let queue =
+        stage.open_with(RedisOptions { clock: Arc::clone(&clock) as _, ..RedisOptions::default() }).await;
+    until(async || stage.keys().await == ["epoch"]).await;
+    let job = queue.push(new(json!(1))).await.unwrap().job;
+    clock.advance(LONG);
+    let stream = "taja:{jobs}:ready:1:a:acme";
+    for (deletion, back) in [
+        (vec!["DEL", stream], 1),
+        (vec!["DEL", "taja:{jobs}:line:a"], 1),
+        (vec!["XGROUP", "DESTROY", stream, "workers"], 0),
+        (vec!["XTRIM", stream, "MAXLEN", "0"], 1),
+    ] {
+        stage.command::<redis::Value>(&deletion).await;
+        assert_eq!(queue.reconcile().await.unwrap(), back, "{deletion:?}");
+        let back = claim(&queue, Company::Shared, LONG).await.unwrap();
+        assert_eq!(back.job.id, job.id, "{deletion:?}");
+        assert_eq!(claim(&queue, Company::Shared, LONG).await, None);
+        queue.release(&back.token).await.unwrap();
+    }
+    let held = claim(&queue, Company::Shared, LONG).await.unwrap();
+    stage.command::<()>(&["XGROUP", "DESTROY", stream, "workers"]).await;
+    let next = queue.push(new(json!(2))).await.unwrap().job;
+    assert_eq!(claim(&queue, Company::Shared, LONG).await.unwrap().job.id, next.id);
+    queue.complete(&held.token, json!(null)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_was_closed_and_not_removed_does_not_start_again() {
     let stage = Stage::new().await;
     let clock = Arc::new(ManualClock::at(Timestamp::now()));
