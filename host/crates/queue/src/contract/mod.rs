@@ -5,7 +5,9 @@
 mod fairness;
 mod grave;
 mod leases;
+mod ledger;
 mod life;
+mod memory;
 mod owners;
 mod waiting;
 
@@ -14,6 +16,7 @@ use std::{sync::Arc, time::Duration};
 use jiff::Timestamp;
 use serde_json::json;
 
+pub use self::{ledger::ledger_suite, memory::MemoryLedger};
 use crate::{Blame, Claim, Company, JobError, JobRecord, ManualClock, NewJob, Queue};
 
 /// The lease that the cases use.
