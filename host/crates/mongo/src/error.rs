@@ -1,7 +1,10 @@
 //! What goes wrong with a server, in the words of the ports.
 
 use mongodb::error::{Error, ErrorKind, WriteFailure};
-use taja_catalog::port::{PortError, PortErrorKind};
+use taja_catalog::{
+    PortResult,
+    port::{PortError, PortErrorKind},
+};
 
 /// Why a server cannot be used as a store.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +62,37 @@ pub(crate) fn kind_of(error: &Error) -> PortErrorKind {
     }
 }
 
+/// Names what is taken, when that is what went wrong.
+pub(crate) fn unless_taken<T>(result: Result<T, Error>, what: impl FnOnce() -> String) -> PortResult<T> {
+    result.map_err(|error| {
+        if is_duplicate(&error) {
+            let message = format!("{} is there already", what());
+            PortError { message, ..mongo(error) }
+        } else {
+            mongo(error)
+        }
+    })
+}
+
+/// A stored value that cannot be what it should be: something else changed it.
+pub(crate) fn damaged(what: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PortError {
+    let error = PortError::from_source("store", PortErrorKind::Broken, source);
+    PortError { message: format!("stored {what} is damaged: {}", error.message), ..error }
+}
+
+/// Whether a driver's error behind a port's carries this label.
+pub(crate) fn has_label(error: &PortError, label: &str) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<Error>());
+    source.is_some_and(|error| error.contains_label(label))
+}
+
 /// Whether a unique key was taken.
 pub(crate) fn is_duplicate(error: &Error) -> bool {
     code_of(error) == Some(DUPLICATE_KEY)
 }
 
-fn code_of(error: &Error) -> Option<i32> {
+/// The server's number for what went wrong.
+pub(crate) fn code_of(error: &Error) -> Option<i32> {
     match error.kind.as_ref() {
         ErrorKind::Write(WriteFailure::WriteError(error)) => Some(error.code),
         ErrorKind::InsertMany(many) => many.write_errors.as_ref()?.first().map(|error| error.code),

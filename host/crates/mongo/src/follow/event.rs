@@ -1,7 +1,7 @@
 //! What a change event says.
 
 use mongodb::bson::{Bson, Document};
-use taja_catalog::{PortError, PortResult, Space, TenantId, port::VectorRow};
+use taja_catalog::{PortResult, Space, TenantId, port::VectorRow};
 
 use super::{VECTORS, VERSIONS};
 
@@ -58,14 +58,15 @@ fn news(event: &Document, space: &Space) -> PortResult<News> {
     let stored = event.get_document("fullDocument");
     Ok(match (event.get_str("operationType").unwrap_or_default(), collection) {
         ("insert" | "replace", VECTORS) => match stored {
-            Ok(stored) if stored.get_str("space") == Ok(&space.id) => {
+            Ok(stored) if stored.get_str("space").is_ok_and(|of| of == space.id) => {
                 News::Vector(crate::vectors::row(stored, space)?)
             }
             _ => News::Other,
         },
         ("insert" | "replace", VERSIONS) => version(stored.ok(), stored.ok()),
         ("update", VERSIONS) => {
-            let updated = event.get_document("updateDescription").and_then(|of| of.get_document("updatedFields"));
+            let updated =
+                event.get_document("updateDescription").and_then(|of| of.get_document("updatedFields"));
             version(event.get_document("documentKey").ok(), updated.ok())
         }
         ("delete", VECTORS) => News::Lost("a vector was deleted"),

@@ -50,7 +50,8 @@ pub(super) async fn fill(
 /// The moment up to which a majority has everything, and a read sees it. A later one would leave a gap between what is
 /// read and what is streamed.
 async fn moment(database: &Database) -> PortResult<Begin> {
-    let look = doc! { "find": VERSIONS, "limit": 1, "singleBatch": true, "readConcern": { "level": "majority" } };
+    let look =
+        doc! { "find": VERSIONS, "limit": 1, "singleBatch": true, "readConcern": { "level": "majority" } };
     let reply = within(PATIENCE, database.run_command(look)).await.map_err(refused)?;
     match reply.get_timestamp("operationTime") {
         Ok(time) => Ok(Begin::Moment(time)),

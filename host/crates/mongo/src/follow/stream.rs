@@ -51,7 +51,11 @@ impl From<CallError> for Ended {
             }
             CallError::Late(_) => false,
         };
-        if gone || error.kind() == PortErrorKind::Unavailable { Self::Broken(error) } else { Self::Lost(error) }
+        if gone || error.kind() == PortErrorKind::Unavailable {
+            Self::Broken(error)
+        } else {
+            Self::Lost(error)
+        }
     }
 }
 
@@ -71,7 +75,11 @@ pub(super) struct Batch {
 
 impl Stream {
     /// Opens a stream of vectors of one space and of versions; with it comes its first batch.
-    pub(super) async fn open(database: &Database, space: &Space, from: &Begin) -> Result<(Self, Batch), Ended> {
+    pub(super) async fn open(
+        database: &Database,
+        space: &Space,
+        from: &Begin,
+    ) -> Result<(Self, Batch), Ended> {
         let session = within(PATIENCE, database.client().start_session()).await?;
         let mut stream = Self { database: database.clone(), session, cursor: 0 };
         let begin = match from {
@@ -91,8 +99,7 @@ impl Stream {
     /// What came since; nothing when nothing did for so long.
     pub(super) async fn more(&mut self, wait: Duration) -> Result<Batch, Ended> {
         let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).max(1);
-        let command =
-            doc! { "getMore": self.cursor, "collection": "$cmd.aggregate", "maxTimeMS": wait_ms };
+        let command = doc! { "getMore": self.cursor, "collection": "$cmd.aggregate", "maxTimeMS": wait_ms };
         self.ask(command, "nextBatch", wait + PATIENCE).await
     }
 
@@ -102,8 +109,11 @@ impl Stream {
         let Ok(cursor) = reply.get_document_mut("cursor") else { return Err(Ended::Strange) };
         self.cursor = cursor.get_i64("id").map_err(|_| Ended::Strange)?;
         let events = std::mem::take(cursor.get_array_mut(batch).map_err(|_| Ended::Strange)?);
-        let events: Vec<Document> =
-            events.into_iter().map(|event| event.as_document().cloned()).collect::<Option<_>>().ok_or(Ended::Strange)?;
+        let events: Vec<Document> = events
+            .into_iter()
+            .map(|event| event.as_document().cloned())
+            .collect::<Option<_>>()
+            .ok_or(Ended::Strange)?;
         if self.cursor == 0 && events.is_empty() {
             return Err(Ended::Closed);
         }
