@@ -9,16 +9,19 @@
 //! - Times are kept in milliseconds, which is what the server's dates hold.
 
 mod atlas;
+mod call;
 mod collections;
 mod connection;
 mod deadline;
 mod document;
 mod error;
 mod filter;
+mod follow;
 #[cfg(test)]
 mod golden;
 mod intents;
 mod keyword;
+mod ledger;
 mod legacy;
 mod look;
 mod lookup;
@@ -27,11 +30,15 @@ mod schema;
 mod store;
 mod terms;
 mod transaction;
+mod uploads;
 mod vectors;
 mod write;
 
 pub use atlas::AtlasIndex;
 pub use connection::{Mongo, MongoOptions};
 pub use error::ConnectError;
+pub use follow::{FollowOptions, FollowState, Follower};
+pub use ledger::MongoLedger;
 pub use legacy::{Legacy, migrate::MigrationReport};
 pub use store::{MongoStore, MongoStoreOptions};
+pub use uploads::GridUploads;
