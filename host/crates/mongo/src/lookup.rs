@@ -6,6 +6,7 @@ use futures::TryStreamExt;
 use mongodb::{
     ClientSession, Collection,
     bson::{Document, doc},
+    options::ReadConcern,
 };
 use serde_json::Value;
 use taja_catalog::{
@@ -15,6 +16,7 @@ use taja_catalog::{
 
 use crate::{
     collections::Collections,
+    deadline::READ,
     document::{self, binary, id, key, moment},
     error::{damaged, mongo},
     filter::condition,
@@ -110,7 +112,9 @@ pub(crate) async fn receipt(
     effect: &EffectKey,
 ) -> PortResult<Option<Value>> {
     let key = doc! { "_id": { "t": tenant.as_str(), "e": effect.as_str() } };
-    let Some(found) = collections.receipts.find_one(key).await.map_err(mongo)? else { return Ok(None) };
+    // Who asks may have lost the reply of a commit that a majority is about to have: this waits for it.
+    let find = collections.receipts.find_one(key).read_concern(ReadConcern::linearizable()).max_time(READ);
+    let Some(found) = find.await.map_err(mongo)? else { return Ok(None) };
     let receipt = serde_json::from_str(document::text(&found, "receipt")?);
     receipt.map(Some).map_err(|error| damaged("receipt", error))
 }

@@ -22,6 +22,8 @@ pub(crate) fn index() -> Document {
     let term = || doc! { "type": "string", "analyzer": "lucene.keyword" };
     let fields = doc! {
         "tenant": { "type": "token" },
+        "created_at": { "type": "date" },
+        "product": { "type": "token" },
         "name": term(),
         "text": term(),
         "beginnings": term(),
@@ -46,17 +48,14 @@ pub(crate) fn pipeline(tenant: &TenantId, asked: &[Asked], filter: &Filter, limi
         "should": should,
         "minimumShouldMatch": 1,
     };
-    let mut pipeline = vec![doc! { "$search": { "index": INDEX, "compound": compound } }];
+    // Sorted inside the search, so that what comes after can stop at the limit.
+    let order = doc! { "score": { "$meta": "searchScore" }, "created_at": -1, "product": -1 };
+    let mut pipeline = vec![doc! { "$search": { "index": INDEX, "compound": compound, "sort": order } }];
     if !filter.is_everything() {
         pipeline.push(doc! { "$match": condition(filter) });
     }
-    pipeline.extend([
-        doc! { "$project": {
-            "_id": 0, "product": 1, "created_at": 1, "score": { "$meta": "searchScore" },
-        } },
-        doc! { "$sort": { "score": -1, "created_at": -1, "product": -1 } },
-        doc! { "$limit": limit },
-    ]);
+    let wanted = doc! { "_id": 0, "product": 1, "created_at": 1, "score": { "$meta": "searchScore" } };
+    pipeline.extend([doc! { "$limit": limit }, doc! { "$project": wanted }]);
     pipeline
 }
 

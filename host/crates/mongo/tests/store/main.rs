@@ -1,7 +1,11 @@
 //! The store against its contract, against filters in memory, and against a server that fails.
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod filters;
+mod old;
 mod support;
+mod words;
+mod writes;
 
 use support::Server;
 
