@@ -55,15 +55,15 @@ fn at_ms(event: &Document) -> Option<i64> {
 
 fn news(event: &Document, space: &Space) -> PortResult<News> {
     let collection = event.get_document("ns").and_then(|ns| ns.get_str("coll")).unwrap_or_default();
-    let stored = event.get_document("fullDocument");
+    let stored = event.get_document("fullDocument").ok();
     Ok(match (event.get_str("operationType").unwrap_or_default(), collection) {
         ("insert" | "replace", VECTORS) => match stored {
-            Ok(stored) if stored.get_str("space").is_ok_and(|of| of == space.id) => {
+            Some(stored) if stored.get_str("space").is_ok_and(|of| of == space.id) => {
                 News::Vector(crate::vectors::row(stored, space)?)
             }
             _ => News::Other,
         },
-        ("insert" | "replace", VERSIONS) => version(stored.ok(), stored.ok()),
+        ("insert" | "replace", VERSIONS) => version(stored, stored),
         ("update", VERSIONS) => {
             let updated =
                 event.get_document("updateDescription").and_then(|of| of.get_document("updatedFields"));
