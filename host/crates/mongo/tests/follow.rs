@@ -1,4 +1,5 @@
 //! An index that follows the store: it hears of every commit, over every failure.
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::{
     collections::HashSet,

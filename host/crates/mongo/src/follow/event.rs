@@ -1,5 +1,8 @@
 //! What a change event says.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use mongodb::bson::{Bson, Document};
 use taja_catalog::{PortResult, Space, TenantId, port::VectorRow};
 
@@ -10,7 +13,7 @@ pub(super) struct Event {
     /// The transaction that it is part of.
     pub(super) transaction: Option<Transaction>,
     /// When it was written, in milliseconds since 1970, by the server's clock.
-    pub(super) at_ms: Option<i64>,
+    at_ms: Option<i64>,
     pub(super) news: News,
 }
 
@@ -44,6 +47,12 @@ impl Event {
             .zip(event.get_i64("txnNumber").ok())
             .map(|(session, number)| Transaction { session, number });
         Ok(Self { transaction, at_ms: at_ms(event), news: news(event, space)? })
+    }
+
+    /// How long ago it was written, if the two clocks agree.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let age_ms = Timestamp::now().as_millisecond().saturating_sub(self.at_ms?);
+        Some(Duration::from_millis(u64::try_from(age_ms).unwrap_or_default()))
     }
 }
 
