@@ -1,7 +1,7 @@
 //! What rings inside one process: new work, a finished job, a cancellation.
 //!
 //! A ring saves waiting; it is never the only way to learn something. Whoever listens also looks by itself now and
-//! then, because another process's rings are not heard.
+//! then, because another process's rings may not be heard: Redis passes them on as long as it is there, SQLite does not.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -62,6 +62,11 @@ impl Signals {
     pub fn watch(&self, id: JobId) -> JobWatch {
         let news = self.watched.lock().entry(id).or_default().subscribe();
         JobWatch { id, news, watched: Arc::clone(&self.watched) }
+    }
+
+    /// Whether anyone here watches this job.
+    pub(crate) fn is_watched(&self, id: JobId) -> bool {
+        self.watched.lock().contains_key(&id)
     }
 
     /// Listens for work of these kinds from now on.
