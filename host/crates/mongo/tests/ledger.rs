@@ -1,4 +1,5 @@
 //! The ledger of jobs on a real server: its contract, and what becomes of it when the server fails.
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::sync::{
     Arc,

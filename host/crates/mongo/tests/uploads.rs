@@ -1,4 +1,5 @@
 //! Uploads in a real server: whole or not there, and no crumbs.
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,8 @@
 //! What a change event says.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use mongodb::bson::{Bson, Document};
 use taja_catalog::{PortResult, Space, TenantId, port::VectorRow};
 
@@ -10,7 +13,7 @@ pub(super) struct Event {
     /// The transaction that it is part of.
     pub(super) transaction: Option<Transaction>,
     /// When it was written, in milliseconds since 1970, by the server's clock.
-    pub(super) at_ms: Option<i64>,
+    at_ms: Option<i64>,
     pub(super) news: News,
 }
 
@@ -45,6 +48,12 @@ impl Event {
             .map(|(session, number)| Transaction { session, number });
         Ok(Self { transaction, at_ms: at_ms(event), news: news(event, space)? })
     }
+
+    /// How long ago it was written, if the two clocks agree.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let age_ms = Timestamp::now().as_millisecond().saturating_sub(self.at_ms?);
+        Some(Duration::from_millis(u64::try_from(age_ms).unwrap_or_default()))
+    }
 }
 
 fn at_ms(event: &Document) -> Option<i64> {
@@ -55,15 +64,15 @@ fn at_ms(event: &Document) -> Option<i64> {
 
 fn news(event: &Document, space: &Space) -> PortResult<News> {
     let collection = event.get_document("ns").and_then(|ns| ns.get_str("coll")).unwrap_or_default();
-    let stored = event.get_document("fullDocument");
+    let stored = event.get_document("fullDocument").ok();
     Ok(match (event.get_str("operationType").unwrap_or_default(), collection) {
         ("insert" | "replace", VECTORS) => match stored {
-            Ok(stored) if stored.get_str("space").is_ok_and(|of| of == space.id) => {
+            Some(stored) if stored.get_str("space").is_ok_and(|of| of == space.id) => {
                 News::Vector(crate::vectors::row(stored, space)?)
             }
             _ => News::Other,
         },
-        ("insert" | "replace", VERSIONS) => version(stored.ok(), stored.ok()),
+        ("insert" | "replace", VERSIONS) => version(stored, stored),
         ("update", VERSIONS) => {
             let updated =
                 event.get_document("updateDescription").and_then(|of| of.get_document("updatedFields"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures::TryStreamExt;
 use mongodb::{
     Database,
-    bson::{Document, doc},
+    bson::{Document, Timestamp, doc},
 };
 use serde::Deserialize;
 use taja_catalog::{
@@ -47,14 +47,14 @@ pub(super) async fn fill(
     Ok(Filled { index, versions, from })
 }
 
-/// The moment up to which a majority has everything, and a read sees it. A later one would leave a gap between what is
-/// read and what is streamed.
+/// The moment after the one up to which a majority has everything, and a read sees it. A later one would leave a gap
+/// between what is read and what is streamed; with an earlier one a removal that led here would lead here again.
 async fn moment(database: &Database) -> PortResult<Begin> {
     let look =
         doc! { "find": VERSIONS, "limit": 1, "singleBatch": true, "readConcern": { "level": "majority" } };
     let reply = within(PATIENCE, database.run_command(look)).await.map_err(refused)?;
     match reply.get_timestamp("operationTime") {
-        Ok(time) => Ok(Begin::Moment(time)),
+        Ok(seen) => Ok(Begin::Moment(Timestamp { increment: seen.increment.saturating_add(1), ..seen })),
         Err(error) => Err(PortError::from_source("index", PortErrorKind::Broken, error)),
     }
 }

@@ -6,6 +6,7 @@
 mod applied;
 mod event;
 mod fill;
+mod place;
 mod run;
 mod stream;
 

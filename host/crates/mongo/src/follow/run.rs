@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use mongodb::bson::Document;
-use taja_catalog::{TenantId, port::VectorRow};
 
 use super::{
     FollowState, Shared,
-    event::{Event, News, Transaction},
+    event::Event,
     fill::fill,
+    place::{Known, Place},
     stream::{Batch, Begin, Ended, Stream},
 };
 
@@ -20,18 +20,9 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Long enough for the server to say that there is nothing.
 const NO_WAIT: Duration = Duration::from_millis(1);
 
-/// Where the follower stands in the stream.
-struct Place {
-    from: Begin,
-    /// The transaction of the latest event.
-    transaction: Option<Transaction>,
-    /// Versions it brought: they count once its last vector has come.
-    held: Vec<(TenantId, u64)>,
-}
-
 /// Follows until it is aborted.
 pub(super) async fn run(shared: Arc<Shared>, from: Begin) {
-    let mut place = Place { from, transaction: None, held: Vec::new() };
+    let mut place = Place::new(from);
     let mut wait = FIRST_WAIT;
     loop {
         let broken = follow(&shared, &mut place, &mut wait).await;
@@ -79,7 +70,7 @@ async fn follow(shared: &Shared, place: &mut Place, wait: &mut Duration) -> Brea
         shared.set_state(FollowState::Following);
         *wait = FIRST_WAIT;
         // The rest of a transaction is there already, if there is one.
-        let idle = if place.held.is_empty() { shared.options.idle } else { NO_WAIT };
+        let idle = if place.is_settled() { shared.options.idle } else { NO_WAIT };
         batch = match stream.more(idle).await {
             Ok(batch) => batch,
             Err(ended) => return ended.into(),
@@ -89,34 +80,15 @@ async fn follow(shared: &Shared, place: &mut Place, wait: &mut Duration) -> Brea
 
 /// Brings what came into the index, and only then says so.
 async fn apply(shared: &Shared, place: &mut Place, batch: Batch) -> Result<(), Break> {
-    let nothing = batch.events.is_empty();
-    let (mut rows, mut complete): (Vec<VectorRow>, _) = (Vec::new(), Vec::new());
-    for event in &batch.events {
-        let Some(event) = read(shared, event) else { continue };
-        if event.transaction.is_none() || event.transaction != place.transaction {
-            complete.append(&mut place.held);
-            place.transaction = event.transaction;
-        }
-        match event.news {
-            News::Vector(row) => rows.push(row),
-            News::Version(tenant, version) => place.held.push((tenant, version)),
-            News::Lost(reason) => return Err(Break::Gap(reason.to_owned())),
-            News::Other => {}
-        }
-        if let Some(at_ms) = event.at_ms {
-            let age_ms = Timestamp::now().as_millisecond().saturating_sub(at_ms);
-            shared.set_lag(Duration::from_millis(u64::try_from(age_ms).unwrap_or_default()));
-        }
-    }
-    if nothing {
-        complete.append(&mut place.held);
-        shared.set_lag(Duration::ZERO);
-    }
-    if !rows.is_empty() {
-        let inserted = shared.index().insert(rows).await;
+    let events: Vec<Event> = batch.events.iter().filter_map(|event| read(shared, event)).collect();
+    shared.set_lag(events.iter().rev().find_map(Event::age).unwrap_or_default());
+    let known = if batch.events.is_empty() { Ok(place.rest()) } else { place.learn(events) };
+    let Known { vectors, versions } = known.map_err(|reason| Break::Gap(reason.to_owned()))?;
+    if !vectors.is_empty() {
+        let inserted = shared.index().insert(vectors).await;
         inserted.map_err(|error| Break::Gap(format!("the index refused vectors: {error}")))?;
     }
-    shared.applied.publish(complete);
+    shared.applied.publish(versions);
     if let Some(end) = batch.end {
         place.from = end;
     }
@@ -147,7 +119,7 @@ async fn rebuild(shared: &Shared) -> Place {
                 shared.standing.write().rebuilds += 1;
                 shared.applied.publish(filled.versions);
                 tracing::info!(vectors = shared.index().len(), "the vector index is built anew");
-                return Place { from: filled.from, transaction: None, held: Vec::new() };
+                return Place::new(filled.from);
             }
             Err(error) => tracing::warn!(%error, "the vector index cannot be filled"),
         }

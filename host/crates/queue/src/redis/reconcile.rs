@@ -27,8 +27,8 @@ const YOUNG: Duration = Duration::from_secs(5);
 /// How often to look whether Redis has lost its data.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// No process reconciles for longer without another one being let in.
-const TURN: Duration = Duration::from_secs(60);
+/// No process reconciles for longer without another one being let in, as it may have died. Two do no harm.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Which jobs to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,11 +106,16 @@ impl Core {
         Ok(taken)
     }
 
-    /// Sets a flag that goes by itself after a while; answers whether it was not set.
+    /// Plants a flag that goes by itself after a while; answers whether it is ours. One that an earlier failure left
+    /// standing is ours, too.
     async fn take(&self, flag: &str, time: Duration) -> Result<bool> {
-        let mut take = redis::cmd("SET");
-        take.arg(self.key(flag)).arg(&self.origin).arg("NX").arg("PX").arg((micros(time) / 1000).max(1));
-        Ok(self.link.command(&take).await?)
+        let mut plant = redis::cmd("SET");
+        plant.arg(self.key(flag)).arg(&self.origin).arg("NX").arg("PX").arg((micros(time) / 1000).max(1));
+        if self.link.command(&plant).await? {
+            return Ok(true);
+        }
+        let owner: Option<String> = self.link.command(redis::cmd("GET").arg(self.key(flag))).await?;
+        Ok(owner.as_ref() == Some(&self.origin))
     }
 
     async fn reconcile_extent(&self, extent: Extent) -> Result<u64> {

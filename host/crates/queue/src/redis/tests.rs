@@ -494,6 +494,10 @@ async fn a_queue_needs_a_sound_name_and_a_server() {
         let refused = RedisQueue::open("redis://127.0.0.1:1/", ledger(), options).await;
         assert!(matches!(refused, Err(Error::Storage(_))), "{name}");
     }
-    let refused = RedisQueue::open("redis://127.0.0.1:1/", ledger(), RedisOptions::default()).await;
-    assert!(matches!(refused, Err(Error::Unavailable(_))));
+    let server = RedisServer::start().await.unwrap();
+    let without_tls = server.url().replace("redis://", "rediss://");
+    for url in ["redis://127.0.0.1:1/", &without_tls] {
+        let refused = RedisQueue::open(url, ledger(), RedisOptions::default()).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{url}");
+    }
 }

@@ -91,9 +91,12 @@ local function deliver(kind, tenant)
   end
   local entry, id = read[1][2][1][1], read[1][2][1][2][2]
   -- Its turn is over for every kind that this worker takes.
-  local turn = next_turn()
-  for _, other in ipairs(kinds) do call('ZADD', line_key(other), 'XX', turn, tenant) end
-  if not call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1] then call('ZREM', line_key(kind), tenant) end
+  local more = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1]
+  if not more then call('ZREM', line_key(kind), tenant) end
+  if more or #kinds > 1 then
+    local turn = next_turn()
+    for _, other in ipairs(kinds) do call('ZADD', line_key(other), 'XX', turn, tenant) end
+  end
   local job = call('HMGET', job_key(id), 'entry', 'token')
   if job[1] ~= entry then
     drop_entry(kind, tenant, entry)
