@@ -190,6 +190,14 @@ impl VectorIndex for Follower {
         self.shared.applied.version(tenant)
     }
 
+    fn state(&self) -> String {
+        match self.shared.standing.read().state {
+            FollowState::Following => "following".into(),
+            FollowState::Rebuilding => "rebuilding".into(),
+            FollowState::Disconnected { since } => format!("disconnected since {since}"),
+        }
+    }
+
     fn method(&self) -> &'static str {
         self.shared.index().method()
     }

@@ -225,14 +225,14 @@ async fn without_redis_a_push_is_refused_and_leaves_nothing() {
     until(async || queue.core.link.since().is_err()).await;
     let refused = queue.push(new(json!(2))).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-    assert!(matches!(queue.check().await, Err(Error::Unavailable(_))));
+    assert!(matches!(queue.about().await, Err(Error::Unavailable(_))));
     assert_eq!(stage.count(Status::Pending).await, 1);
     assert_eq!(queue.get("acme", before.id).await.unwrap(), Some(before));
     assert_eq!(queue.list("acme", JobFilter::default()).await.unwrap().len(), 1);
     assert_eq!(queue.depth().await.unwrap()[0].jobs, 1);
     stage.server.restart().await.unwrap();
     until(async || queue.push(new(json!(3))).await.is_ok()).await;
-    assert!(queue.check().await.unwrap().starts_with("redis "));
+    assert!(queue.about().await.unwrap().starts_with("redis "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
