@@ -52,7 +52,12 @@ pub(crate) async fn ensure(database: &Database, collection: &str, index: Documen
     }
     let command = doc! { "createSearchIndexes": collection, "indexes": [index] };
     match database.run_command(command).await {
-        Err(error) if code_of(&error) != Some(INDEX_EXISTS) => Err(mongo(error)),
-        _ => Ok(false),
+        Err(error) if !matches!(error.kind.as_ref(), ErrorKind::Command(_)) => return Err(mongo(error)),
+        Err(error) if code_of(&error) != Some(INDEX_EXISTS) => {
+            // Too many indexes, or no right to make one: the store works without.
+            tracing::warn!(%error, index = name, "search index cannot be made");
+        }
+        _ => {}
     }
+    Ok(false)
 }

@@ -2,7 +2,12 @@
 
 use mongodb::{Client, Collection, Database, bson::Document};
 
-use crate::connection::Mongo;
+use taja_catalog::{PortResult, port::PortErrorKind};
+
+use crate::{connection::Mongo, error::failed};
+
+/// The collections beside the one of products.
+const OTHERS: [&str; 7] = ["search", "images", "vectors", "spaces", "receipts", "versions", "intents"];
 
 /// Every collection of the store.
 #[derive(Debug, Clone)]
@@ -28,12 +33,18 @@ pub(crate) struct Collections {
 }
 
 impl Collections {
-    /// The collections of a database.
-    pub(crate) fn of(mongo: &Mongo) -> Self {
+    /// The collections of a database; `Invalid` when the one of products has the name of another.
+    pub(crate) fn of(mongo: &Mongo) -> PortResult<Self> {
         let database = mongo.database().clone();
         let named = |name: &str| database.collection(name);
-        Self {
-            products: named(mongo.products_name()),
+        let products = mongo.products_name();
+        if OTHERS.contains(&products) {
+            let message =
+                format!("products cannot be in a collection named {products}: it holds something else");
+            return Err(failed(PortErrorKind::Invalid, message));
+        }
+        Ok(Self {
+            products: named(products),
             search: named("search"),
             images: named("images"),
             vectors: named("vectors"),
@@ -42,7 +53,7 @@ impl Collections {
             versions: named("versions"),
             intents: named("intents"),
             database,
-        }
+        })
     }
 
     /// The client behind them.

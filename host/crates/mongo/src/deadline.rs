@@ -27,3 +27,15 @@ pub(crate) async fn within<T>(
         Err(failed(PortErrorKind::Unavailable, format!("{operation} did not end before the deadline")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_gets_no_answer_is_unavailable() {
+        let silence = std::future::pending::<PortResult<()>>();
+        let error = within(Duration::from_millis(1), "about", silence).await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Unavailable);
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! - The terms of a product are made by the host (see [`crate::terms`]). The text index is over these terms with
 //!   language `none`; it begins with the shop, so that a search reads nothing of another one.
-//! - Relevance is the sum, over the words asked for, of how rare the word is among the candidates times where it was
-//!   found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there. The server's own
-//!   text score knows nothing of rareness, and "the" would count as much as "teapot".
+//! - Relevance is the sum, over the words asked for, of how rare the word is (BM25's inverse document frequency) times
+//!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there. The
+//!   server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word.
 
 use futures::TryStreamExt;
@@ -34,11 +34,11 @@ const ALL_WORDS_BONUS: f64 = 2.0;
 /// Relevance of a product that was found by pieces of a word: below that of any word.
 const PIECES_RELEVANCE: f64 = 1e-9;
 
-/// How often words occur among the products that have any of them.
+/// How often words occur.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Occurrences {
-    /// Products with any of the words.
-    pub(crate) any: f64,
+    /// Products that there are.
+    pub(crate) products: f64,
     /// Products with each word, in the order of the words.
     pub(crate) each: Vec<f64>,
 }
@@ -46,24 +46,24 @@ pub(crate) struct Occurrences {
 impl Occurrences {
     /// None at all.
     pub(crate) fn none(words: usize) -> Self {
-        Self { any: 0.0, each: vec![0.0; words] }
+        Self { products: 0.0, each: vec![0.0; words] }
     }
 
     /// Both together.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.any += other.any;
+        self.products += other.products;
         self.each.iter_mut().zip(&other.each).for_each(|(one, other)| *one += other);
     }
 
     /// Counts a product in which the words were found so.
     pub(crate) fn count(&mut self, found: &[f64]) {
-        self.any += 1.0;
+        self.products += 1.0;
         self.each.iter_mut().zip(found).for_each(|(each, found)| *each += f64::from(u8::from(*found > 0.0)));
     }
 
-    /// How rare each word is: the inverse document frequency of BM25, with the candidates for a collection.
+    /// How rare each word is: the inverse document frequency of BM25.
     fn rareness(&self) -> Vec<f64> {
-        let rareness = |each: &f64| (1.0 + (self.any - each + 0.5) / (each + 0.5)).ln();
+        let rareness = |each: &f64| ((self.products.max(*each) - each + 0.5) / (each + 0.5)).ln_1p();
         self.each.iter().map(rareness).collect()
     }
 
@@ -130,7 +130,7 @@ fn found(asked: &Asked) -> Bson {
 
 /// The pipeline that counts how often words occur.
 pub(crate) fn counting(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
-    let mut sums = doc! { "_id": null, "any": { "$sum": 1.0 } };
+    let mut sums = doc! { "_id": null };
     for n in 0..asked.len() {
         let found = doc! { "$gt": [{ "$arrayElemAt": ["$found", n as i64] }, 0.0] };
         sums.insert(format!("each{n}"), doc! { "$sum": { "$cond": [found, 1.0, 0.0] } });
@@ -180,12 +180,12 @@ pub(crate) async fn occurrences(
     asked: &[Asked],
     filter: &Filter,
 ) -> PortResult<Occurrences> {
+    // Of all shops, and as of the last checkpoint after a crash: near enough for a logarithm.
+    let products = search.estimated_document_count().await.map_err(mongo)? as f64;
     let mut cursor = search.aggregate(counting(tenant, asked, filter)).await.map_err(mongo)?;
-    let Some(sums) = cursor.try_next().await.map_err(mongo)? else {
-        return Ok(Occurrences::none(asked.len()));
-    };
-    let sum = |name: &str| amount(sums.get(name)).unwrap_or_default();
-    Ok(Occurrences { any: sum("any"), each: (0..asked.len()).map(|n| sum(&format!("each{n}"))).collect() })
+    let sums = cursor.try_next().await.map_err(mongo)?.unwrap_or_default();
+    let sum = |n: usize| amount(sums.get(format!("each{n}"))).unwrap_or_default();
+    Ok(Occurrences { products, each: (0..asked.len()).map(sum).collect() })
 }
 
 /// Runs a pipeline whose documents have `product`, `created_at` and `score`.

@@ -18,7 +18,9 @@ use taja_catalog::{ImageHash, PortResult, ProductId, Space, TenantId};
 use crate::{collections::Collections, document::binary, error::mongo};
 
 pub(crate) use read::Old;
-pub(crate) use scan::{counts, found_by_words, has_vectors, image, matching, product, products, vectors};
+pub(crate) use scan::{
+    Found, counts, found_by_words, has_vectors, image, matching, product, products, vectors,
+};
 
 /// To whom the documents of the older service belong.
 #[derive(Debug, Clone)]

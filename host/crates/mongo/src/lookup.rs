@@ -6,7 +6,7 @@ use futures::TryStreamExt;
 use mongodb::{
     ClientSession, Collection,
     bson::{Document, doc},
-    options::ReadConcern,
+    options::{Hint, ReadConcern},
 };
 use serde_json::Value;
 use taja_catalog::{
@@ -132,7 +132,8 @@ pub(crate) async fn counts(collections: &Collections) -> PortResult<Counts> {
 }
 
 async fn count(collection: &Collection<Document>) -> PortResult<u64> {
-    collection.count_documents(doc! {}).await.map_err(mongo)
+    // Keys are counted, not documents.
+    collection.count_documents(doc! {}).hint(Hint::Name("_id_".into())).await.map_err(mongo)
 }
 
 /// The spaces that stored vectors belong to.

@@ -54,9 +54,10 @@ impl MongoStore {
     /// once. Takes as long as the indexes take to build over documents that are there already, ten minutes at most.
     ///
     /// # Errors
-    /// When the server cannot be reached, or an index cannot be built.
+    /// When the server cannot be reached, an index cannot be built, or the collection of products has the name of
+    /// another one.
     pub async fn open(mongo: &Mongo, options: MongoStoreOptions) -> PortResult<Self> {
-        let collections = Collections::of(mongo);
+        let collections = Collections::of(mongo)?;
         let prepare = async {
             schema::prepare(&collections).await?;
             atlas::ensure(&collections.database, collections.search.name(), atlas::search::index()).await
@@ -67,7 +68,7 @@ impl MongoStore {
     }
 
     /// An index of a space's vectors that Atlas Vector Search answers; none while the server has none, or builds it.
-    /// It has not run against Atlas.
+    /// It has not run against Atlas. Vectors in documents of the older service are not in it before [`Self::migrate`].
     ///
     /// # Errors
     /// When the server cannot be reached, or refuses to make the index.
@@ -101,37 +102,35 @@ impl MongoStore {
         tenant: &TenantId,
         asked: &[Asked],
         filter: &Filter,
-        limit: i64,
+        limit: usize,
     ) -> PortResult<Vec<Placed>> {
         let search = &self.collections.search;
+        let at_most = i64::try_from(limit).unwrap_or(i64::MAX);
         let old = match self.legacy_of(tenant) {
-            Some(_) => Some(legacy::found_by_words(&self.collections, asked, filter).await?),
-            None => None,
+            Some(_) => legacy::found_by_words(&self.collections, asked, filter).await?,
+            None => legacy::Found::nothing(asked.len()),
         };
-        // A word alone is as rare as itself.
+        let has_atlas_search = self.has_atlas_search.load(Ordering::Relaxed);
+        // A word alone is as rare as itself, and Atlas counts on its own.
         let mut occurrences = keyword::Occurrences::none(asked.len());
-        if asked.len() > 1 {
+        if asked.len() > 1 && !(has_atlas_search && old.by_words.is_empty()) {
+            occurrences.add(&old.occurrences);
             occurrences.add(&keyword::occurrences(search, tenant, asked, filter).await?);
-            if let Some(old) = &old {
-                occurrences.add(&old.occurrences);
-            }
         }
-        let pipeline = if self.has_atlas_search.load(Ordering::Relaxed) {
-            atlas::search::pipeline(tenant, asked, filter, limit)
+        let pipeline = if has_atlas_search {
+            atlas::search::pipeline(tenant, asked, filter, at_most)
         } else {
-            keyword::ranking(tenant, asked, filter, &occurrences, limit)
+            keyword::ranking(tenant, asked, filter, &occurrences, at_most)
         };
         let found = keyword::run(search, pipeline).await?;
-        let (old, old_by_pieces) = old.map_or_else(Default::default, |old| (old.by_words, old.by_pieces));
         let score =
             |(placed, words): (Placed, Vec<f64>)| Placed { score: occurrences.score(&words), ..placed };
-        let old: Vec<_> = old.into_iter().map(score).collect();
-        if !found.is_empty() || !old.is_empty() {
-            return Ok(best([found, old], at_least_none(limit)));
+        let old_by_words: Vec<_> = old.by_words.into_iter().map(score).collect();
+        if !found.is_empty() || !old_by_words.is_empty() {
+            return Ok(best([found, old_by_words], limit));
         }
         let Some(wanted) = keyword::by_pieces(tenant, asked, filter) else { return Ok(Vec::new()) };
-        let found = keyword::run_by_pieces(search, wanted, limit).await?;
-        Ok(best([found, old_by_pieces], at_least_none(limit)))
+        Ok(best([keyword::run_by_pieces(search, wanted, at_most).await?, old.by_pieces], limit))
     }
 
     async fn vectors_after(
@@ -159,10 +158,6 @@ impl MongoStore {
         }
         Ok(rows)
     }
-}
-
-fn at_least_none(limit: i64) -> usize {
-    usize::try_from(limit).unwrap_or_default()
 }
 
 #[async_trait]
@@ -218,7 +213,9 @@ impl Store for MongoStore {
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
         let asked = asked(text);
-        let Some(limit) = lookup::at_most(limit).filter(|_| !asked.is_empty()) else { return Ok(Vec::new()) };
+        if asked.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
         let found = within(READ, "keyword", self.by_words(tenant, &asked, filter, limit)).await?;
         Ok(found.into_iter().map(|placed| (placed.product, placed.score as f32)).collect())
     }

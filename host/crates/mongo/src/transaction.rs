@@ -15,7 +15,7 @@ use taja_catalog::PortResult;
 
 use crate::error::{has_label, mongo};
 
-/// Times a transaction is begun. Fifty writers that meet on one document were seen to need up to thirty.
+/// Times a transaction is begun. Of fifty writers of one shop at once some needed 35.
 const ATTEMPTS: u32 = 200;
 /// Times a commit whose outcome is unknown is sent again; the server answers an old one as it answered the first.
 const COMMITS: u32 = 6;

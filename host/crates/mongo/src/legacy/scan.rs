@@ -91,14 +91,20 @@ pub(crate) struct Found {
     pub(crate) occurrences: Occurrences,
 }
 
+impl Found {
+    /// Nothing, of this many words.
+    pub(crate) fn nothing(words: usize) -> Self {
+        Self { by_words: Vec::new(), by_pieces: Vec::new(), occurrences: Occurrences::none(words) }
+    }
+}
+
 /// Products that have any of the words, or pieces of one.
 pub(crate) async fn found_by_words(
     collections: &Collections,
     asked: &[Asked],
     filter: &Filter,
 ) -> PortResult<Found> {
-    let occurrences = Occurrences::none(asked.len());
-    let mut found = Found { by_words: Vec::new(), by_pieces: Vec::new(), occurrences };
+    let mut found = Found::nothing(asked.len());
     let mut cursor = described(collections).await?;
     while let Some(old) = next(&mut cursor).await? {
         if !filter.matches(&old.details) {
@@ -106,8 +112,8 @@ pub(crate) async fn found_by_words(
         }
         let terms = Terms::of(&old.details.name, &old.text());
         let words = find_in(&terms, asked);
+        found.occurrences.count(&words);
         if words.iter().any(|word| *word > 0.0) {
-            found.occurrences.count(&words);
             found.by_words.push((placed(&old, 0.0), words));
         } else if let Some(relevance) = has_pieces(&terms, asked) {
             found.by_pieces.push(placed(&old, relevance));

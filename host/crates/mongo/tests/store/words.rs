@@ -86,6 +86,9 @@ async fn a_filter_as_large_as_can_be_is_answered(server: &Server) {
     assert_eq!(store.matching(&shop(), &twice, 9).await.unwrap(), [shoe]);
     let deepest = (0..16).fold(json!({"color": "red"}), |inner, _| json!({"not": inner}));
     assert!(store.matching(&shop(), &Filter::parse(&deepest).unwrap(), 9).await.unwrap().is_empty());
+    let all = store.matching(&shop(), &Filter::everything(), usize::MAX).await.unwrap();
+    let found = store.keyword(&shop(), "shoe", &Filter::everything(), usize::MAX).await.unwrap();
+    assert_eq!((all.len(), found.len()), (1, 1), "a limit may be as large as can be, too");
     let empty = Filter::Any(vec![Filter::everything(); 20_000]);
     assert_eq!(store.matching(&shop(), &empty, 9).await.unwrap().len(), 1);
 }
