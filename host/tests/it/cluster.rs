@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mongodb::bson::doc;
 use serde_json::{Value, json};
 use taja_testkit::{FakeCloudinary, MongoServer, RedisServer, cloudinary::Fault};
 use tempfile::TempDir;
@@ -212,6 +213,40 @@ async fn without_redis_requests_are_refused_for_a_while_and_results_can_be_read(
         }
     };
     assert_eq!(found["result"]["matches"][0]["name"], "Cup of coffee", "{found}");
+}
+
+#[tokio::test]
+async fn products_of_the_older_service_are_found_and_migrated() {
+    let mongo = MongoServer::start().await.unwrap();
+    let client = mongodb::Client::with_uri_str(mongo.uri()).await.unwrap();
+    let products = client.database("shop").collection("products");
+    let kettle = doc! {
+        "name": "Copper kettle", "price": 49.5, "description": "for gas stoves", "category": "kitchen",
+        "image_urls": ["https://res.cloudinary.com/demo/image/upload/v1/kettle.jpg"],
+        "image_hashes": [taja_catalog::ImageHash::of(&photograph("coffee")).to_string()],
+        "embeddings": [vec![0.1_f64; 512]], "weight_kg": 1.2, "color": "copper", "sizes": [], "key_features": ["whistles"],
+    };
+    let id = products.insert_one(kettle).await.unwrap().inserted_id.as_object_id().unwrap().to_hex();
+    let uri = mongo.uri();
+    let settings = [("mongo-uri", uri.as_str()), ("mongo-db", "shop"), ("clip-model-name", "clip-vit-b16-image-minilm-text-standin")];
+    let server = Server::start_with(&settings).await;
+    let found = server.result("/search", words("copper kettle")).await;
+    let kettle = &found["matches"][0];
+    assert_eq!((&kettle["product_id"], &kettle["weight_kg"]), (&json!(id), &json!(1.2)), "{found}");
+    let known = server.result("/add_product", product("Cup of coffee", vec![photograph("coffee")])).await;
+    assert_eq!((&known["status"], &known["product_id"]), (&json!("duplicate"), &json!(id)), "{known}");
+
+    let mut migrate = taja();
+    migrate.args(["migrate", "--json"]).args(["--mongo-uri", &uri, "--mongo-db", "shop"]);
+    migrate.args(["--clip-model-name", "clip-vit-b16-image-minilm-text-standin"]);
+    let output = migrate.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["migrated"], &report["vectors"]), (&json!(1), &json!(1)), "{report}");
+    let found = server.result("/search", words("copper kettle")).await;
+    assert_eq!(found["matches"][0]["product_id"], json!(id), "{found}");
+    let (_, health) = server.get("/health").await;
+    assert_eq!((&health["index"]["vectors"], &health["index"]["state"]), (&json!(1), &json!("following")), "{health}");
 }
 
 #[tokio::test]
