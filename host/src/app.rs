@@ -5,7 +5,7 @@ mod backends;
 mod model;
 mod upkeep;
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -133,7 +133,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     if app.config.role.works() {
         warn_of_other_spaces(&app).await?;
-        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, app.config.sweep_age)
+        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, Duration::ZERO)
             .await?;
     }
     Ok(Running::spawn(app, listener, address, worker, lock))

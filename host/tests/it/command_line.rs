@@ -104,7 +104,7 @@ async fn wrong_usage_is_2_and_says_what_is_wrong() {
     std::fs::write(folder.path().join("shop.txt"), "").unwrap();
     for (arguments, says) in [
         (&["search"][..], "--text"),
-        (&["serve", "--listen", "0.0.0.0:0"][..], "no keys"),
+        (&["serve", "--listen", "0.0.0.0:0"][..], "TAJA_API_KEY"),
         (&["serve", "--max-batch", "none"][..], "--max-batch"),
         (&["import", "shop.txt", "--server", "http://127.0.0.1:1"][..], ".ndjson"),
         (&["fly"][..], "unrecognized subcommand"),

@@ -18,12 +18,18 @@ pub(crate) struct Loader<'a> {
     pub(crate) dimension: usize,
 }
 
+/// Asks for integer products that do not overflow. On x86-64 without VNNI the fast ones do, in 16 bits, and an int8 tower
+/// gives nonsense (cosine 0.3 to its own reference); where nothing overflows this changes nothing
+/// (`kOrtSessionOptionsAvx2PrecisionMode` of ONNX Runtime).
+const EXACT_INTEGERS: &str = "session.x64quantprecision";
+
 impl Loader<'_> {
     /// A session of an ONNX file.
     pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
         let open = || -> Result<Session, String> {
             let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
             let builder = builder.with_optimization_level(GraphOptimizationLevel::All);
+            let builder = builder.and_then(|builder| builder.with_config_entry(EXACT_INTEGERS, "1"));
             let mut builder = builder.map_err(|error| error.to_string())?;
             builder.commit_from_file(self.folder.join(&file.file)).map_err(|error| error.to_string())
         };
