@@ -133,8 +133,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     if app.config.role.works() {
         warn_of_other_spaces(&app).await?;
-        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, Duration::ZERO)
-            .await?;
+        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, Duration::ZERO).await?;
     }
     Ok(Running::spawn(app, listener, address, worker, lock))
 }

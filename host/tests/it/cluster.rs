@@ -228,7 +228,11 @@ async fn products_of_the_older_service_are_found_and_migrated() {
     };
     let id = products.insert_one(kettle).await.unwrap().inserted_id.as_object_id().unwrap().to_hex();
     let uri = mongo.uri();
-    let settings = [("mongo-uri", uri.as_str()), ("mongo-db", "shop"), ("clip-model-name", "clip-vit-b16-image-minilm-text-standin")];
+    let settings = [
+        ("mongo-uri", uri.as_str()),
+        ("mongo-db", "shop"),
+        ("clip-model-name", "clip-vit-b16-image-minilm-text-standin"),
+    ];
     let server = Server::start_with(&settings).await;
     let found = server.result("/search", words("copper kettle")).await;
     let kettle = &found["matches"][0];
@@ -246,7 +250,11 @@ async fn products_of_the_older_service_are_found_and_migrated() {
     let found = server.result("/search", words("copper kettle")).await;
     assert_eq!(found["matches"][0]["product_id"], json!(id), "{found}");
     let (_, health) = server.get("/health").await;
-    assert_eq!((&health["index"]["vectors"], &health["index"]["state"]), (&json!(1), &json!("following")), "{health}");
+    assert_eq!(
+        (&health["index"]["vectors"], &health["index"]["state"]),
+        (&json!(1), &json!("following")),
+        "{health}"
+    );
 }
 
 #[tokio::test]

@@ -29,7 +29,8 @@ impl Loader<'_> {
         let open = || -> Result<Session, String> {
             let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
             let builder = builder.with_optimization_level(GraphOptimizationLevel::All);
-            let builder = builder.and_then(|builder| builder.with_config_entry(EXACT_INTEGERS, "1"));
+            let builder = builder.map_err(|error| error.to_string())?;
+            let builder = builder.with_config_entry(EXACT_INTEGERS, "1");
             let mut builder = builder.map_err(|error| error.to_string())?;
             builder.commit_from_file(self.folder.join(&file.file)).map_err(|error| error.to_string())
         };

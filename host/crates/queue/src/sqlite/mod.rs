@@ -227,8 +227,10 @@ impl Queue for SqliteQueue {
     }
 
     async fn about(&self) -> Result<String> {
-        self.read(|connection| Ok(connection.query_row("SELECT 'sqlite ' || sqlite_version()", [], |row| row.get(0))?))
-            .await
+        self.read(|connection| {
+            Ok(connection.query_row("SELECT 'sqlite ' || sqlite_version()", [], |row| row.get(0))?)
+        })
+        .await
     }
 
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64> {
