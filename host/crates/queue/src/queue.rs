@@ -25,6 +25,7 @@ pub struct Pushed {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
     pub(crate) job: JobId,
+    pub(crate) tenant: String,
     pub(crate) number: i64,
     pub(crate) durability: Durability,
 }

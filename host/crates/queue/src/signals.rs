@@ -64,6 +64,11 @@ impl Signals {
         JobWatch { id, news, watched: Arc::clone(&self.watched) }
     }
 
+    /// Whether anyone here watches this job.
+    pub(crate) fn is_watched(&self, id: JobId) -> bool {
+        self.watched.lock().contains_key(&id)
+    }
+
     /// Listens for work of these kinds from now on.
     pub(crate) fn arrivals(&self, kinds: &[String]) -> Arrivals {
         let counts = self.arrivals.subscribe();

@@ -254,7 +254,7 @@ async fn a_note_is_kept_while_the_job_is_open(book: Book) {
     let noted = OpenJob { job: failed.clone(), due_at: at(60), lone: true };
     book.0.note(&noted).await.unwrap();
     assert_eq!(book.get(&job).await, Some(failed));
-    assert_eq!(book.open().await, [noted.clone()]);
+    assert_eq!(book.open().await, std::slice::from_ref(&noted));
 
     book.close(ended(&job, Status::Completed, at(3)), Some(7)).await;
     book.0.note(&noted).await.unwrap();

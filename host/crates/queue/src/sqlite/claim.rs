@@ -96,7 +96,7 @@ fn lease_out(desk: &Desk<'_>, seq: i64, worker: &str, lease: Duration) -> Result
     Ok(statement.query_row(params![seq, worker, until, desk.now], |row| {
         let job = record(row)?;
         let durability = if row.get(WIDTH + 1)? { Durability::Disk } else { Durability::Process };
-        let token = Token { job: job.id, number: row.get(WIDTH)?, durability };
+        let token = Token { job: job.id, tenant: job.tenant.clone(), number: row.get(WIDTH)?, durability };
         Ok((Claim { job, token }, row.get(WIDTH + 2)?))
     })?)
 }

@@ -1,0 +1,123 @@
+//! Choosing the next job, and ending what lost its last worker.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    core::Core,
+    live::{Fields, Live},
+    settle::SendBack,
+};
+use crate::{
+    Claim, Company, Ending, JobError, JobId, JobRecord, OpenJob, Result, Status, Token,
+    clock::{micros, moment},
+    telemetry,
+};
+
+/// A token's number. It is drawn, not counted: a count would begin again when Redis loses it, and old tokens would be
+/// good again.
+pub(super) fn new_token() -> i64 {
+    (JobId::new().random_bits() & i64::MAX.unsigned_abs()).cast_signed()
+}
+
+impl Core {
+    pub(super) async fn claim(
+        &self,
+        worker: &str,
+        kinds: &[&str],
+        company: Company,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
+        loop {
+            let now = self.clock.now_us();
+            let number = new_token();
+            let mut call = self.call_aloud(&self.scripts.claim);
+            call.arg(worker).arg(now.saturating_add(micros(lease))).arg(number);
+            call.arg(u8::from(company == Company::Alone)).arg(kinds);
+            let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Fields) = self.link.script(&call).await?;
+            self.note_lost(&lost).await?;
+            self.end_abandoned(&over).await?;
+            let Some(live) = Live::read(&claimed)? else { return Ok(None) };
+            let token = Token {
+                job: live.job.id,
+                tenant: live.job.tenant.clone(),
+                number,
+                durability: live.durability,
+            };
+            if self.is_open_still(&live, &token).await? {
+                let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
+                telemetry::claimed(&live.job.kind, waited);
+                return Ok(Some(Claim { job: live.job, token }));
+            }
+        }
+    }
+
+    /// Asks the ledger about a job that may have ended without Redis knowing; one that has is removed.
+    async fn is_open_still(&self, live: &Live, token: &Token) -> Result<bool> {
+        if live.job.attempts <= 1 && !live.lone && !self.is_old(live) {
+            return Ok(true);
+        }
+        match self.ledger.get(&live.job.tenant, live.job.id).await {
+            Ok(Some(job)) if !job.status.is_terminal() => Ok(true),
+            Ok(_) => {
+                self.forget(&live.job, token.number).await;
+                Ok(false)
+            }
+            Err(error) => {
+                // It has not started.
+                self.send_back(token, &SendBack::uncounted(live)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes down which jobs lost a worker, so that they stay lone whatever happens to Redis.
+    async fn note_lost(&self, lost: &[Fields]) -> Result<()> {
+        for fields in lost {
+            let Some(live) = Live::read(fields)? else { continue };
+            telemetry::worker_lost(&live.job.kind);
+            let open = OpenJob { due_at: moment(live.due_at), lone: true, job: live.job };
+            if let Err(error) = self.ledger.note(&open).await {
+                tracing::warn!(job.id = %open.job.id, %error, "the loss of a worker is not noted");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the jobs that have no start left, or were called off. What the ledger does not take is found again by the
+    /// next claim.
+    async fn end_abandoned(&self, over: &[Fields]) -> Result<()> {
+        for fields in over {
+            let Some(live) = Live::read(fields)? else { continue };
+            let token = live.token.unwrap_or_default();
+            let (status, error) = if live.job.cancel_asked {
+                (Status::Cancelled, None)
+            } else {
+                (Status::Failed, Some(JobError::worker_lost(live.job.attempts)))
+            };
+            let job = self.ended(JobRecord { error, ..live.job }, status);
+            let ended = self.closing.ask(Ending { job: job.clone(), token: None }).await;
+            match ended {
+                Ok(closed) => {
+                    self.forget(&job, token).await;
+                    if closed {
+                        telemetry::worker_lost(&job.kind);
+                        self.tell_finished(Arc::new(job));
+                    }
+                }
+                Err(error) => tracing::warn!(job.id = %job.id, %error, "an abandoned job is not ended yet"),
+            }
+        }
+        Ok(())
+    }
+
+    /// The job at its end.
+    pub(super) fn ended(&self, job: JobRecord, status: Status) -> JobRecord {
+        let now = self.clock.now();
+        JobRecord { status, finished_at: Some(now), updated_at: now, ..job }
+    }
+
+    pub(super) fn tell_finished(&self, job: Arc<JobRecord>) {
+        telemetry::finished(&job);
+        self.signals.finished(job);
+    }
+}

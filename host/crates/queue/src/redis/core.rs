@@ -1,0 +1,90 @@
+//! What every operation and every background task shares.
+
+use std::sync::Arc;
+
+use redis::{Script, ScriptInvocation};
+
+use super::{
+    batch::Batcher,
+    fault::Fault,
+    link::Link,
+    live::{Fields, Live},
+    scripts::Scripts,
+};
+use crate::{Backoff, Clock, Ending, JobId, JobRecord, Ledger, NewJob, Pushed, Result, Signals};
+
+pub(super) struct Core {
+    pub(super) link: Link,
+    pub(super) scripts: Scripts,
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) entering: Batcher<NewJob, Pushed>,
+    pub(super) closing: Batcher<Ending, bool>,
+    pub(super) signals: Signals,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) backoff: Backoff,
+    /// What all keys begin with.
+    pub(super) prefix: String,
+    /// Names this queue among those that hear the news.
+    pub(super) origin: String,
+}
+
+impl Core {
+    pub(super) fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    pub(super) fn job_key(&self, id: JobId) -> String {
+        format!("{}job:{id}", self.prefix)
+    }
+
+    /// A call of a script whose news this process need not hear from Redis.
+    pub(super) fn call<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
+        self.call_as(script, &self.origin)
+    }
+
+    /// A call of a script whose news every process hears, this one too.
+    pub(super) fn call_aloud<'a>(&self, script: &'a Script) -> ScriptInvocation<'a> {
+        self.call_as(script, "")
+    }
+
+    fn call_as<'a>(&self, script: &'a Script, origin: &str) -> ScriptInvocation<'a> {
+        let mut call = script.key(&self.prefix);
+        call.arg(self.clock.now_us()).arg(origin);
+        call
+    }
+
+    /// The job as Redis has it.
+    pub(super) async fn live(&self, id: JobId) -> Result<Option<Live>> {
+        let fields: Fields = self.link.command(redis::cmd("HGETALL").arg(self.job_key(id))).await?;
+        Live::read(&fields)
+    }
+
+    /// The jobs of these ids that Redis has.
+    pub(super) async fn lives(&self, ids: &[JobId]) -> Result<Vec<Live>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for &id in ids {
+            pipeline.cmd("HGETALL").arg(self.job_key(id));
+        }
+        let found: Vec<Fields> = self.link.pipeline(&pipeline).await?;
+        found.iter().filter_map(|fields| Live::read(fields).transpose()).collect()
+    }
+
+    /// Whether Redis may have this job from before it lost something: what was put there before the present
+    /// connection began may have been settled since, and only the ledger remembers.
+    pub(super) fn is_old(&self, live: &Live) -> bool {
+        self.link.since().is_ok_and(|since| live.put_at < since)
+    }
+
+    /// Removes a job that the ledger has closed. If that fails its lease ends, and it is found to be closed then.
+    pub(super) async fn forget(&self, job: &JobRecord, token: i64) {
+        let mut call = self.call(&self.scripts.forget);
+        call.arg(job.id.to_string()).arg(token).arg(&job.tenant);
+        let gone: Result<i32, Fault> = self.link.script(&call).await;
+        if let Err(fault) = gone {
+            tracing::debug!(job.id = %job.id, error = %fault.error, "a settled job stays in redis until its lease ends");
+        }
+    }
+}

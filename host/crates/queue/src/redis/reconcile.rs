@@ -1,0 +1,135 @@
+//! Brings Redis up to the ledger: every open job has to be in Redis.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio::time::Instant;
+
+use super::{
+    core::Core,
+    push::{Knowledge, Present},
+};
+use crate::{Durability, JobId, OpenJob, Result, clock::micros};
+
+/// How many jobs are looked at in one round trip.
+const PAGE: u32 = 500;
+
+/// How many of them are put into Redis at the same time.
+const TOGETHER: usize = 32;
+
+/// A younger job's push may be on its way.
+const YOUNG: Duration = Duration::from_secs(5);
+
+/// How often to look whether Redis has lost its data.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// No process reconciles for longer without another one being let in.
+const TURN: Duration = Duration::from_secs(60);
+
+/// Which jobs to look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All of them: Redis has lost data, or may have.
+    All,
+    /// Those whose push cannot be under way any more.
+    Settled,
+}
+
+/// Reconciles as long as it is polled: at once after data was lost, or may have been lost with the connection, and
+/// every now and then in any case.
+pub(super) async fn keep(core: Arc<Core>, every: Duration) {
+    let (mut last, mut since) = (Instant::now(), None);
+    loop {
+        if let Ok(connected) = core.link.since() {
+            let wanted = match core.has_lost_data().await {
+                Ok(lost) if lost || since != Some(connected) => Some(Extent::All),
+                Ok(_) if last.elapsed() >= every => Some(Extent::Settled),
+                _ => None,
+            };
+            if let Some(extent) = wanted {
+                match core.reconcile_in_turn(extent).await {
+                    Ok(()) => (last, since) = (Instant::now(), Some(connected)),
+                    Err(error) => tracing::warn!(%error, "cannot reconcile redis with the ledger"),
+                }
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Core {
+    /// Puts every open job that Redis does not know into it; answers how many it were.
+    pub(super) async fn reconcile(&self) -> Result<u64> {
+        let extent = if self.has_lost_data().await? { Extent::All } else { Extent::Settled };
+        self.reconcile_extent(extent).await
+    }
+
+    /// The epoch goes with the data.
+    async fn has_lost_data(&self) -> Result<bool> {
+        let there: bool = self.link.command(redis::cmd("EXISTS").arg(self.key("epoch"))).await?;
+        Ok(!there)
+    }
+
+    /// Reconciles, unless another process is at it.
+    async fn reconcile_in_turn(&self, extent: Extent) -> Result<()> {
+        let lock = self.key("reconciling");
+        let mut take = redis::cmd("SET");
+        take.arg(&lock).arg(&self.origin).arg("NX").arg("PX").arg(micros(TURN) / 1000);
+        let taken: bool = self.link.command(&take).await?;
+        if !taken {
+            return Ok(());
+        }
+        let added = self.reconcile_extent(extent).await;
+        self.link.command::<()>(redis::cmd("DEL").arg(&lock)).await?;
+        match added? {
+            0 => {}
+            jobs => tracing::warn!(jobs, "redis did not know these open jobs; they are back"),
+        }
+        Ok(())
+    }
+
+    async fn reconcile_extent(&self, extent: Extent) -> Result<u64> {
+        let newest = self.clock.now_us().saturating_sub(micros(YOUNG));
+        let (mut added, mut after) = (0, None);
+        loop {
+            let mut jobs = self.ledger.open_jobs(after, PAGE).await?;
+            let Some(last) = jobs.last() else { break };
+            after = Some(last.job.id);
+            jobs.retain(|open| extent == Extent::All || open.job.created_at.as_microsecond() < newest);
+            added += self.add_missing(jobs).await?;
+        }
+        self.link.command::<()>(redis::cmd("SET").arg(self.key("epoch")).arg(1)).await?;
+        Ok(added)
+    }
+
+    async fn add_missing(&self, jobs: Vec<OpenJob>) -> Result<u64> {
+        let ids: Vec<JobId> = jobs.iter().map(|open| open.job.id).collect();
+        let mut missing = Vec::new();
+        for (open, there) in jobs.into_iter().zip(self.there(&ids).await?) {
+            if !there {
+                missing.push(self.add(open));
+            }
+        }
+        Ok(stream::iter(missing)
+            .buffer_unordered(TOGETHER)
+            .try_fold(0, async |sum, added| Ok(sum + added))
+            .await?)
+    }
+
+    async fn add(&self, open: OpenJob) -> Result<u64> {
+        // How durable its settlement was to be is not in the ledger: the safer one.
+        let added = self.enqueue(&open, Durability::Disk, Present::Stays, Knowledge::WasOpen).await?;
+        Ok(u64::from(added))
+    }
+
+    async fn there(&self, ids: &[JobId]) -> Result<Vec<bool>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut pipeline = redis::pipe();
+        for &id in ids {
+            pipeline.cmd("EXISTS").arg(self.job_key(id));
+        }
+        Ok(self.link.pipeline(&pipeline).await?)
+    }
+}
