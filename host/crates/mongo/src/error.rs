@@ -18,9 +18,12 @@ pub enum ConnectError {
 }
 
 /// The number of the server's error "duplicate key".
-const DUPLICATE_KEY: i32 = 11000;
+pub(crate) const DUPLICATE_KEY: i32 = 11000;
 /// The server's numbers for a document that breaks a collection's rules, and for one that is too large.
 const INVALID: [i32; 3] = [121, 10334, 17419];
+/// The server's numbers for a failover, an unreachable member, a shutdown and a time limit that ran out.
+pub(crate) const PASSING: [i32; 16] =
+    [6, 7, 50, 64, 89, 91, 100, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
 
 /// A driver's error as the port's.
 pub(crate) fn mongo(error: Error) -> PortError {
@@ -33,7 +36,8 @@ pub(crate) fn failed(kind: PortErrorKind, message: impl Into<String>) -> PortErr
     PortError::new("store", kind, message)
 }
 
-fn kind_of(error: &Error) -> PortErrorKind {
+/// What a caller may do about a driver's error.
+pub(crate) fn kind_of(error: &Error) -> PortErrorKind {
     if is_duplicate(error) {
         return PortErrorKind::Conflict;
     }
@@ -50,10 +54,7 @@ fn kind_of(error: &Error) -> PortErrorKind {
         | ErrorKind::ServerSelection { .. }
         | ErrorKind::ConnectionPoolCleared { .. }
         | ErrorKind::DnsResolve { .. } => PortErrorKind::Unavailable,
-        // Interrupted by a failover or by a time limit.
-        ErrorKind::Command(command) if (11600..=11602).contains(&command.code) || command.code == 50 => {
-            PortErrorKind::Unavailable
-        }
+        ErrorKind::Command(command) if PASSING.contains(&command.code) => PortErrorKind::Unavailable,
         _ => PortErrorKind::Broken,
     }
 }

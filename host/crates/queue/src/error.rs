@@ -53,11 +53,13 @@ impl Error {
         matches!(self, Self::Unavailable(_))
     }
 
-    pub(crate) fn storage(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    /// The store failed for good, because of this.
+    pub fn storage(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Storage(Arc::new(source))
     }
 
-    pub(crate) fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Self {
+    /// The store cannot be had at present, because of this.
+    pub fn unavailable(source: impl std::error::Error + Send + Sync + 'static) -> Self {
         Self::Unavailable(Arc::new(source))
     }
 
