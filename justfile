@@ -40,7 +40,8 @@ test *ARGS: setup (setup "redis" "mongod" "photographs" "b32") _setup_tests _tes
     #!/usr/bin/env bash
     set -euo pipefail
     # Tests never see what `.env` or the shell say about a real shop.
-    for name in ${!TAJA_@} MONGO_URI REDIS_URL ${!CLOUDINARY_@}; do
+    for name in ${!TAJA_@} ${!MONGO_@} ${!CLOUDINARY_@} REDIS_URL CLIP_MODEL_NAME EMBEDDING_DIMENSION \
+        SIMILARITY_THRESHOLD MAX_FILE_SIZE ALLOWED_IMAGE_TYPES ALLOWED_VIDEO_TYPES LOG_LEVEL ENVIRONMENT API_V1_STR; do
         case $name in
             TAJA_ONNXRUNTIME | TAJA_MODEL | TAJA_PLUGINS | TAJA_FFMPEG | TAJA_TEST_*) ;;
             *) unset "$name" ;;

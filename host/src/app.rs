@@ -1,49 +1,45 @@
-//! The wiring: from a configuration to everything that runs. Open this one file to see every capability and its backend.
+//! The wiring: from a configuration to everything that runs. Open this one file to see every capability, and
+//! `app/backends.rs` for what stands behind it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+mod backends;
+mod model;
+mod upkeep;
+
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::{Context, Result};
-use async_trait::async_trait;
 use metrics_exporter_prometheus::PrometheusHandle;
 use taja_catalog::{
-    Embedding, Picture, PortError, PortResult, Space,
     add_product::AddProduct,
     policy::Policies,
-    port::{Embedder, ImageHost, PortErrorKind, Store, VectorIndex, VideoDecoder},
+    port::{Embedder, ImageHost, Store, VectorIndex, VideoDecoder},
     retrieval::{Catalogue, Retrieval},
     search::Search,
 };
-use taja_clip::{Clip, ClipConfig, Manifest};
 use taja_media::{Media, MediaConfig};
-use taja_queue::{Lane, Queue, SqliteQueue, Status, Worker, WorkerConfig};
+use taja_queue::{Lane, Queue, Worker, WorkerConfig};
 use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig};
-use taja_sqlite::SqliteStore;
-use taja_vectors::ExactIndex;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub use self::model::{MANIFEST, ModelReport};
+use self::{
+    backends::Backends,
+    model::{Model, NoModel},
+};
 use crate::{
-    config::Config,
+    config::{Config, Role},
     embedding_cache::EmbeddingCache,
     http,
     image_folder::ImageFolder,
     jobs::{self, UseCases},
+    result_cache::ResultCache,
     staging::Staging,
     telemetry,
 };
 
-/// The manifest's name inside a model folder.
-pub const MANIFEST: &str = "model.toml";
 /// Pictures that one job decodes or encodes at once, at most.
 const PICTURES_PER_JOB: usize = 8;
-/// Texts or pictures that may wait for the model; a picture takes 600 KB there.
-const MODEL_QUEUE: usize = 128;
-/// Rows read from the store at a time while the index is built.
-const INDEX_PAGE: usize = 4096;
-/// How long uploads without a job of this tenant are kept.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
-/// How often finished jobs that nobody can read any more are forgotten.
-const PURGE_EVERY: Duration = Duration::from_secs(600);
 
 /// Everything that HTTP handlers act through.
 pub struct App {
@@ -55,18 +51,18 @@ pub struct App {
     pub queue: Arc<dyn Queue>,
     /// The truth.
     pub store: Arc<dyn Store>,
-    /// Derived from it.
-    pub index: Arc<dyn VectorIndex>,
-    /// The model, with its memory.
-    pub embedder: Arc<dyn Embedder>,
+    /// Derived from it, in a process that runs jobs.
+    pub index: Option<Arc<dyn VectorIndex>>,
     /// The policies.
     pub policies: Arc<dyn Policies>,
     /// What runs them, for its report.
     pub(crate) sandbox: Arc<Sandbox>,
-    /// The model, for its name.
-    pub(crate) clip: Arc<Clip>,
-    /// Hosted pictures.
-    pub(crate) images: Arc<ImageFolder>,
+    /// The model, or what is known of it where others run it.
+    pub model: ModelReport,
+    /// Where shoppers see pictures.
+    pub images: Arc<dyn ImageHost>,
+    /// The image host, when this process serves its pictures.
+    pub(crate) folder: Option<ImageFolder>,
     /// Uploads.
     pub(crate) staging: Staging,
     /// The metrics to show.
@@ -97,35 +93,76 @@ pub async fn start(config: Config) -> Result<Running> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
 
-    let database = config.data.join("taja.db");
-    let store = Arc::new(SqliteStore::open(&database).context("product store")?);
-    let queue: Arc<dyn Queue> =
-        Arc::new(SqliteQueue::open(&database, taja_queue::SqliteOptions::default()).context("job queue")?);
     let media = Arc::new(Media::new(media_config(&config)).context("media")?);
-    let clip = Arc::new(start_clip(&config).await?);
-    let embedder: Arc<dyn Embedder> =
-        Arc::new(EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes));
-    let index: Arc<dyn VectorIndex> = Arc::new(ExactIndex::new(embedder.space().dimension));
-    let (sandbox, filled) = tokio::join!(
-        load_plugins(&config, embedder.clone(), media.clone()),
-        fill_index(store.as_ref(), index.as_ref(), embedder.as_ref())
-    );
-    let sandbox = Arc::new(sandbox?);
-    filled.context("vector index")?;
-    let images =
-        Arc::new(ImageFolder::open(config.data.join("images"), media.clone()).await.context("image folder")?);
-    let staging = Staging::open(config.data.join("staging")).await.context("staging folder")?;
-    sweep_staging(&staging, queue.as_ref(), &config).await?;
+    let model = Model::open(&config).await.context("model")?;
+    let backends = Backends::open(&config, model.space(), &media).await?;
+    let engine = match &model {
+        Model::Here(clip) => {
+            let embedder: Arc<dyn Embedder> =
+                Arc::new(EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes));
+            let (sandbox, index) = tokio::join!(
+                load_plugins(&config, embedder.clone(), media.clone()),
+                backends.index(embedder.space())
+            );
+            Engine { sandbox: Arc::new(sandbox?), index: Some(index.context("vector index")?), embedder }
+        }
+        Model::Elsewhere(_) => {
+            let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
+            let sandbox = Arc::new(load_plugins(&config, embedder.clone(), media.clone()).await?);
+            Engine { sandbox, index: None, embedder }
+        }
+    };
+    let worker = match &engine.index {
+        Some(index) => Some(worker(&config, &backends, &engine, index, &media).await.context("worker")?),
+        None => None,
+    };
+    let app = Arc::new(App {
+        image_base: config.image_base(address),
+        model: model.report(),
+        queue: backends.queue,
+        store: backends.store,
+        index: engine.index,
+        policies: engine.sandbox.clone(),
+        sandbox: engine.sandbox,
+        images: backends.images,
+        folder: backends.folder,
+        staging: backends.staging,
+        metrics,
+        config,
+    });
+    if app.config.role.works() {
+        warn_of_other_spaces(&app).await?;
+        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, app.config.sweep_age).await?;
+    }
+    Ok(Running::spawn(app, listener, address, worker, lock))
+}
 
-    let policies: Arc<dyn Policies> = sandbox.clone();
+/// What thinks: policies, the model they ask, the index they look through.
+struct Engine {
+    sandbox: Arc<Sandbox>,
+    index: Option<Arc<dyn VectorIndex>>,
+    embedder: Arc<dyn Embedder>,
+}
+
+/// What runs jobs.
+async fn worker(
+    config: &Config,
+    backends: &Backends,
+    engine: &Engine,
+    index: &Arc<dyn VectorIndex>,
+    media: &Arc<Media>,
+) -> Result<Worker> {
+    let policies: Arc<dyn Policies> = engine.sandbox.clone();
+    let store = &backends.store;
     let catalogue: Arc<dyn Catalogue> = Arc::new(Retrieval::new(store.clone(), index.clone()));
+    let space = engine.embedder.space().id.clone();
     let cases = UseCases {
         add_product: AddProduct {
             decoder: media.clone(),
-            embedder: embedder.clone(),
+            embedder: engine.embedder.clone(),
             store: store.clone(),
             index: index.clone(),
-            images: images.clone() as Arc<dyn ImageHost>,
+            images: backends.images.clone(),
             policies: policies.clone(),
             catalogue: catalogue.clone(),
         },
@@ -136,27 +173,31 @@ pub async fn start(config: Config) -> Result<Running> {
             policies: policies.clone(),
             catalogue,
         },
-        staging: staging.clone(),
-        queue: queue.clone(),
+        results: ResultCache::new(
+            config.result_cache,
+            backends::shared_results(config).await?,
+            space.clone(),
+            store.clone(),
+            index.clone(),
+            policies,
+        ),
+        space,
+        staging: backends.staging.clone(),
+        queue: backends.queue.clone(),
     };
-    let worker =
-        Worker::new(queue.clone(), jobs::handlers(&cases), worker_config(&config)).context("worker")?;
-    let image_base = config.image_base(address);
-    let app = Arc::new(App {
-        config,
-        image_base,
-        queue,
-        store,
-        index,
-        embedder,
-        policies,
-        sandbox,
-        clip,
-        images,
-        staging,
-        metrics,
-    });
-    Ok(Running::spawn(app, listener, address, worker, lock))
+    Ok(Worker::new(backends.queue.clone(), jobs::handlers(&cases), worker_config(config))?)
+}
+
+/// Products that another model embedded are found by words only.
+async fn warn_of_other_spaces(app: &App) -> Result<()> {
+    let Some(space) = &app.model.space else { return Ok(()) };
+    let others: Vec<_> = app.store.spaces().await?.into_iter().filter(|id| *id != space.id).collect();
+    if !others.is_empty() {
+        tracing::warn!(model.space = %space.id, others = ?others,
+            "products were embedded with another model: they are found by words, not by pictures, until they are added again");
+    }
+    tracing::info!(vectors = app.index.as_ref().map_or(0, |index| index.len()), "index is built");
+    Ok(())
 }
 
 impl Running {
@@ -164,13 +205,16 @@ impl Running {
         app: Arc<App>,
         listener: TcpListener,
         address: SocketAddr,
-        worker: Worker,
+        worker: Option<Worker>,
         lock: std::fs::File,
     ) -> Self {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let stop = shutdown.clone();
-        let router = http::router(app.clone());
+        let router = match app.config.role {
+            Role::Serve | Role::Api => http::router(app.clone()),
+            Role::Worker => http::worker_router(app.clone()),
+        };
         let drain = app.config.drain;
         tasks.spawn(async move {
             let server = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -184,12 +228,15 @@ impl Running {
                 () = patience => Ok(()),
             }
         });
-        let stop = shutdown.clone();
-        tasks.spawn(async move {
-            worker.run(stop).await;
-            Ok(())
-        });
-        tasks.spawn(purge(app.clone(), shutdown.clone()));
+        if let Some(worker) = worker {
+            let stop = shutdown.clone();
+            tasks.spawn(async move {
+                worker.run(stop).await;
+                Ok(())
+            });
+            tasks.spawn(upkeep::purge(app.clone(), shutdown.clone()));
+            tasks.spawn(upkeep::sweep(app.clone(), shutdown.clone()));
+        }
         Self { address, app, shutdown, tasks, _lock: lock }
     }
 
@@ -218,11 +265,6 @@ impl App {
     pub fn absolute_url(&self, url: &str) -> String {
         if url.starts_with('/') { format!("{}{url}", self.image_base) } else { url.to_owned() }
     }
-
-    /// What its maker wants everyone to know of the model.
-    pub fn notice(&self) -> Option<&str> {
-        self.clip.info().notice.as_deref()
-    }
 }
 
 /// One process at a time: a second one's index would not see the first one's products.
@@ -249,23 +291,6 @@ fn media_config(config: &Config) -> MediaConfig {
     }
 }
 
-async fn start_clip(config: &Config) -> Result<Clip> {
-    let manifest = Manifest::load(&config.model.join(MANIFEST)).context("model")?;
-    let clip = ClipConfig {
-        library: config.onnxruntime.clone(),
-        model_dir: config.model.clone(),
-        manifest,
-        threads: config.threads,
-        max_batch: config.max_batch,
-        max_wait: config.batch_wait,
-        queue_capacity: MODEL_QUEUE,
-    };
-    let clip = tokio::task::spawn_blocking(move || Clip::start(clip)).await?.context("model")?;
-    let info = clip.info();
-    tracing::info!(model.name = %info.name, model.dimension = info.dimension, "{}", info.title);
-    Ok(clip)
-}
-
 async fn load_plugins(config: &Config, embedder: Arc<dyn Embedder>, media: Arc<Media>) -> Result<Sandbox> {
     Sandbox::load(sandbox_config(config), embedder, media).await.context("plugins")
 }
@@ -288,79 +313,10 @@ pub async fn plugin_report(config: &Config) -> Result<Vec<PluginStatus>> {
     Ok(sandbox.report().to_vec())
 }
 
-/// Stands where no model is needed, and says so if it is.
-struct NoModel(Space);
-
-impl Default for NoModel {
-    fn default() -> Self {
-        Self(Space { id: "none".into(), model: "none".into(), dimension: 0 })
-    }
-}
-
-#[async_trait]
-impl Embedder for NoModel {
-    fn space(&self) -> &Space {
-        &self.0
-    }
-
-    async fn images(&self, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
-        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
-    }
-
-    async fn texts(&self, _: &[String]) -> PortResult<Vec<Embedding>> {
-        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
-    }
-}
-
-/// Reads every stored vector of the model's space into the index.
-async fn fill_index(store: &SqliteStore, index: &dyn VectorIndex, embedder: &dyn Embedder) -> Result<()> {
-    let space = embedder.space();
-    let mut after = 0;
-    loop {
-        let page = store.vectors(space, after, INDEX_PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = *last;
-        index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
-    }
-    let others: Vec<_> = store.spaces().await?.into_iter().filter(|id| *id != space.id).collect();
-    if !others.is_empty() {
-        tracing::warn!(model.space = %space.id, others = ?others,
-            "products were embedded with another model: they are found by words, not by pictures, until they are added again");
-    }
-    tracing::info!(vectors = index.len(), "index is built");
-    Ok(())
-}
-
-/// Removes uploads that no job will ask for: of requests that broke off, and of jobs that ended.
-async fn sweep_staging(staging: &Staging, queue: &dyn Queue, config: &Config) -> Result<()> {
-    for job in staging.jobs().await.context("staging folder")? {
-        let record = queue.get(config.tenant.as_str(), job).await?;
-        // A folder without a job is a request that broke off, or one of another tenant's: it may stay a while.
-        let done = match record {
-            Some(record) => record.status.is_terminal(),
-            None => staging.age(job).await.context("staging folder")? > ORPHAN_AGE,
-        };
-        if done {
-            staging.clear(job).await.context("staging folder")?;
-        }
-    }
-    Ok(())
-}
-
 fn worker_config(config: &Config) -> WorkerConfig {
     let lanes = vec![
         Lane::new("search", [jobs::SEARCH], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT], config.ingest_jobs),
     ];
     WorkerConfig { lease: config.lease, drain: config.drain, ..WorkerConfig::new(lanes) }
-}
-
-async fn purge(app: Arc<App>, stop: CancellationToken) -> Result<()> {
-    let ended = [Status::Completed, Status::Cancelled];
-    while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
-        if let Err(error) = app.queue.purge(&ended, app.config.result_lifetime).await {
-            tracing::warn!(%error, "old jobs were not forgotten");
-        }
-    }
-    Ok(())
 }

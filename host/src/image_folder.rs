@@ -45,8 +45,8 @@ impl ImageFolder {
         Ok(None)
     }
 
-    /// Whether pictures can be written.
-    pub async fn check(&self) -> io::Result<()> {
+    /// Writes something.
+    async fn writable(&self) -> io::Result<()> {
         let probe = self.root.join(".probe");
         tokio::fs::write(&probe, b"").await?;
         tokio::fs::remove_file(&probe).await
@@ -84,10 +84,7 @@ impl ImageHost for ImageFolder {
     async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String> {
         let path = self.file(tenant, hash);
         if !tokio::fs::try_exists(&path).await.map_err(failed)? {
-            let raster = picture.raster.clone();
-            let busy = |error| PortError::from_source("images", PortErrorKind::Unavailable, error);
-            let encode = move || taja_media::encode_jpeg(&raster, QUALITY);
-            let jpeg = self.media.compute(encode).await.and_then(|jpeg| jpeg).map_err(busy)?;
+            let jpeg = jpeg_of(&self.media, picture).await?;
             let write = tokio::task::spawn_blocking(move || write_whole(&path, &jpeg));
             write.await.map_err(io::Error::other).and_then(|written| written).map_err(failed)?;
         }
@@ -100,6 +97,18 @@ impl ImageHost for ImageFolder {
             _ => Ok(()),
         }
     }
+
+    async fn check(&self) -> PortResult<()> {
+        self.writable().await.map_err(failed)
+    }
+}
+
+/// A picture as it is served: re-encoded, so that nothing of the upload but its pixels survives.
+pub async fn jpeg_of(media: &Media, picture: &Picture) -> PortResult<Vec<u8>> {
+    let raster = picture.raster.clone();
+    let busy = |error| PortError::from_source("images", PortErrorKind::Unavailable, error);
+    let encode = move || taja_media::encode_jpeg(&raster, QUALITY);
+    media.compute(encode).await.and_then(|jpeg| jpeg).map_err(busy)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Job kinds and the use cases they run: one match between the queue and the catalogue.
 
 use std::{
-    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -15,9 +14,9 @@ use taja_catalog::{
     policy::JobHandle,
     search::{Query, RawContent, RawPart, Search, Sort},
 };
-use taja_queue::{Handlers, JobContext, JobError, Queue};
+use taja_queue::{Handlers, JobContext, JobError, Queue, Status};
 
-use crate::staging::Staging;
+use crate::{result_cache::ResultCache, staging::Staging};
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
@@ -88,6 +87,10 @@ pub struct UseCases {
     pub search: Search,
     /// Where uploads wait.
     pub staging: Staging,
+    /// What was found before.
+    pub results: ResultCache,
+    /// The space that queries are embedded into.
+    pub space: String,
     /// Who records how jobs end.
     pub queue: Arc<dyn Queue>,
 }
@@ -107,17 +110,19 @@ pub fn handlers(cases: &UseCases) -> Handlers {
 }
 
 /// Hands the outcome to the queue, and clears the job's uploads when the queue has recorded the end: a job that is killed
-/// before that runs again, and needs them again.
+/// before that runs again, and needs them again. So does a failed one that is started anew.
 fn settle(cases: &UseCases, job: &JobContext, outcome: Result<Value, Failure>) -> Result<Value, JobError> {
     let (queue, staging) = (cases.queue.clone(), cases.staging.clone());
     let (tenant, id) = (job.tenant().to_owned(), job.id());
     tokio::spawn(async move {
         let ended = queue.wait(&tenant, id, RECORDED_WITHIN).await;
-        // What stays behind is swept at the next start.
-        if matches!(ended, Ok(Some(job)) if job.status.is_terminal())
-            && let Err(error) = staging.clear(id).await
-        {
-            tracing::warn!(job.id = %id, %error, "uploads are left over until the next start");
+        let cleared = match ended {
+            Ok(Some(job)) if matches!(job.status, Status::Completed | Status::Cancelled) => staging.clear(id).await,
+            Ok(Some(job)) if job.status == Status::Failed => staging.leave(id).await,
+            _ => Ok(()),
+        };
+        if let Err(error) = cleared {
+            tracing::warn!(job.id = %id, %error, "uploads are left over until the next sweep");
         }
     });
     outcome.map_err(job_error)
@@ -149,35 +154,45 @@ impl UseCases {
 
     async fn run_search(&self, job: &JobContext) -> Result<Value, Failure> {
         let search: SearchJob = payload(job)?;
-        let parts = try_join_all(search.parts.into_iter().map(|part| self.raw_part(job, part))).await?;
-        let filter = match search.filter {
+        let tenant = tenant(job)?;
+        let moment = self.results.moment(&tenant).await?;
+        if let Some(result) = self.results.get(&tenant, &search, &moment).await {
+            return Ok(result);
+        }
+        let parts = try_join_all(search.parts.iter().map(|part| self.raw_part(job, part.clone()))).await?;
+        let filter = match &search.filter {
             Value::Null => Filter::everything(),
-            filter => Filter::parse(&filter)
-                .map_err(|error| Failure::client("filter_invalid", error.to_string()))?,
+            filter => {
+                Filter::parse(filter).map_err(|error| Failure::client("filter_invalid", error.to_string()))?
+            }
         };
-        let query = Query { tenant: tenant(job)?, parts, filter, sort: search.sort, facets: search.facets };
+        let query = Query {
+            tenant: tenant.clone(),
+            parts,
+            filter,
+            sort: search.sort.clone(),
+            facets: search.facets.clone(),
+        };
         let set = self.search.run(query, handle(job)).await?;
-        to_value(&set)
+        let mut result = to_value(&set)?;
+        result["model"] = self.space.as_str().into();
+        if let Err(error) = self.results.put(&tenant, &search, &moment, &result).await {
+            tracing::debug!(%error, "a result was not kept");
+        }
+        Ok(result)
     }
 
     async fn raw_part(&self, job: &JobContext, part: StagedPart) -> Result<RawPart, Failure> {
         let content = match part.content {
             StagedContent::Text(text) => RawContent::Text(text),
             StagedContent::Image(hash) => RawContent::Image(self.staged_bytes(job, &hash).await?),
-            StagedContent::Video(hash) => RawContent::Video(self.staged_path(job, &hash)),
+            StagedContent::Video(hash) => RawContent::Video(self.staging.path(job.id(), &hash).await?),
         };
         Ok(RawPart { modality: part.modality, content, weight: part.weight })
     }
 
-    fn staged_path(&self, job: &JobContext, hash: &ImageHash) -> PathBuf {
-        self.staging.path(job.id(), hash)
-    }
-
     async fn staged_bytes(&self, job: &JobContext, hash: &ImageHash) -> Result<bytes::Bytes, Failure> {
-        match self.staging.read(job.id(), hash).await {
-            Ok(bytes) => Ok(bytes),
-            Err(error) => Err(Failure::host("staging_unreadable", format!("uploaded file {hash}: {error}"))),
-        }
+        Ok(self.staging.read(job.id(), hash).await?)
     }
 }
 

@@ -5,9 +5,11 @@
 pub mod app;
 pub mod cli;
 pub mod config;
+mod cloudinary_host;
 mod embedding_cache;
 pub mod http;
 mod image_folder;
 mod jobs;
+mod result_cache;
 mod staging;
 pub mod telemetry;

@@ -1,15 +1,20 @@
 //! Uploaded files on their way into a job: streamed to disk under their SHA-256, one folder per job.
+//!
+//! When jobs run in other processes, a received file goes on to a store that all of them share, and the process that
+//! runs the job takes it from there into its own folder.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt};
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use taja_catalog::ImageHash;
+use taja_catalog::{EffectKey, ImageHash, PortError, port::{PortErrorKind, UploadStore}};
 use taja_queue::JobId;
 use tokio::{
     fs::{self, File},
@@ -19,17 +24,23 @@ use tokio::{
 /// How many of the first bytes decide what a file is.
 pub const HEAD_BYTES: usize = 4096;
 
+/// The folder of files that are on their way to the shared store.
+const RECEIVING: &str = "receiving";
+/// Jobs whose left-over uploads are looked for at once.
+const SWEPT_AT_ONCE: usize = 1000;
+
 /// Where uploads wait for their jobs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Staging {
     root: PathBuf,
+    shared: Option<Arc<dyn UploadStore>>,
 }
 
 /// The uploads of one job. Removed when dropped, unless the job was pushed.
-#[derive(Debug)]
 pub struct Batch {
     job: JobId,
     folder: PathBuf,
+    shared: Option<Arc<dyn UploadStore>>,
     files: u32,
     keep: bool,
 }
@@ -54,50 +65,99 @@ pub enum ReceiveError<R, E> {
     Stream(E),
     /// The disk failed.
     Disk(io::Error),
+    /// The shared store failed.
+    Store(PortError),
 }
 
 impl Staging {
-    /// Opens the folder, making it if need be.
-    pub async fn open(root: PathBuf) -> io::Result<Self> {
+    /// Opens the folder, making it if need be. With a shared store, files stay in the folder only while they are on
+    /// their way into it or out of it.
+    pub async fn open(root: PathBuf, shared: Option<Arc<dyn UploadStore>>) -> io::Result<Self> {
         fs::create_dir_all(&root).await?;
-        Ok(Self { root })
+        let staging = Self { root, shared };
+        if staging.shared.is_some() {
+            // Requests that an earlier process was receiving.
+            match fs::remove_dir_all(staging.root.join(RECEIVING)).await {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(staging)
     }
 
     /// Room for the uploads of a new job; nothing is made until the first file comes.
     pub fn batch(&self, job: JobId) -> Batch {
-        Batch { job, folder: self.folder(job), files: 0, keep: false }
+        let folder = match &self.shared {
+            None => self.folder(job),
+            // Apart from the copies that a job reads, which may be here at the same time.
+            Some(_) => self.root.join(RECEIVING).join(job.to_string()),
+        };
+        Batch { job, folder, shared: self.shared.clone(), files: 0, keep: false }
     }
 
-    /// Where a job's file lies.
-    pub fn path(&self, job: JobId, hash: &ImageHash) -> PathBuf {
-        self.folder(job).join(hash.to_string())
+    /// Where a job's file lies on this machine, brought there if need be.
+    pub async fn path(&self, job: JobId, hash: &ImageHash) -> Result<PathBuf, PortError> {
+        let path = self.folder(job).join(hash.to_string());
+        let Some(shared) = &self.shared else { return Ok(path) };
+        if !fs::try_exists(&path).await.map_err(unreadable)? {
+            fs::create_dir_all(self.folder(job)).await.map_err(unreadable)?;
+            if !shared.fetch(&effect(job), hash, &path).await? {
+                let message = format!("uploaded file {hash} is gone");
+                return Err(PortError::new("uploads", PortErrorKind::Broken, message));
+            }
+        }
+        Ok(path)
     }
 
     /// The bytes of a job's file.
-    pub async fn read(&self, job: JobId, hash: &ImageHash) -> io::Result<Bytes> {
-        fs::read(self.path(job, hash)).await.map(Bytes::from)
-    }
-
-    /// How long ago a job's folder last changed.
-    pub async fn age(&self, job: JobId) -> io::Result<Duration> {
-        let changed = fs::metadata(self.folder(job)).await?.modified()?;
-        Ok(changed.elapsed().unwrap_or_default())
+    pub async fn read(&self, job: JobId, hash: &ImageHash) -> Result<Bytes, PortError> {
+        let path = self.path(job, hash).await?;
+        fs::read(path).await.map(Bytes::from).map_err(unreadable)
     }
 
     /// Forgets a job's files.
-    pub async fn clear(&self, job: JobId) -> io::Result<()> {
+    pub async fn clear(&self, job: JobId) -> Result<(), PortError> {
+        if let Some(shared) = &self.shared {
+            shared.clear(&effect(job)).await?;
+        }
+        self.clear_here(job).await.map_err(unreadable)
+    }
+
+    /// Forgets the copies of a job's files on this machine, when there are others.
+    pub async fn leave(&self, job: JobId) -> Result<(), PortError> {
+        if self.shared.is_none() {
+            return Ok(());
+        }
+        self.clear_here(job).await.map_err(unreadable)
+    }
+
+    async fn clear_here(&self, job: JobId) -> io::Result<()> {
         match fs::remove_dir_all(self.folder(job)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The jobs that have a folder, for a sweep at start. Anything else in the root is not ours to touch.
-    pub async fn jobs(&self) -> io::Result<Vec<JobId>> {
+    /// The jobs that have had files for longer than this. Anything else in the folder is not ours to touch.
+    pub async fn older_than(&self, age: Duration) -> Result<Vec<JobId>, PortError> {
+        let mut jobs = self.older_here(age).await.map_err(unreadable)?;
+        if let Some(shared) = &self.shared {
+            let before = Timestamp::try_from(SystemTime::now() - age).unwrap_or(Timestamp::MIN);
+            let keys = shared.older_than(before, SWEPT_AT_ONCE).await?;
+            jobs.extend(keys.iter().filter_map(|key| key.as_str().parse::<JobId>().ok()));
+        }
+        Ok(jobs)
+    }
+
+    async fn older_here(&self, age: Duration) -> io::Result<Vec<JobId>> {
         let mut entries = fs::read_dir(&self.root).await?;
         let mut jobs = Vec::new();
         while let Some(entry) = entries.next_entry().await? {
-            jobs.extend(entry.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()));
+            let Some(job) = entry.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()) else { continue };
+            let changed = entry.metadata().await?.modified()?;
+            if changed.elapsed().unwrap_or_default() >= age {
+                jobs.push(job);
+            }
         }
         Ok(jobs)
     }
@@ -142,7 +202,10 @@ impl Batch {
             next = bytes.next().await;
         }
         let hash = ImageHash::from_digest(digest.finalize().into());
-        self.finish(file, &part, hash).await.map_err(ReceiveError::Disk)?;
+        let path = self.finish(file, &part, hash).await.map_err(ReceiveError::Disk)?;
+        if let Some(shared) = &self.shared {
+            shared.put(&effect(self.job), &hash, &path).await.map_err(ReceiveError::Store)?;
+        }
         Ok(Staged { hash, size_bytes })
     }
 
@@ -154,15 +217,16 @@ impl Batch {
         Ok((part, file))
     }
 
-    async fn finish(&self, mut file: File, part: &Path, hash: ImageHash) -> io::Result<()> {
+    async fn finish(&self, mut file: File, part: &Path, hash: ImageHash) -> io::Result<PathBuf> {
         file.flush().await?;
         // A job that was accepted must find its files after a power cut.
         file.sync_all().await?;
-        fs::rename(part, self.folder.join(hash.to_string())).await?;
+        let path = self.folder.join(hash.to_string());
+        fs::rename(part, &path).await?;
         for folder in [Some(self.folder.as_path()), self.folder.parent()].into_iter().flatten() {
             File::open(folder).await?.sync_all().await?;
         }
-        Ok(())
+        Ok(path)
     }
 
     /// The job was pushed: its files stay until it is done.
@@ -173,13 +237,33 @@ impl Batch {
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        if !self.keep && self.files > 0 {
-            // Small, and rare: the request was refused half-way.
-            if let Err(error) = std::fs::remove_dir_all(&self.folder) {
-                tracing::warn!(folder = %self.folder.display(), %error, "refused upload is left over");
-            }
+        if self.files == 0 || (self.keep && self.shared.is_none()) {
+            return;
+        }
+        // Small, and rare: the request was refused half-way. Or what lies here was a copy.
+        if let Err(error) = std::fs::remove_dir_all(&self.folder) {
+            tracing::warn!(folder = %self.folder.display(), %error, "upload is left over");
+        }
+        let Some(shared) = self.shared.take().filter(|_| !self.keep) else { return };
+        let job = self.job;
+        // Outside a runtime, and after an error, the sweep finds it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = shared.clear(&effect(job)).await {
+                    tracing::warn!(job.id = %job, %error, "refused upload is left over");
+                }
+            });
         }
     }
+}
+
+/// The name of a job's uploads in the shared store.
+fn effect(job: JobId) -> EffectKey {
+    job.to_string().parse().expect("a job's id is an effect key")
+}
+
+fn unreadable(error: io::Error) -> PortError {
+    PortError::from_source("uploads", PortErrorKind::Broken, error)
 }
 
 #[cfg(test)]
@@ -194,22 +278,22 @@ mod tests {
     #[tokio::test]
     async fn a_file_lies_under_the_hash_of_all_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::open(folder.path().join("s")).await.unwrap();
+        let staging = Staging::open(folder.path().join("s"), None).await.unwrap();
         let mut batch = staging.batch(JobId::new());
         let job = batch.job();
         let staged = batch.receive(chunks(&[b"ab", b"", b"c"]), |_| Ok::<_, ()>(3)).await.unwrap();
         assert_eq!(staged, Staged { hash: ImageHash::of(b"abc"), size_bytes: 3 });
         batch.keep();
         assert_eq!(staging.read(job, &staged.hash).await.unwrap(), "abc");
-        assert_eq!(staging.jobs().await.unwrap(), [job]);
+        assert_eq!(staging.older_than(Duration::ZERO).await.unwrap(), [job]);
         staging.clear(job).await.unwrap();
-        assert!(staging.jobs().await.unwrap().is_empty());
+        assert!(staging.older_than(Duration::ZERO).await.unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn a_refused_or_oversized_file_leaves_nothing_behind() {
         let folder = tempfile::tempdir().unwrap();
-        let staging = Staging::open(folder.path().join("s")).await.unwrap();
+        let staging = Staging::open(folder.path().join("s"), None).await.unwrap();
         let mut batch = staging.batch(JobId::new());
         batch.receive(chunks(&[b"first"]), |_| Ok::<_, ()>(100)).await.unwrap();
         let refused = batch.receive(chunks(&[b"bad"]), |head| Err::<u64, _>(head.to_vec())).await;
@@ -217,6 +301,6 @@ mod tests {
         let large = batch.receive(chunks(&[b"too", b"long"]), |_| Ok::<_, ()>(5)).await;
         assert!(matches!(large, Err(ReceiveError::TooLarge(5))));
         drop(batch);
-        assert!(staging.jobs().await.unwrap().is_empty());
+        assert!(staging.older_than(Duration::ZERO).await.unwrap().is_empty());
     }
 }

@@ -16,15 +16,19 @@ const COUNTS: &[f64] = &[1., 2., 4., 8., 16., 32., 64., 128., 256.];
 /// Bounds of histograms of bytes.
 const BYTES: &[f64] = &[65536., 262144., 1048576., 4194304., 16777216., 67108864., 268435456.];
 
-/// Sends logs to standard error: text for a person, JSON for a machine. `TAJA_LOG` filters, as in `info,taja=debug`.
-pub fn init_logs(default: &str) {
-    // ONNX Runtime tells of every graph it rewrites: a thousand lines at each start.
-    let quiet = format!("{default},ort=warn");
-    let filter = EnvFilter::try_from_env("TAJA_LOG").unwrap_or_else(|_| EnvFilter::new(quiet));
+/// Sends logs to standard error: text for a person, JSON for a machine and in production. `wanted` is a level, or levels
+/// by module as in `info,taja=debug`; what cannot be read counts as `info`.
+pub fn init_logs(wanted: &str, production: bool) {
+    let wanted = wanted.to_lowercase();
+    // ONNX Runtime tells of every graph it rewrites: a thousand lines at each start. Whoever names modules names all
+    // they mean.
+    let level_alone = wanted.chars().all(char::is_alphabetic);
+    let text = if level_alone { format!("{wanted},ort=warn") } else { wanted };
+    let filter = text.parse().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second call in one process (tests) keeps the first subscriber.
-    let _ = if std::io::stderr().is_terminal() {
+    let _ = if std::io::stderr().is_terminal() && !production {
         registry.with(layer.compact()).try_init()
     } else {
         registry.with(layer.json()).try_init()

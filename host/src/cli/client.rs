@@ -3,7 +3,11 @@
 use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
-use reqwest::multipart::{Form, Part};
+use reqwest::{
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    multipart::{Form, Part},
+};
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use crate::{app, config::Config};
@@ -31,17 +35,18 @@ impl Session {
     /// Uses `server` if it is named, else the one that serves the configured address, else starts one on the
     /// configured data folder.
     pub async fn open(server: Option<&str>, config: Config) -> anyhow::Result<Self> {
+        let key = config.api_key.clone();
         if let Some(server) = server {
-            return Ok(Self { client: Client::new(server), own: None });
+            return Ok(Self { client: Client::new(server, key.as_ref()), own: None });
         }
-        let client = Client::new(&format!("http://{}", config.listen));
+        let client = Client::new(&format!("http://{}", config.listen), key.as_ref());
         if client.is_taja().await {
             return Ok(Self { client, own: None });
         }
         let mut own_config = config;
         own_config.listen.set_port(0);
         let running = app::start(own_config).await?;
-        let client = Client::new(&format!("http://{}", running.address));
+        let client = Client::new(&format!("http://{}", running.address), key.as_ref());
         Ok(Self { client, own: Some(running) })
     }
 
@@ -54,9 +59,15 @@ impl Session {
 }
 
 impl Client {
-    /// A client of the server at this address.
-    pub fn new(base: &str) -> Self {
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().build();
+    /// A client of the server at this address, which may ask for a key.
+    pub fn new(base: &str, key: Option<&SecretString>) -> Self {
+        let mut headers = HeaderMap::new();
+        let bearer = key.and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        if let Some(mut bearer) = bearer {
+            bearer.set_sensitive(true);
+            headers.insert(AUTHORIZATION, bearer);
+        }
+        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().default_headers(headers).build();
         Self { base: base.trim_end_matches('/').to_owned(), http: http.unwrap_or_default() }
     }
 
@@ -77,6 +88,16 @@ impl Client {
             job = read(self.http.get(url).send().await?).await?;
         }
         Ok(job)
+    }
+
+    /// Reads a resource.
+    pub async fn get(&self, route: &str) -> anyhow::Result<Value> {
+        read(self.http.get(format!("{}{route}", self.base)).send().await?).await
+    }
+
+    /// Asks for something to be done that needs no more words.
+    pub async fn post(&self, route: &str) -> anyhow::Result<Value> {
+        read(self.http.post(format!("{}{route}", self.base)).send().await?).await
     }
 }
 

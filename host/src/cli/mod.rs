@@ -1,7 +1,9 @@
-//! The command line: `taja serve`, `import`, `search`, `plugin`, `model`, `openapi`.
+//! The command line: one file for each command.
 
 mod client;
 mod import;
+mod jobs;
+mod migrate;
 mod model;
 mod plugin;
 mod pull;
@@ -12,6 +14,8 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::config::Role;
 
 /// Product search and catalogue for shops that sell through chat.
 ///
@@ -28,10 +32,19 @@ struct Cli {
 enum Command {
     /// Serve the HTTP interface and run jobs, until SIGTERM or Ctrl-C
     Serve(serve::Serve),
+    /// Serve the HTTP interface beside other processes, and leave the jobs to workers
+    Api(serve::Process),
+    /// Run jobs beside other processes
+    Worker(serve::Process),
     /// Add the products of a file to the catalogue
     Import(import::Import),
     /// Find products by words, a picture, a video, or several together
     Search(search::SearchCommand),
+    /// Look at jobs that failed, and start them again
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
+    /// Bring products that an older service wrote to MongoDB to the present form
+    Migrate(migrate::Migrate),
     /// List policy components, and make them ready to load
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -50,8 +63,10 @@ struct Usage(String);
 /// Runs the program: exit status 0 done, 1 the work failed, 2 wrong usage.
 pub fn run() -> ExitCode {
     let command = Cli::parse().command;
-    let serving = matches!(command, Command::Serve(_));
-    crate::telemetry::init_logs(if serving { "info" } else { "warn" });
+    // Those that stay log as they are configured.
+    if !matches!(command, Command::Serve(_) | Command::Api(_) | Command::Worker(_)) {
+        crate::telemetry::init_logs(&std::env::var("TAJA_LOG").unwrap_or_else(|_| "warn".into()), false);
+    }
     match start(command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -69,8 +84,12 @@ fn start(command: Command) -> anyhow::Result<bool> {
     runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve.run().await,
+            Command::Api(process) => process.run(Role::Api).await,
+            Command::Worker(process) => process.run(Role::Worker).await,
             Command::Import(import) => import.run().await,
             Command::Search(search) => search.run().await,
+            Command::Jobs(jobs) => jobs.run().await,
+            Command::Migrate(migrate) => migrate.run().await,
             Command::Plugin(plugin) => plugin.run().await,
             Command::Model(model) => model.run().await,
             Command::Openapi => {

@@ -1,4 +1,4 @@
-//! `taja serve`: everything in one process.
+//! `taja serve`, `taja api` and `taja worker`: the processes that stay.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{client::Client, import, settings::Settings, write_out};
-use crate::app::{self, App};
+use crate::{
+    app::{self, App, Running},
+    config::{Config, Role},
+    telemetry,
+};
 
 /// Serve the HTTP interface and run jobs, until SIGTERM or Ctrl-C.
 #[derive(Args)]
@@ -20,13 +24,33 @@ pub struct Serve {
     settings: Settings,
 }
 
+/// Take part in a service of several processes, until SIGTERM or Ctrl-C.
+#[derive(Args)]
+pub struct Process {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Process {
+    pub async fn run(self, role: Role) -> anyhow::Result<bool> {
+        start(self.settings.read_for(role)?).await?.stopped().await?;
+        Ok(true)
+    }
+}
+
+/// Starts a service that says where it listens and stops on a signal.
+async fn start(config: Config) -> anyhow::Result<Running> {
+    telemetry::init_logs(&config.log, config.production);
+    let running = app::start(config).await?;
+    write_out(&format!("listening on http://{}", running.address))?;
+    tokio::spawn(stop_on_signal(running.shutdown_token()));
+    Ok(running)
+}
+
 impl Serve {
     pub async fn run(self) -> anyhow::Result<bool> {
-        let config = self.settings.read()?;
-        let running = app::start(config).await?;
-        write_out(&format!("listening on http://{}", running.address))?;
+        let running = start(self.settings.read_for(Role::Serve)?).await?;
         let shutdown = running.shutdown_token();
-        tokio::spawn(stop_on_signal(shutdown.clone()));
         let greeting = tokio::spawn(greet(running.address, running.app.clone(), self.sample, shutdown));
         running.stopped().await?;
         greeting.await.context("the sample import panicked")?;
@@ -61,7 +85,7 @@ async fn greet(
     let empty = app.store.counts().await.is_ok_and(|counts| counts.products == 0);
     if let Some(file) = sample.filter(|_| empty) {
         eprintln!("importing the sample catalogue {} ...", file.display());
-        let client = Client::new(&format!("http://{address}"));
+        let client = Client::new(&format!("http://{address}"), app.config.api_key.as_ref());
         let mut quiet = import::Quiet;
         let import = import::import_file(&client, &file, &mut quiet);
         match shutdown.run_until_cancelled(import).await {
@@ -70,7 +94,7 @@ async fn greet(
             None => return,
         }
     }
-    if let Some(notice) = app.notice() {
+    if let Some(notice) = &app.model.notice {
         eprintln!("\nThe model: {notice}");
     }
     eprintln!("\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=fresh fruit' http://{address}/search");

@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::PathBuf};
 use anyhow::Context;
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
 
-use crate::config::{Config, SETTINGS, Sources, variable};
+use crate::config::{Config, Role, SETTINGS, Sources};
 
 /// Flags of every setting, and `--config`.
 #[derive(Debug, Clone, Default)]
@@ -15,8 +15,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The configuration from flags, environment, and `taja.toml` (or the file that `--config` names).
+    /// The configuration of a process that does everything itself.
     pub fn read(&self) -> anyhow::Result<Config> {
+        self.read_for(Role::Serve)
+    }
+
+    /// The configuration from flags, environment, and `taja.toml` (or the file that `--config` names).
+    pub fn read_for(&self, role: Role) -> anyhow::Result<Config> {
         let named = self.file.clone();
         let path = named.clone().unwrap_or_else(|| "taja.toml".into());
         let file = match std::fs::read_to_string(&path) {
@@ -27,7 +32,7 @@ impl Settings {
             }
         };
         let environment = |name: &str| std::env::var(name).ok();
-        let sources = Sources { command_line: self.values.clone(), environment: &environment, file };
+        let sources = Sources { role, command_line: self.values.clone(), environment: &environment, file };
         Ok(Config::read(&sources)?)
     }
 }
@@ -46,7 +51,8 @@ impl Args for Settings {
             } else {
                 format!(" [default: {}]", setting.default)
             };
-            let help = format!("{} [env: {}]{default}", setting.help, variable(setting.name));
+            let variables: Vec<_> = setting.variables().collect();
+            let help = format!("{} [env: {}]{default}", setting.help, variables.join(" or "));
             command.arg(Arg::new(setting.name).long(setting.name).value_name("VALUE").help(help))
         })
     }

@@ -71,7 +71,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     let mut batch = app.staging.batch(JobId::new());
     let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
-    let form = Form::receive(multipart, &mut batch, app.config.limits, wanted).await?;
+    let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
     let job = add_job(form, app.config.limits.images)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     job_views::submit(&app, &headers, batch, ADD_PRODUCT, payload).await

@@ -55,7 +55,7 @@ impl Form {
     pub async fn receive(
         mut multipart: Multipart,
         batch: &mut Batch,
-        limits: Limits,
+        limits: &Limits,
         wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
     ) -> Result<Self, Problem> {
         let mut form = Self::default();
@@ -99,12 +99,12 @@ async fn receive_file(
     name: String,
     field: Field<'_>,
     batch: &mut Batch,
-    limits: Limits,
+    limits: &Limits,
     kinds: &[FileKind],
 ) -> Result<FormFile, Problem> {
     let mut found = None;
     let judge = |head: &[u8]| {
-        let kind = judge(&name, head, kinds)?;
+        let kind = judge(&name, head, kinds, limits)?;
         found = Some(kind);
         Ok(match kind {
             FileKind::Image => limits.image_bytes,
@@ -119,28 +119,31 @@ async fn receive_file(
             Problem::unavailable("there is no room on the server's disk")
         }
         ReceiveError::Disk(error) => Problem::internal(&error),
+        ReceiveError::Store(error) => error.into(),
     })?;
     let kind = found.ok_or_else(|| Problem::internal(&"a received file was not judged"))?;
     Ok(FormFile { field: name, hash: staged.hash, kind })
 }
 
 /// What the first bytes show, if that is wanted here. The client's file name and content type are not looked at.
-fn judge(name: &str, head: &[u8], kinds: &[FileKind]) -> Result<FileKind, Problem> {
+fn judge(name: &str, head: &[u8], kinds: &[FileKind], limits: &Limits) -> Result<FileKind, Problem> {
     let refuse = |what: &str| {
-        let takes = match kinds {
-            [FileKind::Image] => "JPEG, PNG, WebP, GIF and BMP images",
-            [FileKind::Video] => "MP4, MOV, MKV, WebM and AVI videos",
-            _ => "images and videos",
-        };
-        let detail = format!("file {name} is {what}; {takes} are taken");
+        let images = limits.image_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Image));
+        let videos = limits.video_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Video));
+        let taken: Vec<_> = images.chain(videos).collect();
+        let detail = format!("file {name} is {what}; taken are {}", taken.join(", "));
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail);
         Err(Problem { errors: vec![FieldProblem::new(name, format!("is {what}"))], ..problem })
     };
     match taja_media::sniff(head) {
-        Sniffed::Image(_) if kinds.contains(&FileKind::Image) => Ok(FileKind::Image),
-        Sniffed::Video(_) if kinds.contains(&FileKind::Video) => Ok(FileKind::Video),
-        Sniffed::Image(_) => refuse("an image"),
-        Sniffed::Video(_) => refuse("a video"),
+        Sniffed::Image(kind) if kinds.contains(&FileKind::Image) && limits.image_types.contains(&kind) => {
+            Ok(FileKind::Image)
+        }
+        Sniffed::Video(kind) if kinds.contains(&FileKind::Video) && limits.video_types.contains(&kind) => {
+            Ok(FileKind::Video)
+        }
+        Sniffed::Image(kind) => refuse(kind.mime()),
+        Sniffed::Video(kind) => refuse(kind.mime()),
         Sniffed::Other(what) => refuse(what),
         Sniffed::Empty => {
             let problem = Problem::new(

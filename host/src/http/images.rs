@@ -33,8 +33,8 @@ pub async fn image(
     if headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == etag.as_bytes()) {
         return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let jpeg =
-        app.images.read(&hash).await.map_err(|error| Problem::internal(&error))?.ok_or_else(missing)?;
+    let folder = app.folder.as_ref().ok_or_else(missing)?;
+    let jpeg = folder.read(&hash).await.map_err(|error| Problem::internal(&error))?.ok_or_else(missing)?;
     let content = [(header::CONTENT_TYPE, "image/jpeg"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     Ok((caching, content, jpeg).into_response())
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use taja_catalog::ImageHash;
-use taja_queue::{JobError, JobId, JobRecord, NewJob, Queue, Status};
+use taja_queue::{JobError, JobFilter, JobId, JobRecord, NewJob, Queue, Status};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, Shared, results};
@@ -20,6 +20,8 @@ use crate::{jobs, staging::Batch};
 
 /// Longest that a request may wait for a job, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(30);
+/// Jobs on a page, at most.
+const MAX_LISTED: u32 = 100;
 
 /// Where a job stands, in the words of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -332,6 +334,72 @@ pub async fn read(
     resource(&app, &job, &options).await.map(Json)
 }
 
+/// Which jobs to list.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListOptions {
+    /// Only `pending`, `processing`, `completed`, `failed` or `cancelled` ones.
+    pub status: Option<String>,
+    /// Only jobs of this kind.
+    pub kind: Option<String>,
+    /// Only jobs pushed before this one: `next` of the page before.
+    pub before: Option<String>,
+    /// Jobs on the page, 1 to 100; 50 unless told.
+    pub limit: Option<u32>,
+}
+
+/// A page of jobs, newest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct JobList {
+    /// The jobs, without their results.
+    pub jobs: Vec<JobResource>,
+    /// What to send as `before` for the next page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Lists jobs, newest first. Failed ones stay for weeks, to be looked at and started again.
+#[utoipa::path(
+    get, path = "/jobs", tag = "jobs", params(ListOptions),
+    responses((status = 200, body = JobList), (status = 422, body = Problem), (status = 503, body = Problem))
+)]
+pub async fn list(
+    State(app): State<Shared>,
+    Query(options): Query<ListOptions>,
+) -> Result<Json<JobList>, Problem> {
+    let status = options.status.as_deref().map(str::parse::<Status>).transpose();
+    let before = options.before.as_deref().map(str::parse::<JobId>).transpose();
+    let filter = JobFilter {
+        kind: options.kind,
+        status: status.map_err(|error| Problem::field("status", error.to_string()))?,
+        before: before.map_err(|_| Problem::field("before", "is not a job"))?,
+        limit: options.limit.unwrap_or(JobFilter::default().limit),
+    };
+    if !(1..=MAX_LISTED).contains(&filter.limit) {
+        return Err(Problem::field("limit", format!("is not a number from 1 to {MAX_LISTED}")));
+    }
+    let limit = filter.limit as usize;
+    let jobs = app.queue.list(app.config.tenant.as_str(), filter).await?;
+    let next = jobs.last().filter(|_| jobs.len() == limit).map(|job| job.id.to_string());
+    Ok(Json(JobList { jobs: jobs.iter().map(|job| summary(job, None)).collect(), next }))
+}
+
+/// Starts a failed job again, with all its attempts before it.
+#[utoipa::path(
+    post, path = "/jobs/{id}/redrive", tag = "jobs",
+    params(("id" = String, Path, description = "The job")),
+    responses(
+        (status = 202, body = JobResource), (status = 404, body = Problem),
+        (status = 409, body = Problem, description = "It is not failed")
+    )
+)]
+pub async fn redrive(State(app): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
+    let job = find(&app, &id, None, None).await?;
+    let job = app.queue.redrive(&job.tenant, job.id).await?.ok_or_else(|| Problem::not_found("job"))?;
+    Ok((StatusCode::ACCEPTED, Json(summary(&job, None))).into_response())
+}
+
 /// Cancels a job: at once while it waits, else at its next stage boundary.
 #[utoipa::path(
     delete, path = "/jobs/{id}", tag = "jobs",
@@ -342,25 +410,29 @@ pub async fn cancel(State(app): State<Shared>, Path(id): Path<String>) -> Result
     let job = find(&app, &id, None, None).await?;
     let job = app.queue.cancel(&job.tenant, job.id).await?.ok_or_else(|| Problem::not_found("job"))?;
     if job.status == Status::Cancelled {
-        app.staging.clear(job.id).await.map_err(|error| Problem::internal(&error))?;
+        app.staging.clear(job.id).await?;
     }
     resource(&app, &job, &ReadOptions::default()).await.map(Json)
 }
 
 async fn resource(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<JobResource, Problem> {
+    Ok(summary(job, result_of(app, job, options).await?))
+}
+
+fn summary(job: &JobRecord, result: Option<Value>) -> JobResource {
     let plugins = job.result.as_ref().and_then(|result| result.get("plugins")).cloned();
-    Ok(JobResource {
+    JobResource {
         job_id: job.id.to_string(),
         kind: job.kind.clone(),
         status: job.status.into(),
         progress: progress_of(job),
         stage: job.message.clone(),
         attempts: job.attempts,
-        result: result_of(app, job, options).await?,
+        result,
         error: final_failure(job).or_else(|| job.error.as_ref().map(failure_view)),
         plugins: plugins.unwrap_or_else(|| Value::Array(Vec::new())),
         created_at: job.created_at,
         started_at: job.started_at,
         finished_at: job.finished_at,
-    })
+    }
 }

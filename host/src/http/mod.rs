@@ -1,6 +1,7 @@
 //! HTTP: one router, mounted at `/` and at `/api/v1`.
 
 mod add_product;
+mod auth;
 mod docs;
 mod form;
 mod images;
@@ -53,7 +54,9 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(search::submit))
         .routes(routes!(search::job))
         .routes(routes!(search::progress))
+        .routes(routes!(jobs::list))
         .routes(routes!(jobs::read, jobs::cancel))
+        .routes(routes!(jobs::redrive))
         .routes(routes!(images::image))
 }
 
@@ -65,17 +68,35 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// Everything that is served.
 pub fn router(app: Shared) -> Router {
     let limit = app.config.limits.request_bytes;
+    let prefix = app.config.api_prefix.clone();
     let (api, description) = routes().split_for_parts();
     let api = api
         .route("/openapi.json", get(move || async move { axum::Json(description) }))
         .route("/docs", get(docs::page));
-    Router::new()
+    let home = prefix.clone();
+    let routes = Router::new()
         .merge(api.clone())
-        .nest("/api/v1", api)
-        .route("/api/v1/", get(|| async { Redirect::permanent("/api/v1") }))
+        .nest(&prefix, api)
+        .route(&format!("{prefix}/"), get(move || async move { Redirect::permanent(&home) }))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(limit))
-        .layer(middleware::map_request(linger::read_on))
+        .layer(middleware::map_request(linger::read_on));
+    finish(routes, app)
+}
+
+/// What a process serves that only runs jobs: how it is.
+pub fn worker_router(app: Shared) -> Router {
+    let routes = Router::new()
+        .route("/", get(system::root))
+        .route("/health", get(system::health))
+        .route("/metrics", get(system::metrics))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::require_key));
+    finish(routes, app)
+}
+
+fn finish(routes: Router<Shared>, app: Shared) -> Router {
+    routes
         .layer(CatchPanicLayer::new())
         .layer(middleware::map_response(problem::ensure))
         .layer(middleware::from_fn(track::requests))

@@ -175,6 +175,9 @@ impl From<taja_queue::Error> for Problem {
                 "idempotency_key_reused",
                 "this Idempotency-Key was used with another request",
             ),
+            taja_queue::Error::NotDead { .. } => {
+                Self::new(StatusCode::CONFLICT, "job_not_failed", error.to_string())
+            }
             error if error.is_retryable() => Self::unavailable(error.to_string()),
             error => Self::internal(&error),
         }

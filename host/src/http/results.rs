@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use taja_catalog::{
     Product,
     policy::Measure,
+    port::Variant,
     search::{Evidence, Found, ResultSet},
 };
 use taja_queue::{JobId, JobRecord};
@@ -35,7 +36,7 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
         "matches": page.iter().filter_map(one).collect::<Vec<_>>(),
         "total": set.found.len(),
         "plugins": set.plugins,
-        "model": app.embedder.space().id,
+        "model": result["model"],
     });
     let end = start + page.len();
     if end < set.found.len() {
@@ -56,6 +57,8 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
     let mut row = serde_json::to_value(&product.details).unwrap_or_default();
     row["product_id"] = json!(product.id);
     row["category"] = json!(product.details.category);
+    row["thumbnail_urls"] = product.images.iter().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
+    row["card_urls"] = product.images.iter().map(|image| smaller(app, &image.url, Variant::Card)).collect();
     row["image_urls"] = product.images.iter().map(|image| Value::from(url(&image.url))).collect();
     row["matched_images"] = found.evidence.iter().filter_map(evidence).collect();
     row["score"] = json!(found.score);
@@ -73,6 +76,11 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
             json!({ "legs": found.legs.iter().map(leg).collect::<Vec<_>>(), "notes": found.notes });
     }
     row
+}
+
+/// The address of a smaller version, or of the picture itself where the image host makes none.
+fn smaller(app: &Shared, url: &str, variant: Variant) -> Value {
+    app.images.variant(url, variant).unwrap_or_else(|| app.absolute_url(url)).into()
 }
 
 /// An image that matched, with the cosine; keyword matches show no image.

@@ -85,7 +85,7 @@ pub async fn submit(State(app): State<Shared>, request: Request) -> Result<Respo
         let multipart = Multipart::from_request(request, &()).await.map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
         })?;
-        let form = Form::receive(multipart, &mut batch, app.config.limits, file_kinds).await?;
+        let form = Form::receive(multipart, &mut batch, &app.config.limits, file_kinds).await?;
         (form.texts.into_iter().map(|(name, text)| (name, Value::String(text))).collect(), form.files)
     } else if content_type.starts_with("application/json") {
         (json_fields(small(request).await?).await?, Vec::new())

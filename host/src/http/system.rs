@@ -1,5 +1,7 @@
 //! `/`, `/health` and `/metrics`.
 
+use std::time::Duration;
+
 use axum::{
     Json,
     extract::State,
@@ -8,6 +10,7 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use taja_catalog::port::VectorIndex;
 use taja_sandbox::{PluginState, PluginStatus};
 use utoipa::ToSchema;
 
@@ -42,21 +45,16 @@ pub async fn root() -> Json<Root> {
     )
 )]
 pub async fn health(State(app): State<Shared>) -> Response {
-    let (store, queue, images) = tokio::join!(store_health(&app), queue_health(&app), images_health(&app));
-    let parts = [
-        ("api", json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") })),
-        ("store", store),
-        ("queue", queue),
-        ("model", model_health(&app)),
-        (
-            "index",
-            json!({
-                "status": "ok", "vectors": app.index.len(), "memory_bytes": app.index.memory_bytes(), "method": "exact",
-            }),
-        ),
-        ("images", images),
-        ("plugins", plugin_health(&app)),
-    ];
+    let (store, queue, images) =
+        tokio::join!(checked(store_health(&app)), checked(queue_health(&app)), checked(images_health(&app)));
+    let api = json!({
+        "status": "ok", "version": env!("CARGO_PKG_VERSION"), "role": app.config.role.as_str(),
+    });
+    let mut parts = vec![("api", api), ("store", store), ("queue", queue), ("model", model_health(&app))];
+    if let Some(index) = &app.index {
+        parts.push(("index", index_health(index.as_ref())));
+    }
+    parts.extend([("images", images), ("plugins", plugin_health(&app))]);
     let serving = parts.iter().all(|(_, part)| part["status"] == "ok");
     let mut body = json!({ "status": if serving { "ok" } else { "failing" } });
     for (name, part) in parts {
@@ -66,16 +64,33 @@ pub async fn health(State(app): State<Shared>) -> Response {
     (status, Json(body)).into_response()
 }
 
+/// Longest that a part may take to say how it is.
+const CHECK_WITHIN: Duration = Duration::from_secs(3);
+
+/// A report that comes in time, or that the part is silent.
+async fn checked(report: impl Future<Output = Value>) -> Value {
+    match tokio::time::timeout(CHECK_WITHIN, report).await {
+        Ok(report) => report,
+        Err(_) => failing(&format!("does not answer within {} s", CHECK_WITHIN.as_secs())),
+    }
+}
+
 fn failing(error: &dyn std::fmt::Display) -> Value {
     json!({ "status": "failing", "error": error.to_string() })
 }
 
 async fn store_health(app: &App) -> Value {
-    match app.store.counts().await {
-        Ok(counts) => json!({
-            "status": "ok", "backend": "sqlite", "products": counts.products, "images": counts.images,
-        }),
-        Err(error) => failing(&error),
+    let (about, counts) = tokio::join!(app.store.about(), app.store.counts());
+    match (about, counts) {
+        (Ok(about), Ok(counts)) => {
+            let mut part = json!(about.details);
+            part["status"] = "ok".into();
+            part["backend"] = about.backend.into();
+            part["products"] = counts.products.into();
+            part["images"] = counts.images.into();
+            part
+        }
+        (Err(error), _) | (_, Err(error)) => failing(&error),
     }
 }
 
@@ -86,24 +101,37 @@ async fn queue_health(app: &App) -> Value {
             for row in depth {
                 jobs[&row.kind][row.status.as_str()] = row.jobs.into();
             }
-            json!({ "status": "ok", "backend": "sqlite", "jobs": jobs })
+            let backend = if app.config.redis.is_some() { "redis" } else { "sqlite" };
+            json!({ "status": "ok", "backend": backend, "jobs": jobs })
         }
         Err(error) => failing(&error),
     }
 }
 
 async fn images_health(app: &App) -> Value {
+    let backend = if app.config.cloudinary.is_some() { "cloudinary" } else { "folder" };
     match app.images.check().await {
-        Ok(()) => json!({ "status": "ok", "backend": "folder" }),
+        Ok(()) => json!({ "status": "ok", "backend": backend }),
         Err(error) => failing(&error),
     }
 }
 
 fn model_health(app: &App) -> Value {
-    let info = app.clip.info();
+    let model = &app.model;
+    let mut part = json!({
+        "status": "ok", "name": model.name, "title": model.title, "dimension": model.dimension,
+        "runs": if model.space.is_some() { "here" } else { "in workers" },
+    });
+    if let (Some(provider), Some(space)) = (model.provider, &model.space) {
+        part["provider"] = provider.into();
+        part["space"] = space.id.as_str().into();
+    }
+    part
+}
+
+fn index_health(index: &dyn VectorIndex) -> Value {
     json!({
-        "status": "ok", "name": info.name, "title": info.title, "dimension": info.dimension,
-        "provider": info.provider, "space": info.space.id,
+        "status": "ok", "vectors": index.len(), "memory_bytes": index.memory_bytes(), "method": index.method(),
     })
 }
 
@@ -148,8 +176,10 @@ pub async fn metrics(State(app): State<Shared>) -> Response {
         metrics::gauge!("taja_products").set(counts.products as f64);
         metrics::gauge!("taja_images").set(counts.images as f64);
     }
-    metrics::gauge!("taja_index_vectors").set(app.index.len() as f64);
-    metrics::gauge!("taja_index_memory_bytes").set(app.index.memory_bytes() as f64);
+    if let Some(index) = &app.index {
+        metrics::gauge!("taja_index_vectors").set(index.len() as f64);
+        metrics::gauge!("taja_index_memory_bytes").set(index.memory_bytes() as f64);
+    }
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
     (content_type, app.metrics.render()).into_response()
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bad_input;
+mod cluster;
 mod command_line;
 #[path = "../../crates/sandbox/fixtures/component.rs"]
 mod component;

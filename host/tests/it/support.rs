@@ -72,8 +72,13 @@ impl Server {
 
     /// Starts on a folder that outlives the server.
     pub async fn start_on(data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_as("serve", data, settings).await
+    }
+
+    /// Starts a process of this role.
+    pub async fn start_as(role: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
         let mut command = taja();
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data).stdout(Stdio::piped());
+        command.args([role, "--listen", "127.0.0.1:0", "--data"]).arg(data).stdout(Stdio::piped());
         for (name, value) in settings {
             command.arg(format!("--{name}")).arg(value);
         }

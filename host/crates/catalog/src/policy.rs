@@ -369,6 +369,8 @@ pub trait Policies: Send + Sync {
     ) -> Result<Vec<Leg>, PolicyError>;
     /// Asks the tenant's ingestion policy.
     async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError>;
+    /// Names the policies and settings in force for a tenant's searches: another one whenever those are others.
+    fn fingerprint(&self, tenant: &TenantId) -> String;
     /// The product attributes that the tenant's ranking policy asks for.
     fn ranking_columns(&self, tenant: &TenantId) -> Columns;
     /// Asks the tenant's ranking policy. The answer is checked against the candidates.

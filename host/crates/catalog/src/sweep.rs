@@ -24,17 +24,16 @@ pub struct Sweep {
 impl Sweep {
     /// Looks at the intents last touched before a moment. `is_over` says of an execution that it will never run again;
     /// what only such ones intended, and no product has, is removed from the image host. Answers how many pictures.
-    pub async fn run(
-        &self,
-        before: Timestamp,
-        is_over: impl AsyncFn(&TenantId, &EffectKey) -> PortResult<bool>,
-    ) -> PortResult<u32> {
+    pub async fn run<F>(&self, before: Timestamp, is_over: impl Fn(TenantId, EffectKey) -> F) -> PortResult<u32>
+    where
+        F: Future<Output = PortResult<bool>>,
+    {
         let mut removed = 0;
         for intent in self.store.intents(before, AT_MOST).await? {
             // A removal that broke off has no effects.
             let mut left_over = intent.effects.is_empty();
             for effect in &intent.effects {
-                if is_over(&intent.tenant, effect).await? {
+                if is_over(intent.tenant.clone(), effect.clone()).await? {
                     left_over |= self.store.withdraw(&intent.tenant, effect, &intent.image).await?;
                 }
             }

@@ -23,6 +23,9 @@ pub enum ImageType {
 }
 
 impl ImageType {
+    /// Every format.
+    pub const ALL: [Self; 5] = [Self::Jpeg, Self::Png, Self::WebP, Self::Gif, Self::Bmp];
+
     /// The media type.
     pub fn mime(self) -> &'static str {
         match self {
@@ -61,6 +64,9 @@ pub enum VideoType {
 }
 
 impl VideoType {
+    /// Every container.
+    pub const ALL: [Self; 5] = [Self::Mp4, Self::Mov, Self::Mkv, Self::WebM, Self::Avi];
+
     /// The media type.
     pub fn mime(self) -> &'static str {
         match self {

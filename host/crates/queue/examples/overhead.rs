@@ -1,4 +1,5 @@
-//! Measures what the queue adds to a job: `cargo run --release -p taja-queue --example overhead [folder]`.
+//! Measures what the queue adds to a job: `cargo run --release -p taja-queue --features contract --example overhead [place]`,
+//! where the place is a folder, or the address of a Redis (over a ledger in memory).
 
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a measurement that is read on a terminal")]
 
@@ -10,7 +11,8 @@ use std::{
 
 use serde_json::{Value, json};
 use taja_queue::{
-    Company, Durability, Handlers, Lane, NewJob, Queue, SqliteOptions, SqliteQueue, Worker, WorkerConfig,
+    Company, Durability, Handlers, Lane, NewJob, Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue,
+    Worker, WorkerConfig, contract::MemoryLedger,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -18,14 +20,29 @@ const LONG: Duration = Duration::from_secs(60);
 
 #[tokio::main]
 async fn main() {
-    let root = std::env::args().nth(1).map_or_else(std::env::temp_dir, PathBuf::from);
+    let place = std::env::args().nth(1);
+    let redis = place.as_deref().filter(|place| place.starts_with("redis"));
+    let root = redis.xor(place.as_deref()).map_or_else(std::env::temp_dir, PathBuf::from);
     let folder = tempfile::tempdir_in(root).unwrap();
-    let queue: Arc<dyn Queue> =
-        Arc::new(SqliteQueue::open(&folder.path().join("jobs.db"), SqliteOptions::default()).unwrap());
+    let queue: Arc<dyn Queue> = match redis {
+        Some(url) => {
+            let name = format!("overhead-{}", std::process::id());
+            let options = RedisOptions { name, ..RedisOptions::default() };
+            Arc::new(RedisQueue::open(url, Arc::new(MemoryLedger::default()), options).await.unwrap())
+        }
+        None => {
+            Arc::new(SqliteQueue::open(&folder.path().join("jobs.db"), SqliteOptions::default()).unwrap())
+        }
+    };
     let shutdown = CancellationToken::new();
+    let empty = |_| async { Ok(Value::Null) };
     let handlers =
-        Handlers::new().on("search", |_| async { Ok(result()) }).on("import", |_| async { Ok(Value::Null) });
-    let lanes = vec![Lane::new("interactive", ["search"], 8), Lane::new("bulk", ["import"], 4)];
+        Handlers::new().on("search", |_| async { Ok(result()) }).on("import", empty).on("empty", empty);
+    let lanes = vec![
+        Lane::new("interactive", ["search"], 8),
+        Lane::new("bulk", ["import"], 4),
+        Lane::new("empty", ["empty"], 32),
+    ];
     let worker = Worker::new(Arc::clone(&queue), handlers, WorkerConfig::new(lanes)).unwrap();
     let working = tokio::spawn(worker.run(shutdown.clone()));
 
@@ -35,6 +52,7 @@ async fn main() {
         together(&queue, Durability::Process, clients, 4000).await;
         together(&queue, Durability::Disk, clients, 2000).await;
     }
+    through(&queue, 20_000).await;
     beside_imports(&queue).await;
     shutdown.cancel();
     working.await.unwrap();
@@ -83,6 +101,34 @@ async fn together(queue: &Arc<dyn Queue>, durability: Durability, clients: usize
     }
     let rate = times.len() as f64 / began.elapsed().as_secs_f64();
     report(&format!("{clients} clients, {durability:?}, {rate:.0} jobs/s"), times);
+}
+
+/// Empty jobs, from the first push to the last end.
+async fn through(queue: &Arc<dyn Queue>, jobs: usize) {
+    const PUSHERS: usize = 32;
+    let began = Instant::now();
+    let pushers: Vec<_> = (0..PUSHERS)
+        .map(|n| {
+            let queue = Arc::clone(queue);
+            tokio::spawn(async move {
+                for _ in 0..jobs / PUSHERS {
+                    queue.push(NewJob::new("empty", format!("tenant {n}"), Value::Null)).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for pusher in pushers {
+        pusher.await.unwrap();
+    }
+    let pushed = began.elapsed();
+    let open =
+        |depths: Vec<taja_queue::Depth>| depths.iter().any(|d| d.kind == "empty" && !d.status.is_terminal());
+    while open(queue.depth().await.unwrap()) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let all = began.elapsed();
+    let rate = |time: Duration| jobs as f64 / time.as_secs_f64();
+    println!("{jobs} empty jobs: {:.0} pushed/s, {:.0} pushed, run and completed/s", rate(pushed), rate(all));
 }
 
 async fn beside_imports(queue: &Arc<dyn Queue>) {

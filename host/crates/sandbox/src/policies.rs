@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
+use sha2::{Digest, Sha256};
 use taja_catalog::{
     TenantId,
     policy::{
@@ -39,6 +40,8 @@ pub struct Sandbox {
     ingest: Option<Arc<Plugin>>,
     rank: Option<Arc<Plugin>>,
     report: Vec<PluginStatus>,
+    /// SHA-256 of what decides how a search comes out.
+    fingerprint: String,
     /// Joined when the sandbox is dropped.
     _ticker: Ticker,
 }
@@ -77,6 +80,7 @@ impl Sandbox {
             search: roster.search,
             ingest: roster.ingest.remove(&config.ingest),
             rank: roster.rank.remove(&config.rank),
+            fingerprint: fingerprint(&roster.report, &config),
             report: roster.report,
             runner,
             _ticker: ticker,
@@ -201,6 +205,17 @@ impl Sandbox {
     }
 }
 
+/// SHA-256 over the components that can be called, who ranks, and the operator's settings.
+fn fingerprint(report: &[PluginStatus], config: &SandboxConfig) -> String {
+    let ready = report.iter().filter(|plugin| plugin.state == PluginState::Ready);
+    let mut parts: Vec<_> = ready.filter_map(|plugin| plugin.digest.clone()).collect();
+    let mut settings: Vec<_> = config.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    settings.sort();
+    parts.push(config.rank.clone());
+    parts.append(&mut settings);
+    Sha256::digest(parts.join("\n")).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[async_trait]
 impl Policies for Sandbox {
     fn modalities(&self) -> HashSet<String> {
@@ -218,6 +233,10 @@ impl Policies for Sandbox {
 
     async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError> {
         self.ingest_measured(context, submission).await.0
+    }
+
+    fn fingerprint(&self, _tenant: &TenantId) -> String {
+        self.fingerprint.clone()
     }
 
     fn ranking_columns(&self, _tenant: &TenantId) -> Columns {

@@ -3,10 +3,12 @@
 //! The programs are those that `just setup redis mongod` put into `.tools/bin`, or those that `TAJA_TEST_REDIS` and
 //! `TAJA_TEST_MONGOD` name, or the first ones on the path.
 
+pub mod cloudinary;
 mod mongo;
 mod process;
 mod redis;
 
+pub use cloudinary::FakeCloudinary;
 pub use mongo::MongoServer;
 pub use process::free_port;
 pub use redis::RedisServer;

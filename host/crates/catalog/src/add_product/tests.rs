@@ -149,7 +149,7 @@ async fn a_cancelled_job_stores_nothing() {
 async fn sweep(house: &House, is_over: bool) -> u32 {
     let sweep = Sweep { store: house.store.clone(), images: house.images.clone() };
     let in_an_hour = Timestamp::now() + jiff::SignedDuration::from_hours(1);
-    sweep.run(in_an_hour, async |_, _| Ok(is_over)).await.unwrap()
+    sweep.run(in_an_hour, |_, _| async move { Ok(is_over) }).await.unwrap()
 }
 
 #[tokio::test]
@@ -183,7 +183,7 @@ async fn a_removal_that_broke_off_is_finished_by_the_next_sweep() {
     house.images.fail_next(PortErrorKind::Unavailable);
     let run = Sweep { store: house.store.clone(), images: house.images.clone() };
     let in_an_hour = Timestamp::now() + jiff::SignedDuration::from_hours(1);
-    assert!(run.run(in_an_hour, async |_, _| Ok(true)).await.is_err());
+    assert!(run.run(in_an_hour, |_, _| async { Ok(true) }).await.is_err());
     assert_eq!(sweep(&house, true).await, 1);
     assert!(house.store.intents(in_an_hour, 9).await.unwrap().is_empty());
 }

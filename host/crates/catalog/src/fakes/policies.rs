@@ -52,6 +52,10 @@ impl Policies for ScriptedPolicies {
         (self.ingest)(&submission)
     }
 
+    fn fingerprint(&self, _: &TenantId) -> String {
+        "scripted".into()
+    }
+
     fn ranking_columns(&self, _: &TenantId) -> Columns {
         self.columns.clone()
     }

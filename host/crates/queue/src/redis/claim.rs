@@ -19,6 +19,14 @@ pub(super) fn new_token() -> i64 {
     (JobId::new().random_bits() & i64::MAX.unsigned_abs()).cast_signed()
 }
 
+/// What came with a claim; one that cannot be read must not keep the others from being served.
+fn readable(fields: &Fields) -> Option<Live> {
+    Live::read(fields).unwrap_or_else(|error| {
+        tracing::error!(job.id = fields.get("id"), %error, "a job in redis is damaged");
+        None
+    })
+}
+
 impl Core {
     pub(super) async fn claim(
         &self,
@@ -34,8 +42,8 @@ impl Core {
             call.arg(worker).arg(now.saturating_add(micros(lease))).arg(number);
             call.arg(u8::from(company == Company::Alone)).arg(kinds);
             let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Fields) = self.link.script(&call).await?;
-            self.note_lost(&lost).await?;
-            self.end_abandoned(&over).await?;
+            self.note_lost(&lost).await;
+            self.end_abandoned(&over).await;
             let Some(live) = Live::read(&claimed)? else { return Ok(None) };
             let token = Token {
                 job: live.job.id,
@@ -71,23 +79,20 @@ impl Core {
     }
 
     /// Writes down which jobs lost a worker, so that they stay lone whatever happens to Redis.
-    async fn note_lost(&self, lost: &[Fields]) -> Result<()> {
-        for fields in lost {
-            let Some(live) = Live::read(fields)? else { continue };
+    async fn note_lost(&self, lost: &[Fields]) {
+        for live in lost.iter().filter_map(readable) {
             telemetry::worker_lost(&live.job.kind);
             let open = OpenJob { due_at: moment(live.due_at), lone: true, job: live.job };
             if let Err(error) = self.ledger.note(&open).await {
                 tracing::warn!(job.id = %open.job.id, %error, "the loss of a worker is not noted");
             }
         }
-        Ok(())
     }
 
     /// Ends the jobs that have no start left, or were called off. What the ledger does not take is found again by the
     /// next claim.
-    async fn end_abandoned(&self, over: &[Fields]) -> Result<()> {
-        for fields in over {
-            let Some(live) = Live::read(fields)? else { continue };
+    async fn end_abandoned(&self, over: &[Fields]) {
+        for live in over.iter().filter_map(readable) {
             let token = live.token.unwrap_or_default();
             let (status, error) = if live.job.cancel_asked {
                 (Status::Cancelled, None)
@@ -107,7 +112,6 @@ impl Core {
                 Err(error) => tracing::warn!(job.id = %job.id, %error, "an abandoned job is not ended yet"),
             }
         }
-        Ok(())
     }
 
     /// The job at its end.

@@ -1,6 +1,6 @@
 //! What every operation and every background task shares.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use redis::{Script, ScriptInvocation};
 
@@ -22,6 +22,8 @@ pub(super) struct Core {
     pub(super) signals: Signals,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) backoff: Backoff,
+    /// Whether a job was entered that may not be in Redis.
+    pub(super) stranded: AtomicBool,
     /// What all keys begin with.
     pub(super) prefix: String,
     /// Names this queue among those that hear the news.

@@ -17,7 +17,7 @@
 //! | `lone:KIND` | sorted set | jobs that run by themselves, by due time |
 //! | `leases` | sorted set | jobs that are held, by the end of their lease |
 //! | `epoch` | flag | missing once Redis has lost its data |
-//! | `reconciling` | flag | a process is at it |
+//! | `reconciling`, `reconciled` | flags | a process is at it, or was a moment ago |
 //! | `news` | channel | see [`news`] |
 //!
 //! A ready job is delivered with `XREADGROUP` and stays in its stream, pending, until it is settled with `XACK` and
@@ -45,7 +45,10 @@ mod scripts;
 mod server;
 mod settle;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use redis::Client;
@@ -138,6 +141,7 @@ impl RedisQueue {
             signals: Signals::default(),
             clock,
             backoff,
+            stranded: AtomicBool::new(false),
             prefix: format!("taja:{{{name}}}:"),
             origin: JobId::new().to_string(),
         });

@@ -1,5 +1,7 @@
 //! Adding a job: into the ledger first, then into Redis.
 
+use std::sync::atomic::Ordering;
+
 use super::{core::Core, fault::Fault, live};
 use crate::{Durability, NewJob, OpenJob, Pushed, Result};
 
@@ -52,9 +54,9 @@ impl Core {
         let Err(fault) = self.enqueue(open, durability, Present::Stays, Knowledge::Open).await else {
             return Ok(());
         };
-        if fault.refused
-            && let Err(error) = self.ledger.withdraw(&[open.job.id]).await
-        {
+        if !fault.refused {
+            self.stranded.store(true, Ordering::Release);
+        } else if let Err(error) = self.ledger.withdraw(&[open.job.id]).await {
             tracing::warn!(job.id = %open.job.id, %error, "a refused job stays in the ledger and will run");
         }
         Err(fault.error)

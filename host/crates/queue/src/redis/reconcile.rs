@@ -1,6 +1,9 @@
 //! Brings Redis up to the ledger: every open job has to be in Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::time::Instant;
@@ -35,25 +38,46 @@ enum Extent {
     Settled,
 }
 
-/// Reconciles as long as it is polled: at once after data was lost, or may have been lost with the connection, and
-/// every now and then in any case.
+/// Reconciles as long as it is polled: at once when data was lost, or may have been lost with the connection or with an
+/// unanswered push, and every now and then in any case.
 pub(super) async fn keep(core: Arc<Core>, every: Duration) {
-    let (mut last, mut since) = (Instant::now(), None);
+    let mut caretaker = Caretaker { core, every, trusted: None, last: Instant::now() };
     loop {
-        if let Ok(connected) = core.link.since() {
-            let wanted = match core.has_lost_data().await {
-                Ok(lost) if lost || since != Some(connected) => Some(Extent::All),
-                Ok(_) if last.elapsed() >= every => Some(Extent::Settled),
-                _ => None,
-            };
-            if let Some(extent) = wanted {
-                match core.reconcile_in_turn(extent).await {
-                    Ok(()) => (last, since) = (Instant::now(), Some(connected)),
-                    Err(error) => tracing::warn!(%error, "cannot reconcile redis with the ledger"),
-                }
-            }
+        // While Redis is away there is nothing to look at.
+        if let Ok(connected) = caretaker.core.link.since()
+            && let Err(error) = caretaker.look(connected).await
+        {
+            tracing::warn!(%error, "cannot reconcile redis with the ledger");
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+struct Caretaker {
+    core: Arc<Core>,
+    every: Duration,
+    /// The connection, by its beginning, since which nothing can have been lost.
+    trusted: Option<i64>,
+    /// When it last reconciled.
+    last: Instant,
+}
+
+impl Caretaker {
+    async fn look(&mut self, connected: i64) -> Result<()> {
+        if self.core.stranded.swap(false, Ordering::AcqRel) || self.core.has_lost_data().await? {
+            self.trusted = None;
+        }
+        if self.trusted != Some(connected) {
+            if self.core.reconcile_alone().await? {
+                (self.trusted, self.last) = (Some(connected), Instant::now());
+            }
+        } else if self.last.elapsed() >= self.every {
+            self.last = Instant::now();
+            if self.core.take("reconciled", self.every).await? {
+                self.core.reconcile_extent(Extent::Settled).await?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -70,22 +94,22 @@ impl Core {
         Ok(!there)
     }
 
-    /// Reconciles, unless another process is at it.
-    async fn reconcile_in_turn(&self, extent: Extent) -> Result<()> {
-        let lock = self.key("reconciling");
+    /// Reconciles everything, unless another process is at it; answers whether it did.
+    async fn reconcile_alone(&self) -> Result<bool> {
+        let taken = self.take("reconciling", TURN).await?;
+        if taken {
+            let reconciled = self.reconcile_extent(Extent::All).await;
+            self.link.command::<()>(redis::cmd("DEL").arg(self.key("reconciling"))).await?;
+            reconciled?;
+        }
+        Ok(taken)
+    }
+
+    /// Sets a flag that goes by itself after a while; answers whether it was not set.
+    async fn take(&self, flag: &str, time: Duration) -> Result<bool> {
         let mut take = redis::cmd("SET");
-        take.arg(&lock).arg(&self.origin).arg("NX").arg("PX").arg(micros(TURN) / 1000);
-        let taken: bool = self.link.command(&take).await?;
-        if !taken {
-            return Ok(());
-        }
-        let added = self.reconcile_extent(extent).await;
-        self.link.command::<()>(redis::cmd("DEL").arg(&lock)).await?;
-        match added? {
-            0 => {}
-            jobs => tracing::warn!(jobs, "redis did not know these open jobs; they are back"),
-        }
-        Ok(())
+        take.arg(self.key(flag)).arg(&self.origin).arg("NX").arg("PX").arg((micros(time) / 1000).max(1));
+        Ok(self.link.command(&take).await?)
     }
 
     async fn reconcile_extent(&self, extent: Extent) -> Result<u64> {
@@ -99,6 +123,9 @@ impl Core {
             added += self.add_missing(jobs).await?;
         }
         self.link.command::<()>(redis::cmd("SET").arg(self.key("epoch")).arg(1)).await?;
+        if added > 0 {
+            tracing::warn!(jobs = added, "redis did not know these open jobs; they are back");
+        }
         Ok(added)
     }
 
@@ -110,10 +137,7 @@ impl Core {
                 missing.push(self.add(open));
             }
         }
-        Ok(stream::iter(missing)
-            .buffer_unordered(TOGETHER)
-            .try_fold(0, async |sum, added| Ok(sum + added))
-            .await?)
+        stream::iter(missing).buffer_unordered(TOGETHER).try_fold(0, async |sum, added| Ok(sum + added)).await
     }
 
     async fn add(&self, open: OpenJob) -> Result<u64> {

@@ -1,6 +1,6 @@
 //! One attempt at one job: the handler in a task of its own, and beside it what keeps the lease.
 
-use std::{any::Any, convert::Infallible};
+use std::{any::Any, convert::Infallible, time::Duration};
 
 use serde_json::Value;
 use tokio::task::JoinError;
@@ -10,7 +10,11 @@ use tracing::Instrument;
 use super::{Shop, context::JobContext};
 use crate::{Blame, Claim, Error, JobError, Token, Verdict};
 
+/// How soon a queue that did not answer is asked again: at first, and at most.
+const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
+
 /// How an attempt came to its end.
+#[derive(Clone)]
 enum Ending {
     Done(Value),
     Failed(JobError),
@@ -25,15 +29,15 @@ pub(super) async fn run(shop: Shop, claim: Claim) {
     let job = &claim.job;
     let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts);
     async {
-        let ending = attempt(&shop, &claim).await;
-        settle(&shop, &claim.token, ending).await;
+        let context = JobContext::new(claim.job.clone());
+        let ending = attempt(&shop, &claim, &context).await;
+        settle(&shop, &claim.token, &context, ending).await;
     }
     .instrument(span)
     .await;
 }
 
-async fn attempt(shop: &Shop, claim: &Claim) -> Ending {
-    let context = JobContext::new(claim.job.clone());
+async fn attempt(shop: &Shop, claim: &Claim, context: &JobContext) -> Ending {
     let Some(handler) = shop.handlers.get(&claim.job.kind) else {
         let message = format!("no handler for jobs of kind `{}`", claim.job.kind);
         return Ending::Failed(JobError::permanent(Blame::Host, "no_handler", message));
@@ -45,9 +49,9 @@ async fn attempt(shop: &Shop, claim: &Claim) -> Ending {
     let work = AbortOnDropHandle::new(tokio::spawn(work.instrument(tracing::Span::current())));
     tokio::select! {
         ended = work => ending(ended),
-        Error::LeaseLost(_) = keep_lease(shop, &claim.token, &context) => Ending::Lost,
-        never = keep_notes(shop, &claim.token, &context) => match never {},
-        never = hear_cancellation(shop, &claim.token, &context) => match never {},
+        Error::LeaseLost(_) = keep_lease(shop, &claim.token, context) => Ending::Lost,
+        never = keep_notes(shop, &claim.token, context) => match never {},
+        never = hear_cancellation(shop, &claim.token, context) => match never {},
         () = shop.closed.cancelled() => Ending::Closed,
     }
 }
@@ -71,15 +75,21 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("the handler panicked").to_owned()
 }
 
-/// Renews the lease until it is lost. A store that does not answer is asked again: the lease may well outlast it.
+/// Renews the lease until it is lost. A store that does not answer is asked again soon: the lease may well outlast it.
 async fn keep_lease(shop: &Shop, token: &Token, context: &JobContext) -> Error {
+    let every = shop.config.lease / 3;
+    let mut pause = every;
     loop {
-        tokio::time::sleep(shop.config.lease / 3).await;
+        tokio::time::sleep(pause).await;
+        pause = every;
         match shop.queue.renew(token, shop.config.lease).await {
             Ok(standing) if standing.cancel_asked => context.cancellation().cancel(),
             Ok(_) => {}
             Err(lost @ Error::LeaseLost(_)) => return lost,
-            Err(error) => tracing::warn!(%error, "cannot renew the lease"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot renew the lease");
+                pause = every.min(ASK_AGAIN[1]);
+            }
         }
     }
 }
@@ -111,17 +121,41 @@ async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> 
     std::future::pending().await
 }
 
-async fn settle(shop: &Shop, token: &Token, ending: Ending) {
-    let settled = match ending {
-        Ending::Done(result) => shop.queue.complete(token, result).await,
-        Ending::Failed(error) => bury_or_retry(shop, token, error).await,
-        Ending::Closed => shop.queue.release(token).await,
-        Ending::Lost => Err(Error::LeaseLost(token.job())),
+/// Settles the job. What it did is done, so a queue that does not answer is asked until it says something, with the lease
+/// renewed meanwhile; it ends when the lease goes to somebody else, or with the worker's last deadline.
+async fn settle(shop: &Shop, token: &Token, context: &JobContext, ending: Ending) {
+    let settled = tokio::select! {
+        settled = settle_at_last(shop, token, &ending) => settled,
+        lost = keep_lease(shop, token, context) => Err(lost),
     };
     match settled {
         Ok(()) => {}
         Err(Error::LeaseLost(_)) => tracing::warn!("the lease was lost, nothing is committed"),
         Err(error) => tracing::error!(%error, "the job is not settled and will start again after its lease"),
+    }
+}
+
+async fn settle_at_last(shop: &Shop, token: &Token, ending: &Ending) -> Result<(), Error> {
+    let mut pause = ASK_AGAIN[0];
+    loop {
+        let error = match settle_once(shop, token, ending.clone()).await {
+            Err(error) if error.is_retryable() => error,
+            settled => return settled,
+        };
+        tracing::warn!(%error, "cannot settle the job yet");
+        if shop.closed.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+            return Err(error);
+        }
+        pause = (pause * 2).min(ASK_AGAIN[1]);
+    }
+}
+
+async fn settle_once(shop: &Shop, token: &Token, ending: Ending) -> Result<(), Error> {
+    match ending {
+        Ending::Done(result) => shop.queue.complete(token, result).await,
+        Ending::Failed(error) => bury_or_retry(shop, token, error).await,
+        Ending::Closed => shop.queue.release(token).await,
+        Ending::Lost => Err(Error::LeaseLost(token.job())),
     }
 }
 

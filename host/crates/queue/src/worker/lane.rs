@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
 
 use super::{Lane, Shop, attempt};
-use crate::{Claim, Company, signals::Arrivals};
+use crate::{Claim, Company, Result, signals::Arrivals};
 
 /// Passed by every job of a lane, and shut while a lone job runs.
 type Gate = Arc<RwLock<()>>;
@@ -37,10 +37,14 @@ impl LaneRunner {
             };
             arrivals.mark_seen();
             match claim(&self.shop, &self.lane.kinds, Company::Shared).await {
-                Some(claim) => self.start(claim, pass, place),
-                None => {
+                Ok(Some(claim)) => self.start(claim, pass, place),
+                Ok(None) => {
                     drop((pass, place));
                     rest(&self.shop, &mut arrivals).await;
+                }
+                Err(_) => {
+                    drop((pass, place));
+                    pause(&self.shop).await;
                 }
             }
         }
@@ -73,17 +77,26 @@ impl LoneRunner {
         while !closing.is_cancelled() {
             if !self.lone_job_due().await {
                 // Such a job has waited for its lease to run out: no need to be told at once of every arrival.
-                closing.run_until_cancelled(tokio::time::sleep(self.shop.config.poll)).await;
+                pause(&self.shop).await;
                 continue;
             }
             // Only after the lanes are empty is it claimed: until then a neighbour's end would count against it.
-            let Some(_alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
-            if let Some(claim) = claim(&self.shop, &self.kinds, Company::Alone).await {
-                let attempt = attempt::run(self.shop.clone(), claim);
-                if let Err(lost) = self.shop.running.spawn(attempt).await {
-                    tracing::error!(error = %lost, "a job's task was lost");
+            let Some(alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
+            match claim(&self.shop, &self.kinds, Company::Alone).await {
+                Ok(Some(claim)) => self.work(claim).await,
+                Ok(None) => {}
+                Err(_) => {
+                    drop(alone);
+                    pause(&self.shop).await;
                 }
             }
+        }
+    }
+
+    async fn work(&self, claim: Claim) {
+        let attempt = attempt::run(self.shop.clone(), claim);
+        if let Err(lost) = self.shop.running.spawn(attempt).await {
+            tracing::error!(error = %lost, "a job's task was lost");
         }
     }
 
@@ -105,13 +118,15 @@ impl LoneRunner {
     }
 }
 
-async fn claim(shop: &Shop, kinds: &[String], company: Company) -> Option<Claim> {
+async fn claim(shop: &Shop, kinds: &[String], company: Company) -> Result<Option<Claim>> {
     let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
     let claimed = shop.queue.claim(&shop.config.name, &kinds, company, shop.config.lease).await;
-    claimed.unwrap_or_else(|error| {
-        tracing::warn!(%error, "cannot claim a job");
-        None
-    })
+    claimed.inspect_err(|error| tracing::warn!(%error, "cannot claim a job"))
+}
+
+/// Waits before the queue is asked again, whatever arrives: it did not answer.
+async fn pause(shop: &Shop) {
+    shop.closing.run_until_cancelled(tokio::time::sleep(shop.config.poll)).await;
 }
 
 /// Waits for something to arrive, or for the time to look by itself.

@@ -1,0 +1,159 @@
+//! What keeps things: each part embedded in the data folder, or on an engine that other processes share.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use secrecy::ExposeSecret;
+use taja_catalog::{
+    Space,
+    port::{ImageHost, Store, UploadStore, VectorIndex},
+};
+use taja_cloudinary::{Cloudinary, CloudinaryConfig};
+use taja_media::Media;
+use taja_mongo::{
+    AtlasIndex, Follower, FollowerOptions, GridUploads, Legacy, Mongo, MongoLedger, MongoOptions, MongoStore,
+    MongoStoreOptions,
+};
+use taja_queue::{Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue};
+use taja_sqlite::SqliteStore;
+use taja_vectors::ExactIndex;
+
+use crate::{
+    cloudinary_host::CloudinaryHost,
+    config::{CloudinarySettings, Config, MongoConfig},
+    image_folder::ImageFolder,
+    staging::Staging,
+};
+
+/// The file of the embedded store and queue.
+const DATABASE: &str = "taja.db";
+/// Rows read from the store at a time while the index is built.
+const INDEX_PAGE: usize = 4096;
+/// Longest wait for the first connection to Redis.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// Everything that is kept.
+pub(super) struct Backends {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) queue: Arc<dyn Queue>,
+    pub(super) images: Arc<dyn ImageHost>,
+    /// The image host, when it is the embedded one.
+    pub(super) folder: Option<ImageFolder>,
+    pub(super) staging: Staging,
+    /// The store, when it is MongoDB.
+    mongo: Option<(Mongo, Arc<MongoStore>)>,
+}
+
+impl Backends {
+    /// Opens what the configuration names. `space` is the one that the model embeds into, where a model runs.
+    pub(super) async fn open(config: &Config, space: Option<&Space>, media: &Arc<Media>) -> Result<Self> {
+        let database = config.data.join(DATABASE);
+        let mongo = match &config.mongo {
+            Some(settings) => Some(open_mongo(settings, config, space).await.context("product store")?),
+            None => None,
+        };
+        let store: Arc<dyn Store> = match &mongo {
+            Some((_, store)) => store.clone(),
+            None => Arc::new(SqliteStore::open(&database).context("product store")?),
+        };
+        let queue: Arc<dyn Queue> = match (&config.redis, &mongo) {
+            (Some(url), Some((mongo, _))) => {
+                let ledger = Arc::new(MongoLedger::open(mongo).await.context("job records")?);
+                let options = RedisOptions { name: queue_name(config), ..RedisOptions::default() };
+                let queue = RedisQueue::open(url.expose_secret(), ledger, options);
+                Arc::new(queue.await.context("job queue")?)
+            }
+            _ => Arc::new(SqliteQueue::open(&database, SqliteOptions::default()).context("job queue")?),
+        };
+        let uploads: Option<Arc<dyn UploadStore>> = match (&config.redis, &mongo) {
+            (Some(_), Some((mongo, _))) => Some(Arc::new(GridUploads::open(mongo).await.context("uploads")?)),
+            _ => None,
+        };
+        let staging = Staging::open(config.data.join("staging"), uploads).await.context("staging folder")?;
+        let (images, folder): (Arc<dyn ImageHost>, _) = match &config.cloudinary {
+            Some(settings) => (Arc::new(cloudinary(settings, media)?), None),
+            None => {
+                let folder = ImageFolder::open(config.data.join("images"), media.clone());
+                let folder = folder.await.context("image folder")?;
+                (Arc::new(folder.clone()), Some(folder))
+            }
+        };
+        Ok(Self { store, queue, images, folder, staging, mongo })
+    }
+
+    /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store.
+    pub(super) async fn index(&self, space: &Space) -> Result<Arc<dyn VectorIndex>> {
+        match &self.mongo {
+            None => {
+                let index = ExactIndex::new(space.dimension);
+                fill(self.store.as_ref(), &index, space).await?;
+                Ok(Arc::new(index))
+            }
+            Some((mongo, store)) if store.capabilities().vector_search => {
+                Ok(Arc::new(AtlasIndex::new(mongo, space.clone())))
+            }
+            Some((mongo, _)) => {
+                let dimension = space.dimension;
+                let make = Box::new(move || Arc::new(ExactIndex::new(dimension)) as Arc<dyn VectorIndex>);
+                let options = FollowerOptions::default();
+                let follower = Follower::start(mongo, space.clone(), make, self.store.clone(), options);
+                Ok(Arc::new(follower.await?))
+            }
+        }
+    }
+}
+
+/// What keys in Redis begin with: jobs belong to the database that keeps their records.
+fn queue_name(config: &Config) -> String {
+    config.mongo.as_ref().map_or_else(String::new, |mongo| mongo.database.clone())
+}
+
+/// A connection for results that all processes share, and what their keys begin with.
+pub(super) async fn shared_results(config: &Config) -> Result<Option<(redis::aio::ConnectionManager, String)>> {
+    let Some(url) = &config.redis else { return Ok(None) };
+    let client = redis::Client::open(url.expose_secret()).context("Redis address")?;
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, client.get_connection_manager());
+    let connection = connecting.await.context("Redis does not answer")?.context("Redis")?;
+    Ok(Some((connection, format!("taja:{{{}}}:results:", queue_name(config)))))
+}
+
+async fn open_mongo(
+    settings: &MongoConfig,
+    config: &Config,
+    space: Option<&Space>,
+) -> Result<(Mongo, Arc<MongoStore>)> {
+    let options = MongoOptions {
+        products: settings.collection.clone(),
+        ..MongoOptions::new(settings.uri.expose_secret(), &settings.database)
+    };
+    let mongo = Mongo::connect(&options).await?;
+    // Old documents do not say which model made their vectors: the operator does, by naming it.
+    let space = space.filter(|_| config.model_name.is_some()).cloned();
+    let legacy = Some(Legacy { tenant: config.tenant.clone(), space });
+    let store = MongoStore::open(&mongo, MongoStoreOptions { legacy }).await?;
+    Ok((mongo, Arc::new(store)))
+}
+
+fn cloudinary(settings: &CloudinarySettings, media: &Arc<Media>) -> Result<CloudinaryHost> {
+    let address = |base: &str| base.parse::<taja_cloudinary::Url>().with_context(|| format!("Cloudinary address {base}"));
+    let account = CloudinaryConfig {
+        upload_base: address(&settings.api)?,
+        delivery_base: address(&settings.delivery)?,
+        folder: settings.folder.clone(),
+        ..CloudinaryConfig::new(settings.credentials.clone())
+    };
+    let client = Cloudinary::new(account).context("Cloudinary")?;
+    Ok(CloudinaryHost::new(client, media.clone()))
+}
+
+/// Reads every stored vector of a space into an index.
+async fn fill(store: &dyn Store, index: &dyn VectorIndex, space: &Space) -> Result<()> {
+    let mut after = None;
+    loop {
+        let page = store.vectors(space, after.as_ref(), INDEX_PAGE).await?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(last.clone());
+        index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
+    }
+    Ok(())
+}

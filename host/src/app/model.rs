@@ -1,0 +1,182 @@
+//! The model: loaded where jobs run, known by its manifest where they do not.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, ensure};
+use async_trait::async_trait;
+use taja_catalog::{
+    Embedding, Picture, PortError, PortResult, Space,
+    port::{Embedder, PortErrorKind},
+};
+use taja_clip::{Clip, ClipConfig, Manifest};
+
+use crate::config::Config;
+
+/// The manifest's name inside a model folder.
+pub const MANIFEST: &str = "model.toml";
+/// Texts or pictures that may wait for the model; a picture takes 600 KB there.
+const MODEL_QUEUE: usize = 128;
+
+/// The model of a process.
+pub(super) enum Model {
+    /// It runs here.
+    Here(Arc<Clip>),
+    /// Workers run it.
+    Elsewhere(Box<Manifest>),
+}
+
+/// What is known of the model.
+#[derive(Debug, Clone)]
+pub struct ModelReport {
+    /// Its name.
+    pub name: String,
+    /// Its name for people.
+    pub title: String,
+    /// Components of its vectors.
+    pub dimension: usize,
+    /// What its maker wants everyone to know.
+    pub notice: Option<String>,
+    /// What runs it; nothing where it does not run.
+    pub provider: Option<&'static str>,
+    /// The space of its vectors, where it runs.
+    pub space: Option<Space>,
+}
+
+impl Model {
+    /// Finds the model that is asked for, and loads it where jobs run.
+    pub(super) async fn open(config: &Config) -> Result<Self> {
+        let folder = folder(config);
+        let manifest = Manifest::load(&folder.join(MANIFEST))?;
+        if let Some(name) = &config.model_name {
+            ensure!(
+                is_called(&manifest.name, name),
+                "{} holds {}, and CLIP_MODEL_NAME asks for {name}",
+                folder.display(),
+                manifest.name
+            );
+        }
+        if let Some(dimension) = config.dimension {
+            ensure!(
+                manifest.dimension == dimension,
+                "{} has {} dimensions, and EMBEDDING_DIMENSION asks for {dimension}",
+                manifest.name,
+                manifest.dimension
+            );
+        }
+        if !config.role.works() {
+            return Ok(Self::Elsewhere(Box::new(manifest)));
+        }
+        let clip = ClipConfig {
+            library: config.onnxruntime.clone(),
+            model_dir: folder,
+            manifest,
+            threads: config.threads,
+            max_batch: config.max_batch,
+            max_wait: config.batch_wait,
+            queue_capacity: MODEL_QUEUE,
+        };
+        let clip = tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
+        let info = clip.info();
+        tracing::info!(model.name = %info.name, model.dimension = info.dimension, "{}", info.title);
+        Ok(Self::Here(Arc::new(clip)))
+    }
+
+    /// The space of its vectors, where it runs.
+    pub(super) fn space(&self) -> Option<&Space> {
+        match self {
+            Self::Here(clip) => Some(&clip.info().space),
+            Self::Elsewhere(_) => None,
+        }
+    }
+
+    pub(super) fn report(&self) -> ModelReport {
+        match self {
+            Self::Here(clip) => {
+                let info = clip.info();
+                ModelReport {
+                    name: info.name.clone(),
+                    title: info.title.clone(),
+                    dimension: info.dimension,
+                    notice: info.notice.clone(),
+                    provider: Some(info.provider),
+                    space: Some(info.space.clone()),
+                }
+            }
+            Self::Elsewhere(manifest) => ModelReport {
+                name: manifest.name.clone(),
+                title: manifest.title.clone(),
+                dimension: manifest.dimension,
+                notice: manifest.notice.clone(),
+                provider: None,
+                space: None,
+            },
+        }
+    }
+}
+
+/// The configured folder, or the one beside it that holds the model that is named.
+fn folder(config: &Config) -> PathBuf {
+    let named = config.model_name.as_deref().and_then(|name| beside(&config.model, name));
+    named.unwrap_or_else(|| config.model.clone())
+}
+
+fn beside(folder: &Path, name: &str) -> Option<PathBuf> {
+    let holds = |folder: &Path| {
+        Manifest::load(&folder.join(MANIFEST)).is_ok_and(|manifest| is_called(&manifest.name, name))
+    };
+    if holds(folder) {
+        return Some(folder.to_owned());
+    }
+    let mut others: Vec<_> = folder.parent()?.read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
+    others.sort();
+    others.into_iter().find(|folder| holds(folder))
+}
+
+/// Whether a manifest's name (`openai-clip-vit-l-14`) is meant by what people write (`ViT-L/14`).
+fn is_called(manifest: &str, name: &str) -> bool {
+    let plain = |text: &str| text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let (manifest, name) = (plain(manifest), plain(name));
+    manifest == name || manifest.ends_with(&format!("-{name}"))
+}
+
+/// Stands where no model is needed, and says so if it is.
+pub(super) struct NoModel(Space);
+
+impl Default for NoModel {
+    fn default() -> Self {
+        Self(Space { id: "none".into(), model: "none".into(), dimension: 0 })
+    }
+}
+
+#[async_trait]
+impl Embedder for NoModel {
+    fn space(&self) -> &Space {
+        &self.0
+    }
+
+    async fn images(&self, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
+    }
+
+    async fn texts(&self, _: &[String]) -> PortResult<Vec<Embedding>> {
+        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[rstest::rstest]
+    #[case("openai-clip-vit-l-14", "ViT-L/14", true)]
+    #[case("openai-clip-vit-l-14", "openai/clip-vit-l-14", true)]
+    #[case("openai-clip-vit-l-14-336", "ViT-L/14", false)]
+    #[case("openai-clip-vit-l-14-336", "ViT-L/14@336", true)]
+    #[case("openai-clip-vit-b-32", "ViT-L/14", false)]
+    fn a_model_is_known_by_the_name_people_write(#[case] manifest: &str, #[case] name: &str, #[case] same: bool) {
+        assert_eq!(is_called(manifest, name), same);
+    }
+}
