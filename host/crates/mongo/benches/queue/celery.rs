@@ -114,7 +114,9 @@ async fn drained(redis: &str) -> Result<f64> {
             began.get_or_insert_with(Instant::now);
         }
         match began {
-            Some(began) if queued + unacknowledged == 0 => return Ok(JOBS as f64 / began.elapsed().as_secs_f64()),
+            Some(began) if queued + unacknowledged == 0 => {
+                return Ok(JOBS as f64 / began.elapsed().as_secs_f64());
+            }
             _ if Instant::now() > given_up => bail!("{queued} tasks are left"),
             _ => tokio::time::sleep(LOOK).await,
         }

@@ -43,7 +43,9 @@ impl Row {
     fn pickup_ms(&self, percent: usize) -> f64 {
         let mut times = self.pickups.clone();
         times.sort();
-        times.get(times.len().saturating_sub(1) * percent / 100).map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
+        times
+            .get(times.len().saturating_sub(1) * percent / 100)
+            .map_or(f64::NAN, |time| time.as_secs_f64() * 1e3)
     }
 }
 
@@ -77,7 +79,9 @@ async fn compare(cores: &Cores) -> Result<()> {
         ours.push(row);
     }
     println!("\nTo Celery's best in each column:");
-    let best = |of: fn(&Row) -> f64, better: fn(f64, f64) -> f64| celery.iter().map(of).reduce(better).unwrap_or(f64::NAN);
+    let best = |of: fn(&Row) -> f64, better: fn(f64, f64) -> f64| {
+        celery.iter().map(of).reduce(better).unwrap_or(f64::NAN)
+    };
     let (rate, p99) = (best(Row::rate, f64::max), best(|row| row.pickup_ms(99), f64::min));
     for row in &ours {
         println!("{:<44} {:>7.1}x {:>36.2}x", row.name, row.rate() / rate, p99 / row.pickup_ms(99));

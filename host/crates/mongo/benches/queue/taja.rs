@@ -120,7 +120,9 @@ impl Taja {
 }
 
 /// What a worker's process prints: one number on each line.
-fn read<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(mut worker: Child) -> Result<Vec<T>> {
+fn read<T: std::str::FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    mut worker: Child,
+) -> Result<Vec<T>> {
     let lines = BufReader::new(worker.stdout.take().context("it prints")?).lines();
     let numbers = lines.map(|line| Ok(line?.parse()?)).collect();
     ensure!(worker.wait()?.success(), "the worker failed");
@@ -197,7 +199,8 @@ fn job() -> NewJob {
 /// Nanoseconds of the machine's monotonic clock, the same in every process.
 fn now_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or_default()
+    u64::try_from(now.tv_sec).unwrap_or_default() * 1_000_000_000
+        + u64::try_from(now.tv_nsec).unwrap_or_default()
 }
 
 fn waited(job: &JobContext) -> Value {
@@ -224,7 +227,8 @@ async fn drain(queue: &Arc<dyn Queue>, durability: Durability) -> Result<f64> {
     // It ends when the last job is settled.
     tokio::time::timeout(4 * WITHIN, worker(queue, handlers)?.run(stop)).await?;
     let seconds = first.get().context("no job ran")?.elapsed().as_secs_f64();
-    let open = queue.depth().await?.into_iter().any(|depth| depth.kind == KIND && !depth.status.is_terminal());
+    let open =
+        queue.depth().await?.into_iter().any(|depth| depth.kind == KIND && !depth.status.is_terminal());
     ensure!(!open, "jobs are left");
     Ok(JOBS as f64 / seconds)
 }
