@@ -17,6 +17,7 @@ use taja_catalog::{
     search::Search,
 };
 use taja_media::{Media, MediaConfig};
+use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
 use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig};
 use tokio::{net::TcpListener, task::JoinSet};
@@ -132,7 +133,8 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     if app.config.role.works() {
         warn_of_other_spaces(&app).await?;
-        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, app.config.sweep_age).await?;
+        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, app.config.sweep_age)
+            .await?;
     }
     Ok(Running::spawn(app, listener, address, worker, lock))
 }
@@ -303,6 +305,18 @@ fn sandbox_config(config: &Config) -> SandboxConfig {
         settings: config.plugin_settings.clone(),
         ..SandboxConfig::new(&config.plugins)
     }
+}
+
+/// Brings products that an older service wrote to MongoDB to the present form. `progress` hears of every product.
+pub async fn migrate(
+    config: &Config,
+    progress: impl FnMut(&MigrationReport) + Send,
+) -> Result<MigrationReport> {
+    let space = match &config.model_name {
+        Some(_) => Some(model::space(config).await.context("model")?),
+        None => None,
+    };
+    backends::migrate(config, space.as_ref(), progress).await
 }
 
 /// What the plugin folder holds, found out without a model: loading asks for nothing of it.

@@ -406,17 +406,24 @@ impl<'a> Reader<'a> {
             let (text, origin) = self.text(setting);
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
             if text.is_empty() || text.len() > 38 || !text.chars().all(plain) {
-                self.mistakes.push(format!("{origin}: {text:?} is not 1 to 38 letters, digits, hyphens, underscores"));
+                self.mistakes
+                    .push(format!("{origin}: {text:?} is not 1 to 38 letters, digits, hyphens, underscores"));
             }
             text
         };
-        Some(MongoConfig { uri: uri.into(), database: name("mongo-db"), collection: name("mongo-collection") })
+        Some(MongoConfig {
+            uri: uri.into(),
+            database: name("mongo-db"),
+            collection: name("mongo-collection"),
+        })
     }
 
     fn redis(&mut self) -> Option<SecretString> {
         let url = self.optional("redis-url")?;
-        if !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| url.starts_with(scheme)) {
-            self.mistakes.push(format!("{}: does not begin with redis:// or rediss://", self.text("redis-url").1));
+        if !["redis://", "rediss://", "valkey://", "valkeys://"].iter().any(|scheme| url.starts_with(scheme))
+        {
+            self.mistakes
+                .push(format!("{}: does not begin with redis:// or rediss://", self.text("redis-url").1));
         }
         Some(url.into())
     }
@@ -631,7 +638,10 @@ mod tests {
         assert_eq!((config.limits.image_bytes, config.limits.video_bytes), (1000, 2000));
         assert_eq!(config.limits.image_types, [ImageType::Jpeg, ImageType::Png]);
         assert_eq!(config.limits.video_types, [VideoType::Mp4]);
-        assert_eq!((config.log.as_str(), config.production, config.api_prefix.as_str()), ("DEBUG", true, "/api/v2"));
+        assert_eq!(
+            (config.log.as_str(), config.production, config.api_prefix.as_str()),
+            ("DEBUG", true, "/api/v2")
+        );
         let ranking = &config.plugin_settings["rank-default"];
         assert_eq!((&ranking["min_cosine_image"], &ranking["min_cosine_video"]), (&0.7.into(), &0.7.into()));
         assert!(ranking.get("min_cosine_text").is_none());
@@ -657,13 +667,20 @@ mod tests {
     #[case(Role::Worker, &[0, 1, 2], &[])]
     #[case(Role::Worker, &[0, 1], &["set CLOUDINARY_URL"])]
     #[case(Role::Api, &[], &["set MONGO_URI", "set REDIS_URL", "set CLOUDINARY_URL"])]
-    fn backends_go_together_or_are_refused(#[case] role: Role, #[case] set: &[usize], #[case] mistakes: &[&str]) {
+    fn backends_go_together_or_are_refused(
+        #[case] role: Role,
+        #[case] set: &[usize],
+        #[case] mistakes: &[&str],
+    ) {
         let environment: Vec<_> = set.iter().map(|place| SHARED[*place]).collect();
         match read_as(role, &[], &environment, None) {
             Ok(_) => assert!(mistakes.is_empty()),
             Err(error) => {
                 let text = error.to_string();
-                assert!(text.starts_with(&format!("the configuration has {} mistake(s)", mistakes.len())), "{text}");
+                assert!(
+                    text.starts_with(&format!("the configuration has {} mistake(s)", mistakes.len())),
+                    "{text}"
+                );
                 assert!(mistakes.iter().all(|mistake| text.contains(mistake)), "{text}");
             }
         }
@@ -681,7 +698,11 @@ mod tests {
     #[case("ENVIRONMENT", "prod", "production")]
     #[case("API_V1_STR", "api", "/api/v1")]
     #[case("TAJA_API_KEY", "short", "32 characters")]
-    fn a_mistake_names_its_variable_and_what_would_do(#[case] name: &str, #[case] text: &str, #[case] told: &str) {
+    fn a_mistake_names_its_variable_and_what_would_do(
+        #[case] name: &str,
+        #[case] text: &str,
+        #[case] told: &str,
+    ) {
         let mut environment = vec![(name, text)];
         if name == "MONGO_DB" {
             environment.push(SHARED[0]);

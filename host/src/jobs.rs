@@ -117,7 +117,9 @@ fn settle(cases: &UseCases, job: &JobContext, outcome: Result<Value, Failure>) -
     tokio::spawn(async move {
         let ended = queue.wait(&tenant, id, RECORDED_WITHIN).await;
         let cleared = match ended {
-            Ok(Some(job)) if matches!(job.status, Status::Completed | Status::Cancelled) => staging.clear(id).await,
+            Ok(Some(job)) if matches!(job.status, Status::Completed | Status::Cancelled) => {
+                staging.clear(id).await
+            }
             Ok(Some(job)) if job.status == Status::Failed => staging.leave(id).await,
             _ => Ok(()),
         };

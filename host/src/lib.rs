@@ -4,8 +4,8 @@
 
 pub mod app;
 pub mod cli;
-pub mod config;
 mod cloudinary_host;
+pub mod config;
 mod embedding_cache;
 pub mod http;
 mod image_folder;

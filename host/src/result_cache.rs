@@ -68,7 +68,9 @@ impl ResultCache {
             Some((connection, prefix)) => Shelf::Redis { connection, prefix },
             None => Shelf::Memory(
                 moka::sync::Cache::builder()
-                    .weigher(|key: &String, text: &Arc<str>| (key.len() + text.len()).try_into().unwrap_or(u32::MAX))
+                    .weigher(|key: &String, text: &Arc<str>| {
+                        (key.len() + text.len()).try_into().unwrap_or(u32::MAX)
+                    })
                     .max_capacity(MEMORY_BYTES)
                     .time_to_live(lifetime)
                     .build(),
@@ -82,7 +84,11 @@ impl ResultCache {
     pub async fn moment(&self, tenant: &TenantId) -> PortResult<Moment> {
         let catalogue = self.store.version(tenant).await?;
         self.index.reach(tenant, catalogue).await;
-        Ok(Moment { catalogue, index: self.index.revision(tenant), policies: self.policies.fingerprint(tenant) })
+        Ok(Moment {
+            catalogue,
+            index: self.index.revision(tenant),
+            policies: self.policies.fingerprint(tenant),
+        })
     }
 
     /// The result of the same search at the same moment.
@@ -105,7 +111,13 @@ impl ResultCache {
     }
 
     /// Keeps a result, unless the world changed while it was made.
-    pub async fn put(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment, result: &Value) -> PortResult<()> {
+    pub async fn put(
+        &self,
+        tenant: &TenantId,
+        search: &SearchJob,
+        moment: &Moment,
+        result: &Value,
+    ) -> PortResult<()> {
         if matches!(self.shelf, Shelf::Nowhere) || self.moment(tenant).await? != *moment {
             return Ok(());
         }
@@ -119,7 +131,8 @@ impl ResultCache {
             Shelf::Memory(cache) => cache.insert(key, text.into()),
             Shelf::Redis { connection, prefix } => {
                 let mut connection = connection.clone();
-                let set = connection.set_ex::<_, _, ()>(format!("{prefix}{key}"), text, self.lifetime.as_secs());
+                let set =
+                    connection.set_ex::<_, _, ()>(format!("{prefix}{key}"), text, self.lifetime.as_secs());
                 // Not kept, it is searched again.
                 let _ = tokio::time::timeout(PATIENCE, set).await;
             }
@@ -213,7 +226,8 @@ mod tests {
             updated_at: now,
         };
         let space = taja_catalog::Space { id: "model".into(), model: "model".into(), dimension: 2 };
-        let change = Change::Create { product: Box::new(product), images: Vec::new(), index_text: "hat".into() };
+        let change =
+            Change::Create { product: Box::new(product), images: Vec::new(), index_text: "hat".into() };
         house.store.commit(&house.shop, &"job".parse().unwrap(), &space, change, &Value::Null).await.unwrap();
         assert_eq!(house.ask("shoe").await, None);
         // What was found before the change is not kept after it.

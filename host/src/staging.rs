@@ -14,7 +14,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
-use taja_catalog::{EffectKey, ImageHash, PortError, port::{PortErrorKind, UploadStore}};
+use taja_catalog::{
+    EffectKey, ImageHash, PortError,
+    port::{PortErrorKind, UploadStore},
+};
 use taja_queue::JobId;
 use tokio::{
     fs::{self, File},
@@ -153,7 +156,9 @@ impl Staging {
         let mut entries = fs::read_dir(&self.root).await?;
         let mut jobs = Vec::new();
         while let Some(entry) = entries.next_entry().await? {
-            let Some(job) = entry.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()) else { continue };
+            let Some(job) = entry.file_name().to_str().and_then(|name| name.parse::<JobId>().ok()) else {
+                continue;
+            };
             let changed = entry.metadata().await?.modified()?;
             if changed.elapsed().unwrap_or_default() >= age {
                 jobs.push(job);

@@ -11,8 +11,8 @@ use taja_catalog::{
 use taja_cloudinary::{Cloudinary, CloudinaryConfig};
 use taja_media::Media;
 use taja_mongo::{
-    AtlasIndex, Follower, FollowerOptions, GridUploads, Legacy, Mongo, MongoLedger, MongoOptions, MongoStore,
-    MongoStoreOptions,
+    FollowOptions, Follower, GridUploads, Legacy, MigrationReport, Mongo, MongoLedger, MongoOptions,
+    MongoStore, MongoStoreOptions,
 };
 use taja_queue::{Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue};
 use taja_sqlite::SqliteStore;
@@ -89,13 +89,13 @@ impl Backends {
                 fill(self.store.as_ref(), &index, space).await?;
                 Ok(Arc::new(index))
             }
-            Some((mongo, store)) if store.capabilities().vector_search => {
-                Ok(Arc::new(AtlasIndex::new(mongo, space.clone())))
-            }
-            Some((mongo, _)) => {
+            Some((mongo, store)) => {
+                if let Some(index) = store.vector_search(space).await? {
+                    return Ok(Arc::new(index));
+                }
                 let dimension = space.dimension;
-                let make = Box::new(move || Arc::new(ExactIndex::new(dimension)) as Arc<dyn VectorIndex>);
-                let options = FollowerOptions::default();
+                let make = move || Arc::new(ExactIndex::new(dimension)) as Arc<dyn VectorIndex>;
+                let options = FollowOptions::default();
                 let follower = Follower::start(mongo, space.clone(), make, self.store.clone(), options);
                 Ok(Arc::new(follower.await?))
             }
@@ -109,7 +109,9 @@ fn queue_name(config: &Config) -> String {
 }
 
 /// A connection for results that all processes share, and what their keys begin with.
-pub(super) async fn shared_results(config: &Config) -> Result<Option<(redis::aio::ConnectionManager, String)>> {
+pub(super) async fn shared_results(
+    config: &Config,
+) -> Result<Option<(redis::aio::ConnectionManager, String)>> {
     let Some(url) = &config.redis else { return Ok(None) };
     let client = redis::Client::open(url.expose_secret()).context("Redis address")?;
     let connecting = tokio::time::timeout(CONNECT_WITHIN, client.get_connection_manager());
@@ -134,8 +136,21 @@ async fn open_mongo(
     Ok((mongo, Arc::new(store)))
 }
 
+/// Brings the documents of an older service to the present form; `progress` hears of every document.
+pub(super) async fn migrate(
+    config: &Config,
+    space: Option<&Space>,
+    progress: impl FnMut(&MigrationReport) + Send,
+) -> Result<MigrationReport> {
+    let settings = config.mongo.as_ref().context("there is nothing to migrate: MONGO_URI is not set")?;
+    let (_, store) = open_mongo(settings, config, space).await.context("product store")?;
+    Ok(store.migrate(progress).await?)
+}
+
 fn cloudinary(settings: &CloudinarySettings, media: &Arc<Media>) -> Result<CloudinaryHost> {
-    let address = |base: &str| base.parse::<taja_cloudinary::Url>().with_context(|| format!("Cloudinary address {base}"));
+    let address = |base: &str| {
+        base.parse::<taja_cloudinary::Url>().with_context(|| format!("Cloudinary address {base}"))
+    };
     let account = CloudinaryConfig {
         upload_base: address(&settings.api)?,
         delivery_base: address(&settings.delivery)?,

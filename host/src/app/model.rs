@@ -45,27 +45,40 @@ pub struct ModelReport {
     pub space: Option<Space>,
 }
 
+/// Finds the model that is asked for: its folder and its manifest.
+fn find(config: &Config) -> Result<(PathBuf, Manifest)> {
+    let folder = folder(config);
+    let manifest = Manifest::load(&folder.join(MANIFEST))?;
+    if let Some(name) = &config.model_name {
+        ensure!(
+            is_called(&manifest.name, name),
+            "{} holds {}, and CLIP_MODEL_NAME asks for {name}",
+            folder.display(),
+            manifest.name
+        );
+    }
+    if let Some(dimension) = config.dimension {
+        ensure!(
+            manifest.dimension == dimension,
+            "{} has {} dimensions, and EMBEDDING_DIMENSION asks for {dimension}",
+            manifest.name,
+            manifest.dimension
+        );
+    }
+    Ok((folder, manifest))
+}
+
+/// The space of the model that is asked for. Reads its files whole, and loads nothing.
+pub(super) async fn space(config: &Config) -> Result<Space> {
+    let (folder, manifest) = find(config)?;
+    let verify = move || manifest.verify(&folder, &mut |_, _, _| {});
+    Ok(tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space)
+}
+
 impl Model {
     /// Finds the model that is asked for, and loads it where jobs run.
     pub(super) async fn open(config: &Config) -> Result<Self> {
-        let folder = folder(config);
-        let manifest = Manifest::load(&folder.join(MANIFEST))?;
-        if let Some(name) = &config.model_name {
-            ensure!(
-                is_called(&manifest.name, name),
-                "{} holds {}, and CLIP_MODEL_NAME asks for {name}",
-                folder.display(),
-                manifest.name
-            );
-        }
-        if let Some(dimension) = config.dimension {
-            ensure!(
-                manifest.dimension == dimension,
-                "{} has {} dimensions, and EMBEDDING_DIMENSION asks for {dimension}",
-                manifest.name,
-                manifest.dimension
-            );
-        }
+        let (folder, manifest) = find(config)?;
         if !config.role.works() {
             return Ok(Self::Elsewhere(Box::new(manifest)));
         }
@@ -78,7 +91,8 @@ impl Model {
             max_wait: config.batch_wait,
             queue_capacity: MODEL_QUEUE,
         };
-        let clip = tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
+        let clip =
+            tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
         let info = clip.info();
         tracing::info!(model.name = %info.name, model.dimension = info.dimension, "{}", info.title);
         Ok(Self::Here(Arc::new(clip)))
@@ -176,7 +190,11 @@ mod tests {
     #[case("openai-clip-vit-l-14-336", "ViT-L/14", false)]
     #[case("openai-clip-vit-l-14-336", "ViT-L/14@336", true)]
     #[case("openai-clip-vit-b-32", "ViT-L/14", false)]
-    fn a_model_is_known_by_the_name_people_write(#[case] manifest: &str, #[case] name: &str, #[case] same: bool) {
+    fn a_model_is_known_by_the_name_people_write(
+        #[case] manifest: &str,
+        #[case] name: &str,
+        #[case] same: bool,
+    ) {
         assert_eq!(is_called(manifest, name), same);
     }
 }

@@ -21,7 +21,8 @@ const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 /// Forgets old jobs, until told to stop.
 pub(super) async fn purge(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
-        let ended = app.queue.purge(&[Status::Completed, Status::Cancelled], app.config.result_lifetime).await;
+        let ended =
+            app.queue.purge(&[Status::Completed, Status::Cancelled], app.config.result_lifetime).await;
         let failed = app.queue.purge(&[Status::Failed], app.config.failed_lifetime).await;
         if let Err(error) = ended.and(failed) {
             tracing::warn!(%error, "old jobs were not forgotten");
@@ -35,7 +36,8 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
     let age = app.config.sweep_age;
     let sweep = Sweep { store: app.store.clone(), images: app.images.clone() };
     while stop.run_until_cancelled(tokio::time::sleep(age.min(SWEEP_EVERY))).await.is_some() {
-        let before = Timestamp::now() - jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX);
+        let before =
+            Timestamp::now() - jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX);
         match sweep.run(before, |tenant, effect| is_over(app.queue.clone(), tenant, effect)).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "hosted pictures of broken-off jobs are removed"),

@@ -62,12 +62,14 @@ impl Client {
     /// A client of the server at this address, which may ask for a key.
     pub fn new(base: &str, key: Option<&SecretString>) -> Self {
         let mut headers = HeaderMap::new();
-        let bearer = key.and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
+        let bearer =
+            key.and_then(|key| HeaderValue::try_from(format!("Bearer {}", key.expose_secret())).ok());
         if let Some(mut bearer) = bearer {
             bearer.set_sensitive(true);
             headers.insert(AUTHORIZATION, bearer);
         }
-        let http = reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().default_headers(headers).build();
+        let http =
+            reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().default_headers(headers).build();
         Self { base: base.trim_end_matches('/').to_owned(), http: http.unwrap_or_default() }
     }
 

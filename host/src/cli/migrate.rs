@@ -1,8 +1,9 @@
 //! `taja migrate`: products that an older service wrote, brought to the present form.
 
-use anyhow::{Context, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use taja_mongo::MigrationReport;
 
 use super::{settings::Settings, write_out};
 use crate::app;
@@ -24,25 +25,40 @@ pub struct Migrate {
 impl Migrate {
     pub async fn run(self) -> anyhow::Result<bool> {
         let config = self.settings.read()?;
-        if config.mongo.is_none() {
-            bail!("there is nothing to migrate: MONGO_URI is not set");
-        }
-        let bar = ProgressBar::no_length().with_style(ProgressStyle::with_template("{spinner} {pos}/{len} products")?);
-        let report = app::migrate(&config, |done, total| {
-            bar.set_length(total);
-            bar.set_position(done);
-        })
-        .await
-        .context("migration")?;
+        let bar =
+            ProgressBar::new_spinner().with_style(ProgressStyle::with_template("{spinner} {pos} products")?);
+        let report = app::migrate(&config, |report| bar.set_position(report.migrated)).await;
         bar.finish_and_clear();
+        let report = report?;
+        let skipped: u64 = report.skipped.values().sum();
         if self.json {
-            write_out(&serde_json::to_string(&report)?)?;
+            let MigrationReport { migrated, images, images_taken, vectors, vectors_left_out, skipped } =
+                &report;
+            write_out(
+                &json!({
+                    "migrated": migrated, "images": images, "images_taken": images_taken, "vectors": vectors,
+                    "vectors_left_out": vectors_left_out, "skipped": skipped,
+                })
+                .to_string(),
+            )?;
         } else {
-            write_out(&format!("{} migrated, {} skipped", report.migrated, report.skipped.len()))?;
-            for (id, reason) in &report.skipped {
-                eprintln!("{id}: {reason}");
-            }
+            let MigrationReport { migrated, images, vectors, .. } = report;
+            write_out(&format!(
+                "{migrated} products migrated with {images} pictures and {vectors} vectors, {skipped} skipped"
+            ))?;
         }
-        Ok(report.skipped.is_empty())
+        for (reason, products) in &report.skipped {
+            eprintln!("skipped {products}: {reason}");
+        }
+        if report.images_taken > 0 {
+            eprintln!("left out {} pictures whose bytes another product has", report.images_taken);
+        }
+        if report.vectors_left_out > 0 {
+            eprintln!(
+                "left out {} vectors: CLIP_MODEL_NAME does not name the model that made them, or they do not fit it",
+                report.vectors_left_out
+            );
+        }
+        Ok(skipped == 0)
     }
 }

@@ -47,32 +47,60 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "what the addresses of hosted images begin with; the listen address unless set",
     ),
-    setting("api-key", "", "the key that requests show as `Authorization: Bearer KEY`; without one only a loopback address is served"),
+    setting(
+        "api-key",
+        "",
+        "the key that requests show as `Authorization: Bearer KEY`; without one only a loopback address is served",
+    ),
     setting("api-prefix", "/api/v1", "where every route is served besides /").also("API_V1_STR"),
-    setting("log", "info", "what is logged: a level, or levels by module (info,taja_queue=debug)").also("LOG_LEVEL"),
-    setting("environment", "development", "development or production; production logs JSON also to a terminal")
-        .also("ENVIRONMENT"),
-    setting("mongo-uri", "", "MongoDB that stores products and job records; a file in the data folder unless set")
-        .also("MONGO_URI"),
+    setting("log", "info", "what is logged: a level, or levels by module (info,taja_queue=debug)")
+        .also("LOG_LEVEL"),
+    setting(
+        "environment",
+        "development",
+        "development or production; production logs JSON also to a terminal",
+    )
+    .also("ENVIRONMENT"),
+    setting(
+        "mongo-uri",
+        "",
+        "MongoDB that stores products and job records; a file in the data folder unless set",
+    )
+    .also("MONGO_URI"),
     setting("mongo-db", "taja", "the database there").also("MONGO_DB"),
     setting("mongo-collection", "products", "the collection of products there").also("MONGO_COLLECTION"),
-    setting("redis-url", "", "Redis that hands out jobs; a file in the data folder unless set").also("REDIS_URL"),
-    setting("cloudinary-url", "", "cloudinary://KEY:SECRET@CLOUD, where pictures are hosted; a folder unless set")
-        .also("CLOUDINARY_URL"),
-    setting("cloudinary-cloud-name", "", "the cloud, in place of cloudinary-url").also("CLOUDINARY_CLOUD_NAME"),
+    setting("redis-url", "", "Redis that hands out jobs; a file in the data folder unless set")
+        .also("REDIS_URL"),
+    setting(
+        "cloudinary-url",
+        "",
+        "cloudinary://KEY:SECRET@CLOUD, where pictures are hosted; a folder unless set",
+    )
+    .also("CLOUDINARY_URL"),
+    setting("cloudinary-cloud-name", "", "the cloud, in place of cloudinary-url")
+        .also("CLOUDINARY_CLOUD_NAME"),
     setting("cloudinary-api-key", "", "its key").also("CLOUDINARY_API_KEY"),
     setting("cloudinary-api-secret", "", "its secret").also("CLOUDINARY_API_SECRET"),
-    setting("cloudinary-folder", "taja", "what the public ids of pictures begin with").also("CLOUDINARY_FOLDER"),
+    setting("cloudinary-folder", "taja", "what the public ids of pictures begin with")
+        .also("CLOUDINARY_FOLDER"),
     setting("cloudinary-api", "https://api.cloudinary.com", "where pictures are uploaded to"),
     setting("cloudinary-delivery", "https://res.cloudinary.com", "where pictures are delivered from"),
-    setting("clip-model-name", "", "the model that is expected, such as ViT-L/14; looked for beside the default one")
-        .also("CLIP_MODEL_NAME"),
+    setting(
+        "clip-model-name",
+        "",
+        "the model that is expected, such as ViT-L/14; looked for beside the default one",
+    )
+    .also("CLIP_MODEL_NAME"),
     setting("embedding-dimension", "0", "the dimension that is expected of the model; 0 takes any")
         .also("EMBEDDING_DIMENSION"),
     setting("similarity-threshold", "0", "cosine below which a picture is no match for a picture")
         .also("SIMILARITY_THRESHOLD"),
-    setting("image-types", "image/jpeg,image/png,image/webp,image/gif,image/bmp", "types of images that are taken")
-        .also("ALLOWED_IMAGE_TYPES"),
+    setting(
+        "image-types",
+        "image/jpeg,image/png,image/webp,image/gif,image/bmp",
+        "types of images that are taken",
+    )
+    .also("ALLOWED_IMAGE_TYPES"),
     setting(
         "video-types",
         "video/mp4,video/quicktime,video/x-matroska,video/webm,video/x-msvideo",
@@ -101,9 +129,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("lease-seconds", "30", "how long a silent worker keeps a job"),
     setting("attempts", "3", "how often a job may start before it is buried"),
     setting("result-hours", "24", "how long finished searches can be read"),
-    setting("failed-days", "30", "how long failed jobs and their uploads are kept, to be looked at and started again"),
+    setting(
+        "failed-days",
+        "30",
+        "how long failed jobs and their uploads are kept, to be looked at and started again",
+    ),
     setting("result-cache-minutes", "60", "how long a finished search answers the same search; 0 for never"),
     setting("sweep-seconds", "3600", "age at which what a broken-off job left behind is swept"),
     setting("drain-seconds", "30", "how long running jobs may take to finish at shutdown"),
 ];
-

@@ -17,7 +17,10 @@ pub async fn require_key(State(app): State<Shared>, request: Request, next: Next
     let Some(key) = &app.config.api_key else { return next.run(request).await };
     let path = request.uri().path();
     let path = path.strip_prefix(app.config.api_prefix.as_str()).unwrap_or(path);
-    if matches!(path, "" | "/" | "/health") || path.starts_with("/images/") || shows(&request, key.expose_secret()) {
+    if matches!(path, "" | "/" | "/health")
+        || path.starts_with("/images/")
+        || shows(&request, key.expose_secret())
+    {
         return next.run(request).await;
     }
     let problem = Problem::new(

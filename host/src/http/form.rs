@@ -128,8 +128,10 @@ async fn receive_file(
 /// What the first bytes show, if that is wanted here. The client's file name and content type are not looked at.
 fn judge(name: &str, head: &[u8], kinds: &[FileKind], limits: &Limits) -> Result<FileKind, Problem> {
     let refuse = |what: &str| {
-        let images = limits.image_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Image));
-        let videos = limits.video_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Video));
+        let images =
+            limits.image_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Image));
+        let videos =
+            limits.video_types.iter().map(|kind| kind.mime()).filter(|_| kinds.contains(&FileKind::Video));
         let taken: Vec<_> = images.chain(videos).collect();
         let detail = format!("file {name} is {what}; taken are {}", taken.join(", "));
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media_type_unsupported", detail);

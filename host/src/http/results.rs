@@ -57,7 +57,8 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
     let mut row = serde_json::to_value(&product.details).unwrap_or_default();
     row["product_id"] = json!(product.id);
     row["category"] = json!(product.details.category);
-    row["thumbnail_urls"] = product.images.iter().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
+    row["thumbnail_urls"] =
+        product.images.iter().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
     row["card_urls"] = product.images.iter().map(|image| smaller(app, &image.url, Variant::Card)).collect();
     row["image_urls"] = product.images.iter().map(|image| Value::from(url(&image.url))).collect();
     row["matched_images"] = found.evidence.iter().filter_map(evidence).collect();

@@ -95,14 +95,15 @@ async fn store_health(app: &App) -> Value {
 }
 
 async fn queue_health(app: &App) -> Value {
-    match app.queue.depth().await {
-        Ok(depth) => {
+    let (about, depth) = tokio::join!(app.queue.about(), app.queue.depth());
+    match about.and_then(|about| Ok((about, depth?))) {
+        Ok((about, depth)) => {
             let mut jobs = json!({});
             for row in depth {
                 jobs[&row.kind][row.status.as_str()] = row.jobs.into();
             }
-            let backend = if app.config.redis.is_some() { "redis" } else { "sqlite" };
-            json!({ "status": "ok", "backend": backend, "jobs": jobs })
+            let (backend, version) = about.split_once(' ').unwrap_or((&about, ""));
+            json!({ "status": "ok", "backend": backend, "version": version, "jobs": jobs })
         }
         Err(error) => failing(&error),
     }
@@ -131,7 +132,8 @@ fn model_health(app: &App) -> Value {
 
 fn index_health(index: &dyn VectorIndex) -> Value {
     json!({
-        "status": "ok", "vectors": index.len(), "memory_bytes": index.memory_bytes(), "method": index.method(),
+        "status": "ok", "state": index.state(), "vectors": index.len(), "memory_bytes": index.memory_bytes(),
+        "method": index.method(),
     })
 }
 

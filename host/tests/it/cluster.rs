@@ -66,7 +66,8 @@ const SHOP: &[(&str, &str)] =
 async fn two_apis_and_two_workers_are_one_service() {
     let cluster = Cluster::start().await;
     let (one, other) = tokio::join!(cluster.process("api", "api-1"), cluster.process("api", "api-2"));
-    let (worker, second) = tokio::join!(cluster.process("worker", "worker-1"), cluster.process("worker", "worker-2"));
+    let (worker, second) =
+        tokio::join!(cluster.process("worker", "worker-1"), cluster.process("worker", "worker-2"));
 
     for server in [&one, &other, &worker, &second] {
         let (status, health) = server.get("/health").await;
@@ -120,7 +121,11 @@ async fn hits(workers: [&Server; 2]) -> u32 {
     let mut hits = 0;
     for worker in workers {
         let (_, metrics) = worker.get("/metrics").await;
-        let line = metrics.as_str().unwrap().lines().find(|line| line.contains("taja_result_cache_total{outcome=\"hit\"}"));
+        let line = metrics
+            .as_str()
+            .unwrap()
+            .lines()
+            .find(|line| line.contains("taja_result_cache_total{outcome=\"hit\"}"));
         hits += line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap());
     }
     hits
@@ -145,7 +150,8 @@ async fn the_same_bytes_at_once_are_one_picture(cluster: &Cluster, servers: [&Se
         async move { server.result("/add_product", product("Coins", vec![photograph("coins")])).await }
     });
     let results = futures::future::join_all(uploads).await;
-    let ids: std::collections::HashSet<_> = results.iter().map(|result| result["product_id"].to_string()).collect();
+    let ids: std::collections::HashSet<_> =
+        results.iter().map(|result| result["product_id"].to_string()).collect();
     assert_eq!(ids.len(), 1, "{results:?}");
     let created = results.iter().filter(|result| result["status"] == "success").count();
     assert_eq!(created, 1, "{results:?}");
@@ -215,7 +221,10 @@ async fn backends_that_do_not_go_together_are_refused_in_words() {
     for (arguments, told) in [
         (vec!["serve", "--redis-url", "redis://127.0.0.1:1/"], vec!["REDIS_URL without MONGO_URI"]),
         (vec!["api"], vec!["set MONGO_URI", "set REDIS_URL", "set CLOUDINARY_URL"]),
-        (vec!["worker", "--mongo-uri", "mongodb://127.0.0.1:1/"], vec!["set REDIS_URL", "set CLOUDINARY_URL"]),
+        (
+            vec!["worker", "--mongo-uri", "mongodb://127.0.0.1:1/"],
+            vec!["set REDIS_URL", "set CLOUDINARY_URL"],
+        ),
     ] {
         let output = taja().args(arguments).args(["--data", data]).output().await.unwrap();
         assert_eq!(output.status.code(), Some(2));

@@ -14,6 +14,7 @@ pub mod product;
 pub mod retrieval;
 pub mod search;
 pub mod sweep;
+pub mod words;
 
 #[cfg(any(test, feature = "fakes"))]
 pub mod contract;

@@ -385,6 +385,10 @@ pub trait VectorIndex: Send + Sync {
     async fn reach(&self, _tenant: &TenantId, _version: u64) {}
     /// A number that is another one whenever a shop's vectors are others.
     fn revision(&self, tenant: &TenantId) -> u64;
+    /// Where it stands, in a word or two: `ready`, or why it may lag behind the store.
+    fn state(&self) -> String {
+        "ready".into()
+    }
     /// How it finds neighbours, such as `exact`.
     fn method(&self) -> &'static str;
     /// Number of vectors.

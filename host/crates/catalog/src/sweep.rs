@@ -24,7 +24,11 @@ pub struct Sweep {
 impl Sweep {
     /// Looks at the intents last touched before a moment. `is_over` says of an execution that it will never run again;
     /// what only such ones intended, and no product has, is removed from the image host. Answers how many pictures.
-    pub async fn run<F>(&self, before: Timestamp, is_over: impl Fn(TenantId, EffectKey) -> F) -> PortResult<u32>
+    pub async fn run<F>(
+        &self,
+        before: Timestamp,
+        is_over: impl Fn(TenantId, EffectKey) -> F,
+    ) -> PortResult<u32>
     where
         F: Future<Output = PortResult<bool>>,
     {

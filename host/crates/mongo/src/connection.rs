@@ -7,6 +7,7 @@ use mongodb::{
     bson::doc,
     options::{ClientOptions, ReadConcern, WriteConcern},
 };
+use tokio::time::timeout;
 
 use crate::error::ConnectError;
 
@@ -45,6 +46,12 @@ impl Mongo {
     /// # Errors
     /// When the address makes no sense, or the server cannot be reached or has no transactions.
     pub async fn connect(options: &MongoOptions) -> Result<Self, ConnectError> {
+        // Finding a primary and two questions to it; a server that is frozen takes a connection and answers nothing.
+        let limit = options.patience.saturating_mul(3);
+        timeout(limit, Self::meet(options)).await.unwrap_or(Err(ConnectError::Silent))
+    }
+
+    async fn meet(options: &MongoOptions) -> Result<Self, ConnectError> {
         let mut client = ClientOptions::parse(&options.uri).await.map_err(ConnectError::Address)?;
         client.app_name.get_or_insert_with(|| "taja".into());
         client.write_concern = Some(WriteConcern::majority());

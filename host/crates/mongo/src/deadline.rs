@@ -1,51 +1,41 @@
-//! A time limit for every call: the driver has none for an answer that never comes.
+//! No call waits for ever: the driver has no limit of its own for a whole operation.
 
-use std::{future::IntoFuture, time::Duration};
+use std::time::{Duration, Instant};
 
-use mongodb::error::Error;
-use taja_catalog::{PortError, port::PortErrorKind};
+use taja_catalog::{PortResult, port::PortErrorKind};
+use tokio::time::timeout;
 
-use crate::error::kind_of;
+use crate::error::failed;
 
-/// How long one call may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest wait for an answer that reads.
+pub(crate) const READ: Duration = Duration::from_secs(20);
+/// Longest wait for a transaction, with its retries.
+pub(crate) const WRITE: Duration = Duration::from_secs(30);
+/// Longest wait for collections and indexes: an index over a large collection takes its time.
+pub(crate) const PREPARE: Duration = Duration::from_secs(600);
 
-/// A call that came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum CallError {
-    /// No answer in time; it may have happened.
-    #[error("MongoDB did not answer within {0:?}")]
-    Late(Duration),
-    /// The driver or the server says so.
-    #[error("MongoDB: {0}")]
-    Driver(#[from] Error),
-}
-
-impl CallError {
-    /// What a caller may do about it.
-    pub(crate) fn kind(&self) -> PortErrorKind {
-        match self {
-            Self::Late(_) => PortErrorKind::Unavailable,
-            Self::Driver(error) => kind_of(error),
-        }
-    }
-
-    /// The same in the words of a port of this part.
-    pub(crate) fn of(self, part: &'static str) -> PortError {
-        PortError::from_source(part, self.kind(), self)
-    }
-}
-
-/// The call's answer, if it comes in time.
-pub(crate) async fn within<T, E>(
+/// Runs `work`; `Unavailable` when it takes longer than `limit`.
+pub(crate) async fn within<T>(
     limit: Duration,
-    call: impl IntoFuture<Output = Result<T, E>>,
-) -> Result<T, CallError>
-where
-    CallError: From<E>,
-{
-    match tokio::time::timeout(limit, call.into_future()).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(CallError::Late(limit)),
+    operation: &'static str,
+    work: impl Future<Output = PortResult<T>>,
+) -> PortResult<T> {
+    let began = Instant::now();
+    let result = timeout(limit, work).await;
+    metrics::histogram!("taja_store_seconds", "operation" => operation).record(began.elapsed());
+    result.unwrap_or_else(|_| {
+        Err(failed(PortErrorKind::Unavailable, format!("{operation} did not end before the deadline")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_call_that_gets_no_answer_is_unavailable() {
+        let silence = std::future::pending::<PortResult<()>>();
+        let error = within(Duration::from_millis(1), "about", silence).await.unwrap_err();
+        assert_eq!(error.kind, PortErrorKind::Unavailable);
     }
 }

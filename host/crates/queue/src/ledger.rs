@@ -45,7 +45,8 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// Notes the attempts, the error and the next start of a job that is open still.
     async fn note(&self, job: &OpenJob) -> Result<()>;
 
-    /// Takes a failed job out of the grave: open, due at `now`, without attempts.
+    /// Takes a failed job out of the grave: open, due at `now`, without attempts; lone if it was buried for the loss of
+    /// its workers ([`crate::JobError::WORKER_LOST`]).
     ///
     /// # Errors
     /// [`crate::Error::NotDead`] if it is there and not failed.

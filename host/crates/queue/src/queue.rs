@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{Durability, JobError, JobId, JobRecord, NewJob, Result, Signals, Status};
 
-/// How often a waiter looks by itself; the ring of another process cannot be heard.
+/// How often a waiter looks by itself; the ring of another process may not be heard.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The answer to a push.
@@ -181,7 +181,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// Forgets jobs of these terminal statuses that finished longer ago than this; answers how many.
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64>;
 
-    /// What rings when something happens in this process.
+    /// What rings when something happens in this process, and, where the backend passes news on, in others.
     fn signals(&self) -> &Signals;
 
     /// Waits until a tenant's job is terminal or the time is up, and answers it as it then stands.

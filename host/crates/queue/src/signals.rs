@@ -1,7 +1,7 @@
 //! What rings inside one process: new work, a finished job, a cancellation.
 //!
 //! A ring saves waiting; it is never the only way to learn something. Whoever listens also looks by itself now and
-//! then, because another process's rings are not heard.
+//! then, because another process's rings may not be heard: Redis passes them on as long as it is there, SQLite does not.
 
 use std::{collections::HashMap, sync::Arc};
 

@@ -209,7 +209,8 @@ impl Sandbox {
 fn fingerprint(report: &[PluginStatus], config: &SandboxConfig) -> String {
     let ready = report.iter().filter(|plugin| plugin.state == PluginState::Ready);
     let mut parts: Vec<_> = ready.filter_map(|plugin| plugin.digest.clone()).collect();
-    let mut settings: Vec<_> = config.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut settings: Vec<_> =
+        config.settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
     settings.sort();
     parts.push(config.rank.clone());
     parts.append(&mut settings);

@@ -14,7 +14,10 @@
 use std::fmt::Write as _;
 
 use rusqlite::Connection;
-use taja_catalog::{Filter, PortResult, ProductId, TenantId};
+use taja_catalog::{
+    Filter, PortResult, ProductId, TenantId,
+    words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, is_unspaced, pairs, runs, words},
+};
 
 use crate::{
     error::{damaged, sqlite},
@@ -27,12 +30,6 @@ const NAME_WEIGHT: f64 = 3.0;
 const ALL_WORDS_BONUS: f64 = 2.0;
 /// Relevance of a product that was found by pieces of a word: below that of any word.
 const PIECES_RELEVANCE: f32 = 1e-9;
-/// Words of a query that count; a sentence has fewer.
-const MAX_WORDS: usize = 32;
-/// Characters of a word that count.
-const MAX_WORD_CHARS: usize = 64;
-/// Letters from which on a word finds longer ones.
-const MIN_PREFIX: usize = 4;
 
 /// The columns of `words` for one product: shop, name and text.
 pub(crate) fn index_columns(tenant: &TenantId, name: &str, text: &str) -> [String; 3] {
@@ -46,41 +43,6 @@ fn tenant_token(tenant: &TenantId) -> String {
         write!(token, "{byte:02x}").expect("writing to a string does not fail");
     }
     token + "0"
-}
-
-/// Characters of scripts that are written without spaces and read by pairs.
-fn is_unspaced(c: char) -> bool {
-    matches!(c, '\u{3005}' | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}' | '\u{3400}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' | '\u{ff66}'..='\u{ff9f}'
-        | '\u{20000}'..='\u{323af}')
-}
-
-/// Characters that end a word. What is left to the tokenizer, such as symbols, splits a word into a phrase.
-fn separates(c: char) -> bool {
-    c.is_whitespace()
-        || c.is_control()
-        || c.is_ascii_punctuation()
-        || matches!(c, '\u{2000}'..='\u{206f}' | '\u{3000}'..='\u{3004}' | '\u{3006}'..='\u{303f}'
-            | '\u{30fb}' | '\u{ff00}'..='\u{ff0f}' | '\u{ff1a}'..='\u{ff20}' | '\u{ff5b}'..='\u{ff65}')
-}
-
-/// Stretches of `text` that are all of unspaced scripts, or all not.
-fn runs(text: &str) -> Vec<&str> {
-    let mut runs = Vec::new();
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let kind = is_unspaced(first);
-        let end = rest.find(|c| is_unspaced(c) != kind).unwrap_or(rest.len());
-        let (run, after) = rest.split_at(end);
-        runs.push(run);
-        rest = after;
-    }
-    runs
-}
-
-fn pairs(run: &str) -> impl Iterator<Item = &str> {
-    let starts: Vec<_> = run.char_indices().map(|(at, _)| at).chain([run.len()]).collect();
-    (2..starts.len()).map(move |end| &run[starts[end - 2]..starts[end]])
 }
 
 /// Text with unspaced runs as pairs, and each run's last character alone, so that a search for a single character
@@ -118,8 +80,7 @@ fn quoted(text: &str) -> String {
 
 fn asked(text: &str) -> Vec<Asked> {
     let mut all: Vec<Asked> = Vec::new();
-    let words = text.split(separates).flat_map(runs).filter(|word| word.contains(char::is_alphanumeric));
-    for word in words {
+    for word in words(text) {
         for next in ask_for(word) {
             if all.len() == MAX_WORDS {
                 return all;

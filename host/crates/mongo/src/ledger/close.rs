@@ -18,7 +18,7 @@ use super::{
     row::{self, Row},
     schema::JOBS,
 };
-use crate::deadline::{CallError, PATIENCE, within};
+use crate::call::{CallError, PATIENCE, within};
 
 /// A command is one document, so it stays well below 16 MiB, bytes. One ending by itself is smaller than that.
 const COMMAND_BYTES: usize = 6 * 1024 * 1024;

@@ -14,7 +14,7 @@ use super::{
     row::{Row, records},
 };
 use crate::{
-    deadline::{CallError, PATIENCE, within},
+    call::{CallError, PATIENCE, within},
     error::DUPLICATE_KEY,
 };
 

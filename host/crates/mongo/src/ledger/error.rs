@@ -4,7 +4,7 @@ use mongodb::bson::Document;
 use taja_catalog::port::PortErrorKind;
 use taja_queue::Error;
 
-use crate::{deadline::CallError, error::PASSING};
+use crate::{call::CallError, error::PASSING};
 
 /// What the server says of one write among several.
 #[derive(Debug, Clone, thiserror::Error)]

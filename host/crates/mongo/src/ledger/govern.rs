@@ -15,7 +15,7 @@ use super::{
     read,
     row::{self, Row},
 };
-use crate::deadline::{PATIENCE, within};
+use crate::call::{PATIENCE, within};
 
 /// Jobs forgotten with one command.
 const PURGED_AT_ONCE: i64 = 1000;

@@ -13,7 +13,7 @@ use super::{
     row::{self, Row, records},
     schema,
 };
-use crate::deadline::{PATIENCE, within};
+use crate::call::{PATIENCE, within};
 
 /// Every job that passes.
 pub(super) async fn find(jobs: &Collection<Row>, filter: Document) -> Result<Vec<Row>> {

@@ -10,7 +10,7 @@ use mongodb::{
 use taja_queue::Result;
 
 use super::error::queue;
-use crate::deadline::{PATIENCE, within};
+use crate::call::{PATIENCE, within};
 
 /// The collection.
 pub(super) const JOBS: &str = "jobs";
@@ -23,7 +23,7 @@ pub(super) async fn prepare(database: &Database) -> Result<()> {
     let made = within(PATIENCE, database.create_collection(JOBS).validator(rules())).await;
     match made {
         Ok(()) => {}
-        Err(crate::deadline::CallError::Driver(error)) if is_there(&error) => keep_rules(database).await?,
+        Err(crate::call::CallError::Driver(error)) if is_there(&error) => keep_rules(database).await?,
         Err(error) => return Err(queue(error)),
     }
     // Indexes that are there already cost a look; new ones over many jobs take their time.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
+
 use super::{
     core::Core,
     live::{Fields, Live},
@@ -42,8 +44,8 @@ impl Core {
             call.arg(worker).arg(now.saturating_add(micros(lease))).arg(number);
             call.arg(u8::from(company == Company::Alone)).arg(kinds);
             let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Fields) = self.link.script(&call).await?;
-            self.note_lost(&lost).await;
-            self.end_abandoned(&over).await;
+            join_all(lost.iter().filter_map(readable).map(|live| self.note_lost(live))).await;
+            join_all(over.iter().filter_map(readable).map(|live| self.end_abandoned(live))).await;
             let Some(live) = Live::read(&claimed)? else { return Ok(None) };
             let token = Token {
                 job: live.job.id,
@@ -78,39 +80,34 @@ impl Core {
         }
     }
 
-    /// Writes down which jobs lost a worker, so that they stay lone whatever happens to Redis.
-    async fn note_lost(&self, lost: &[Fields]) {
-        for live in lost.iter().filter_map(readable) {
-            telemetry::worker_lost(&live.job.kind);
-            let open = OpenJob { due_at: moment(live.due_at), lone: true, job: live.job };
-            if let Err(error) = self.ledger.note(&open).await {
-                tracing::warn!(job.id = %open.job.id, %error, "the loss of a worker is not noted");
-            }
+    /// Writes down that a job lost a worker, so that it stays lone whatever happens to Redis.
+    async fn note_lost(&self, live: Live) {
+        telemetry::worker_lost(&live.job.kind);
+        let open = OpenJob { due_at: moment(live.due_at), lone: true, job: live.job };
+        if let Err(error) = self.ledger.note(&open).await {
+            tracing::warn!(job.id = %open.job.id, %error, "the loss of a worker is not noted");
         }
     }
 
-    /// Ends the jobs that have no start left, or were called off. What the ledger does not take is found again by the
-    /// next claim.
-    async fn end_abandoned(&self, over: &[Fields]) {
-        for live in over.iter().filter_map(readable) {
-            let token = live.token.unwrap_or_default();
-            let (status, error) = if live.job.cancel_asked {
-                (Status::Cancelled, None)
-            } else {
-                (Status::Failed, Some(JobError::worker_lost(live.job.attempts)))
-            };
-            let job = self.ended(JobRecord { error, ..live.job }, status);
-            let ended = self.closing.ask(Ending { job: job.clone(), token: None }).await;
-            match ended {
-                Ok(closed) => {
-                    self.forget(&job, token).await;
-                    if closed {
-                        telemetry::worker_lost(&job.kind);
-                        self.tell_finished(Arc::new(job));
-                    }
+    /// Ends a job that has no start left, or was called off. If the ledger does not take it, the next claim finds it
+    /// again.
+    async fn end_abandoned(&self, live: Live) {
+        let token = live.token.unwrap_or_default();
+        let (status, error) = if live.job.cancel_asked {
+            (Status::Cancelled, None)
+        } else {
+            (Status::Failed, Some(JobError::worker_lost(live.job.attempts)))
+        };
+        let job = self.ended(JobRecord { error, ..live.job }, status);
+        match self.closing.ask(Ending { job: job.clone(), token: None }).await {
+            Ok(closed) => {
+                self.forget(&job, token).await;
+                if closed {
+                    telemetry::worker_lost(&job.kind);
+                    self.tell_finished(Arc::new(job));
                 }
-                Err(error) => tracing::warn!(job.id = %job.id, %error, "an abandoned job is not ended yet"),
             }
+            Err(error) => tracing::warn!(job.id = %job.id, %error, "an abandoned job is not ended yet"),
         }
     }
 

@@ -152,14 +152,6 @@ impl RedisQueue {
         Ok(Self { core, _tasks: tasks.map(AbortOnDropHandle::new) })
     }
 
-    /// Asks the server for its name and version, such as `redis 7.2.4`.
-    ///
-    /// # Errors
-    /// [`Error::Unavailable`] if it does not answer.
-    pub async fn check(&self) -> Result<String> {
-        Ok(server::version(&self.core.link).await?.to_string())
-    }
-
     /// Puts every open job of the ledger that Redis does not know into Redis; answers how many it were. This happens by
     /// itself, too.
     ///
@@ -236,6 +228,10 @@ impl Queue for RedisQueue {
 
     async fn depth(&self) -> Result<Vec<Depth>> {
         self.core.depth().await
+    }
+
+    async fn about(&self) -> Result<String> {
+        Ok(server::version(&self.core.link).await?.to_string())
     }
 
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64> {

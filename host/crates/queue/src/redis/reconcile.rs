@@ -1,6 +1,7 @@
-//! Brings Redis up to the ledger: every open job has to be in Redis.
+//! Brings Redis up to the ledger: every open job has to be in Redis, where somebody looks for it.
 
 use std::{
+    collections::HashSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -12,10 +13,10 @@ use super::{
     core::Core,
     push::{Knowledge, Present},
 };
-use crate::{Durability, JobId, OpenJob, Result, clock::micros};
+use crate::{Durability, OpenJob, Result, clock::micros};
 
 /// How many jobs are looked at in one round trip.
-const PAGE: u32 = 500;
+const PAGE: u32 = 200;
 
 /// How many of them are put into Redis at the same time.
 const TOGETHER: usize = 32;
@@ -26,8 +27,8 @@ const YOUNG: Duration = Duration::from_secs(5);
 /// How often to look whether Redis has lost its data.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// No process reconciles for longer without another one being let in.
-const TURN: Duration = Duration::from_secs(60);
+/// No process reconciles for longer without another one being let in, as it may have died. Two do no harm.
+const TURN: Duration = Duration::from_secs(10);
 
 /// Which jobs to look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,11 +106,16 @@ impl Core {
         Ok(taken)
     }
 
-    /// Sets a flag that goes by itself after a while; answers whether it was not set.
+    /// Plants a flag that goes by itself after a while; answers whether it is ours. One that an earlier failure left
+    /// standing is ours, too.
     async fn take(&self, flag: &str, time: Duration) -> Result<bool> {
-        let mut take = redis::cmd("SET");
-        take.arg(self.key(flag)).arg(&self.origin).arg("NX").arg("PX").arg((micros(time) / 1000).max(1));
-        Ok(self.link.command(&take).await?)
+        let mut plant = redis::cmd("SET");
+        plant.arg(self.key(flag)).arg(&self.origin).arg("NX").arg("PX").arg((micros(time) / 1000).max(1));
+        if self.link.command(&plant).await? {
+            return Ok(true);
+        }
+        let owner: Option<String> = self.link.command(redis::cmd("GET").arg(self.key(flag))).await?;
+        Ok(owner.as_ref() == Some(&self.origin))
     }
 
     async fn reconcile_extent(&self, extent: Extent) -> Result<u64> {
@@ -130,30 +136,19 @@ impl Core {
     }
 
     async fn add_missing(&self, jobs: Vec<OpenJob>) -> Result<u64> {
-        let ids: Vec<JobId> = jobs.iter().map(|open| open.job.id).collect();
-        let mut missing = Vec::new();
-        for (open, there) in jobs.into_iter().zip(self.there(&ids).await?) {
-            if !there {
-                missing.push(self.add(open));
-            }
+        let mut call = self.call(&self.scripts.missing);
+        for open in &jobs {
+            call.arg(open.job.id.to_string());
         }
-        stream::iter(missing).buffer_unordered(TOGETHER).try_fold(0, async |sum, added| Ok(sum + added)).await
+        let missing: HashSet<String> = self.link.script(&call).await?;
+        let added = jobs.into_iter().filter(|open| missing.contains(&open.job.id.to_string()));
+        let added = stream::iter(added.map(|open| self.add(open)).collect::<Vec<_>>());
+        added.buffer_unordered(TOGETHER).try_fold(0, async |sum, added| Ok(sum + added)).await
     }
 
     async fn add(&self, open: OpenJob) -> Result<u64> {
         // How durable its settlement was to be is not in the ledger: the safer one.
         let added = self.enqueue(&open, Durability::Disk, Present::Stays, Knowledge::WasOpen).await?;
         Ok(u64::from(added))
-    }
-
-    async fn there(&self, ids: &[JobId]) -> Result<Vec<bool>> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut pipeline = redis::pipe();
-        for &id in ids {
-            pipeline.cmd("EXISTS").arg(self.job_key(id));
-        }
-        Ok(self.link.pipeline(&pipeline).await?)
     }
 }

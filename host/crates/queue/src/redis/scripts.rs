@@ -11,12 +11,12 @@ macro_rules! script {
 pub(super) struct Scripts {
     pub(super) enqueue: Script,
     pub(super) claim: Script,
-    pub(super) hold: Script,
     pub(super) renew: Script,
     pub(super) progress: Script,
     pub(super) send_back: Script,
     pub(super) forget: Script,
     pub(super) cancel: Script,
+    pub(super) missing: Script,
 }
 
 impl Scripts {
@@ -24,12 +24,12 @@ impl Scripts {
         Self {
             enqueue: script!("lua/enqueue.lua"),
             claim: script!("lua/claim.lua"),
-            hold: script!("lua/hold.lua"),
             renew: script!("lua/renew.lua"),
             progress: script!("lua/progress.lua"),
             send_back: script!("lua/send_back.lua"),
             forget: script!("lua/forget.lua"),
             cancel: script!("lua/cancel.lua"),
+            missing: script!("lua/missing.lua"),
         }
     }
 }

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{
-    core::Core,
-    live::{Fields, Live},
-};
+use super::{core::Core, live::Live};
 use crate::{
     Ending, Error, JobError, JobRecord, OpenJob, Result, Standing, Status, Token, Verdict,
     clock::{micros, moment},
@@ -128,10 +125,8 @@ impl Core {
 
     /// The job, if the token holds it.
     async fn hold(&self, token: &Token) -> Result<Option<Live>> {
-        let mut call = self.call(&self.scripts.hold);
-        call.arg(token.job.to_string()).arg(token.number);
-        let fields: Fields = self.link.script(&call).await?;
-        Live::read(&fields)
+        let live = self.live(token.job).await?;
+        Ok(live.filter(|live| live.token == Some(token.number)))
     }
 
     async fn held(&self, token: &Token) -> Result<Live> {

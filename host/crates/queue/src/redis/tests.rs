@@ -225,14 +225,14 @@ async fn without_redis_a_push_is_refused_and_leaves_nothing() {
     until(async || queue.core.link.since().is_err()).await;
     let refused = queue.push(new(json!(2))).await;
     assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
-    assert!(matches!(queue.check().await, Err(Error::Unavailable(_))));
+    assert!(matches!(queue.about().await, Err(Error::Unavailable(_))));
     assert_eq!(stage.count(Status::Pending).await, 1);
     assert_eq!(queue.get("acme", before.id).await.unwrap(), Some(before));
     assert_eq!(queue.list("acme", JobFilter::default()).await.unwrap().len(), 1);
     assert_eq!(queue.depth().await.unwrap()[0].jobs, 1);
     stage.server.restart().await.unwrap();
     until(async || queue.push(new(json!(3))).await.is_ok()).await;
-    assert!(queue.check().await.unwrap().starts_with("redis "));
+    assert!(queue.about().await.unwrap().starts_with("redis "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -397,6 +397,36 @@ async fn a_job_that_was_entered_and_never_enqueued_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_deleted_is_put_back() {
+    let stage = Stage::new().await;
+    let clock = Arc::new(ManualClock::at(Timestamp::now()));
+    let queue =
+        stage.open_with(RedisOptions { clock: Arc::clone(&clock) as _, ..RedisOptions::default() }).await;
+    until(async || stage.keys().await == ["epoch"]).await;
+    let job = queue.push(new(json!(1))).await.unwrap().job;
+    clock.advance(LONG);
+    let stream = "taja:{jobs}:ready:1:a:acme";
+    for (deletion, back) in [
+        (vec!["DEL", stream], 1),
+        (vec!["DEL", "taja:{jobs}:line:a"], 1),
+        (vec!["XGROUP", "DESTROY", stream, "workers"], 0),
+        (vec!["XTRIM", stream, "MAXLEN", "0"], 1),
+    ] {
+        stage.command::<redis::Value>(&deletion).await;
+        assert_eq!(queue.reconcile().await.unwrap(), back, "{deletion:?}");
+        let back = claim(&queue, Company::Shared, LONG).await.unwrap();
+        assert_eq!(back.job.id, job.id, "{deletion:?}");
+        assert_eq!(claim(&queue, Company::Shared, LONG).await, None);
+        queue.release(&back.token).await.unwrap();
+    }
+    let held = claim(&queue, Company::Shared, LONG).await.unwrap();
+    stage.command::<()>(&["XGROUP", "DESTROY", stream, "workers"]).await;
+    let next = queue.push(new(json!(2))).await.unwrap().job;
+    assert_eq!(claim(&queue, Company::Shared, LONG).await.unwrap().job.id, next.id);
+    queue.complete(&held.token, json!(null)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_job_that_was_closed_and_not_removed_does_not_start_again() {
     let stage = Stage::new().await;
     let clock = Arc::new(ManualClock::at(Timestamp::now()));
@@ -464,6 +494,10 @@ async fn a_queue_needs_a_sound_name_and_a_server() {
         let refused = RedisQueue::open("redis://127.0.0.1:1/", ledger(), options).await;
         assert!(matches!(refused, Err(Error::Storage(_))), "{name}");
     }
-    let refused = RedisQueue::open("redis://127.0.0.1:1/", ledger(), RedisOptions::default()).await;
-    assert!(matches!(refused, Err(Error::Unavailable(_))));
+    let server = RedisServer::start().await.unwrap();
+    let without_tls = server.url().replace("redis://", "rediss://");
+    for url in ["redis://127.0.0.1:1/", &without_tls] {
+        let refused = RedisQueue::open(url, ledger(), RedisOptions::default()).await;
+        assert!(matches!(refused, Err(Error::Unavailable(_))), "{url}");
+    }
 }

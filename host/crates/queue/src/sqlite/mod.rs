@@ -226,6 +226,11 @@ impl Queue for SqliteQueue {
         self.read(read::depth).await
     }
 
+    async fn about(&self) -> Result<String> {
+        self.read(|connection| Ok(connection.query_row("SELECT 'sqlite ' || sqlite_version()", [], |row| row.get(0))?))
+            .await
+    }
+
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64> {
         let mut purged = 0;
         for &status in statuses.iter().filter(|status| status.is_terminal()) {

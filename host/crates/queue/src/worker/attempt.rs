@@ -109,7 +109,7 @@ async fn keep_notes(shop: &Shop, token: &Token, context: &JobContext) -> Infalli
     std::future::pending().await
 }
 
-/// Passes a cancellation in this process on at once; one from elsewhere comes with the next renewal.
+/// Passes a cancellation on as soon as it rings; one that does not ring comes with the next renewal.
 async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> Infallible {
     let mut watch = shop.queue.signals().watch(token.job());
     // It may have been asked for between the claim and the watch.

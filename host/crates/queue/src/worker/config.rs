@@ -35,7 +35,8 @@ pub struct WorkerConfig {
     pub lanes: Vec<Lane>,
     /// How long a job stays leased without a sign of life. Renewed every third of it.
     pub lease: Duration,
-    /// How often to look for work that did not ring: retries, and jobs pushed by other processes.
+    /// How often to look for work that did not ring: retries, and jobs of processes that are not heard. Also how long
+    /// to wait after a queue did not answer.
     pub poll: Duration,
     /// How long running jobs may go on after a shutdown began.
     pub drain: Duration,

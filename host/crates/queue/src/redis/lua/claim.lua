@@ -58,6 +58,7 @@ end
 
 -- The kind of which the tenant has the job that has been due the longest.
 local function oldest_kind(tenant)
+  if #kinds == 1 then return kinds[1] end
   local oldest, oldest_due, oldest_id
   for _, kind in ipairs(kinds) do
     if call('ZSCORE', line_key(kind), tenant) then
@@ -78,14 +79,30 @@ end
 -- Delivers the next entry of a stream; answers its job if that is really waiting there.
 local function deliver(kind, tenant)
   local stream = stream_key(kind, tenant)
-  local read = call('XREADGROUP', 'GROUP', 'workers', 'workers', 'COUNT', 1, 'STREAMS', stream, '>')
+  local read = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'workers', 'COUNT', 1, 'STREAMS', stream, '>')
+  if not read or read.err then
+    -- Somebody laid hands on it.
+    if read and call('EXISTS', stream) == 1 then
+      call('XGROUP', 'CREATE', stream, 'workers', '0')
+    else
+      call('ZREM', line_key(kind), tenant)
+    end
+    return nil
+  end
   local entry, id = read[1][2][1][1], read[1][2][1][2][2]
   -- Its turn is over for every kind that this worker takes.
-  local turn = next_turn()
-  for _, other in ipairs(kinds) do call('ZADD', line_key(other), 'XX', turn, tenant) end
-  if not call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1] then call('ZREM', line_key(kind), tenant) end
-  if call('HGET', job_key(id), 'entry') == entry then return id end
-  drop_entry(kind, tenant, entry)
+  local more = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1]
+  if not more then call('ZREM', line_key(kind), tenant) end
+  if more or #kinds > 1 then
+    local turn = next_turn()
+    for _, other in ipairs(kinds) do call('ZADD', line_key(other), 'XX', turn, tenant) end
+  end
+  local job = call('HMGET', job_key(id), 'entry', 'token')
+  if job[1] ~= entry then
+    drop_entry(kind, tenant, entry)
+  elseif not job[2] then
+    return id
+  end
 end
 
 local function next_shared()

@@ -2,7 +2,7 @@
 -- Answers whether it was added.
 local id, kind, tenant, due, lone, replace = unpack(ARGV, 3, 8)
 if call('EXISTS', job_key(id)) == 1 then
-  if replace ~= '1' then return 0 end
+  if replace ~= '1' and kept(id) then return 0 end
   take_out(id)
   call('DEL', job_key(id))
 end

@@ -30,12 +30,23 @@ local function held(id, token) return call('HGET', job_key(id), 'token') == toke
 -- The first entry of a stream that was not delivered yet.
 local function head(stream)
   if call('EXISTS', stream) == 0 then return nil end
-  local group = call('XINFO', 'GROUPS', stream)[1]
+  local group, after = call('XINFO', 'GROUPS', stream)[1] or {}, '0'
   for at = 1, #group, 2 do
-    if group[at] == 'last-delivered-id' then
-      return call('XRANGE', stream, '(' .. group[at + 1], '+', 'COUNT', 1)[1]
-    end
+    if group[at] == 'last-delivered-id' then after = group[at + 1] end
   end
+  return call('XRANGE', stream, '(' .. after, '+', 'COUNT', 1)[1]
+end
+
+-- Whether a job is there and will be served: it is leased, or waits where somebody looks.
+local function kept(id)
+  local job = call('HMGET', job_key(id), 'kind', 'tenant', 'entry', 'token')
+  local kind, tenant, entry, token = job[1], job[2], job[3], job[4]
+  if not kind then return false end
+  if token then return call('ZSCORE', leases, id) end
+  if entry then
+    return call('ZSCORE', line_key(kind), tenant) and call('XRANGE', stream_key(kind, tenant), entry, entry)[1]
+  end
+  return call('ZSCORE', delayed, id) or call('ZSCORE', lone_key(kind), id)
 end
 
 -- Puts a job that is due into its tenant's stream, and the tenant at the end of the line if it stands in none.

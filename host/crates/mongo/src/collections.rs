@@ -1,0 +1,63 @@
+//! The collections, each by what it holds.
+
+use mongodb::{Client, Collection, Database, bson::Document};
+
+use taja_catalog::{PortResult, port::PortErrorKind};
+
+use crate::{connection::Mongo, error::failed};
+
+/// The collections beside the one of products.
+const OTHERS: [&str; 7] = ["search", "images", "vectors", "spaces", "receipts", "versions", "intents"];
+
+/// Every collection of the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Collections {
+    /// The database they are in.
+    pub(crate) database: Database,
+    /// What shops say of their products, in the field names that an older service reads too.
+    pub(crate) products: Collection<Document>,
+    /// One document per product, made from it: what filters and words look in.
+    pub(crate) search: Collection<Document>,
+    /// One document per picture: unique by shop and SHA-256, and its look.
+    pub(crate) images: Collection<Document>,
+    /// One document per vector.
+    pub(crate) vectors: Collection<Document>,
+    /// The spaces that vectors belong to.
+    pub(crate) spaces: Collection<Document>,
+    /// What executions left behind.
+    pub(crate) receipts: Collection<Document>,
+    /// How often each shop's catalogue changed.
+    pub(crate) versions: Collection<Document>,
+    /// Pictures that executions are about to host, and those that are being removed.
+    pub(crate) intents: Collection<Document>,
+}
+
+impl Collections {
+    /// The collections of a database; `Invalid` when the one of products has the name of another.
+    pub(crate) fn of(mongo: &Mongo) -> PortResult<Self> {
+        let database = mongo.database().clone();
+        let named = |name: &str| database.collection(name);
+        let products = mongo.products_name();
+        if OTHERS.contains(&products) {
+            let message =
+                format!("products cannot be in a collection named {products}: it holds something else");
+            return Err(failed(PortErrorKind::Invalid, message));
+        }
+        Ok(Self {
+            products: named(products),
+            search: named("search"),
+            images: named("images"),
+            vectors: named("vectors"),
+            spaces: named("spaces"),
+            receipts: named("receipts"),
+            versions: named("versions"),
+            intents: named("intents"),
+            database,
+        })
+    }
+
+    /// The client behind them.
+    pub(crate) fn client(&self) -> &Client {
+        self.database.client()
+    }
+}

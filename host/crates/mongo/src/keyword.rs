@@ -1,0 +1,214 @@
+//! Keyword search without a search engine beside the server: a text index finds candidates, a pipeline ranks them.
+//!
+//! - The terms of a product are made by the host (see [`crate::terms`]). The text index is over these terms with
+//!   language `none`; it begins with the shop, so that a search reads nothing of another one.
+//! - Relevance is the sum, over the words asked for, of how rare the word is (BM25's inverse document frequency) times
+//!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there. The
+//!   server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
+//! - When no word finds anything, products come whose text has all three-letter pieces of a word.
+
+use futures::TryStreamExt;
+use mongodb::{
+    Collection,
+    bson::{Bson, Document, doc},
+};
+use taja_catalog::{Filter, PortResult, TenantId};
+
+use crate::{
+    document::amount,
+    error::mongo,
+    filter::condition,
+    lookup::placed,
+    ranked::Placed,
+    terms::{Asked, Terms},
+};
+
+/// How much a word in the name counts.
+const NAME: f64 = 3.0;
+/// How much a word in the text counts.
+const TEXT: f64 = 1.0;
+/// How much the beginning of a longer word counts.
+const BEGINNING: f64 = 0.8;
+/// What having every word adds.
+const ALL_WORDS_BONUS: f64 = 2.0;
+/// Relevance of a product that was found by pieces of a word: below that of any word.
+const PIECES_RELEVANCE: f64 = 1e-9;
+
+/// How often words occur.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Occurrences {
+    /// Products that there are.
+    pub(crate) products: f64,
+    /// Products with each word, in the order of the words.
+    pub(crate) each: Vec<f64>,
+}
+
+impl Occurrences {
+    /// None at all.
+    pub(crate) fn none(words: usize) -> Self {
+        Self { products: 0.0, each: vec![0.0; words] }
+    }
+
+    /// Both together.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.products += other.products;
+        self.each.iter_mut().zip(&other.each).for_each(|(one, other)| *one += other);
+    }
+
+    /// Counts a product in which the words were found so.
+    pub(crate) fn count(&mut self, found: &[f64]) {
+        self.products += 1.0;
+        self.each.iter_mut().zip(found).for_each(|(each, found)| *each += f64::from(u8::from(*found > 0.0)));
+    }
+
+    /// How rare each word is: the inverse document frequency of BM25.
+    fn rareness(&self) -> Vec<f64> {
+        let rareness = |each: &f64| ((self.products.max(*each) - each + 0.5) / (each + 0.5)).ln_1p();
+        self.each.iter().map(rareness).collect()
+    }
+
+    /// The relevance of a product in which the words were found so.
+    pub(crate) fn score(&self, found: &[f64]) -> f64 {
+        let sum: f64 = self.rareness().iter().zip(found).map(|(rareness, found)| rareness * found).sum();
+        let is_whole = found.len() > 1 && found.iter().all(|found| *found > 0.0);
+        sum + if is_whole { ALL_WORDS_BONUS } else { 0.0 }
+    }
+}
+
+/// Where each word is found in a product: what the pipeline computes as `found`.
+pub(crate) fn find_in(terms: &Terms, asked: &[Asked]) -> Vec<f64> {
+    let found = |asked: &Asked| {
+        if terms.name.contains(&asked.term) {
+            NAME
+        } else if terms.text.contains(&asked.term) {
+            TEXT
+        } else if asked.beginning.as_ref().is_some_and(|beginning| terms.beginnings.contains(beginning)) {
+            BEGINNING
+        } else {
+            0.0
+        }
+    };
+    asked.iter().map(found).collect()
+}
+
+/// Whether a product has all pieces of a word; its relevance then.
+pub(crate) fn has_pieces(terms: &Terms, asked: &[Asked]) -> Option<f64> {
+    let has = |asked: &Asked| {
+        !asked.pieces.is_empty() && asked.pieces.iter().all(|piece| terms.pieces.contains(piece))
+    };
+    asked.iter().any(has).then_some(PIECES_RELEVANCE)
+}
+
+/// Candidates, each with where every word was found.
+fn candidates(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
+    let terms = asked.iter().flat_map(|asked| [Some(asked.term.as_str()), asked.beginning.as_deref()]);
+    let terms: Vec<_> = terms.flatten().collect();
+    let text = doc! { "$search": terms.join(" "), "$language": "none" };
+    let mut wanted = doc! { "tenant": tenant.as_str(), "$text": text };
+    if !filter.is_everything() {
+        wanted.insert("$and", [condition(filter)]);
+    }
+    let found: Vec<_> = asked.iter().map(found).collect();
+    vec![
+        doc! { "$match": wanted },
+        doc! { "$project": { "product": 1, "created_at": 1, "found": found } },
+        // The server compares letters more loosely than the host does.
+        doc! { "$match": { "found": { "$gt": 0.0 } } },
+    ]
+}
+
+fn found(asked: &Asked) -> Bson {
+    let mut branches = vec![
+        doc! { "case": { "$in": [&asked.term, "$name"] }, "then": NAME },
+        doc! { "case": { "$in": [&asked.term, "$text"] }, "then": TEXT },
+    ];
+    if let Some(beginning) = &asked.beginning {
+        branches.push(doc! { "case": { "$in": [beginning, "$beginnings"] }, "then": BEGINNING });
+    }
+    doc! { "$switch": { "branches": branches, "default": 0.0 } }.into()
+}
+
+/// The pipeline that counts how often words occur.
+pub(crate) fn counting(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
+    let mut sums = doc! { "_id": null };
+    for n in 0..asked.len() {
+        let found = doc! { "$gt": [{ "$arrayElemAt": ["$found", n as i64] }, 0.0] };
+        sums.insert(format!("each{n}"), doc! { "$sum": { "$cond": [found, 1.0, 0.0] } });
+    }
+    let mut pipeline = candidates(tenant, asked, filter);
+    pipeline.push(doc! { "$group": sums });
+    pipeline
+}
+
+/// The pipeline that ranks the products found by words.
+pub(crate) fn ranking(
+    tenant: &TenantId,
+    asked: &[Asked],
+    filter: &Filter,
+    occurrences: &Occurrences,
+    limit: i64,
+) -> Vec<Document> {
+    let weighed = (0_i64..)
+        .zip(occurrences.rareness())
+        .map(|(n, rareness)| Bson::from(doc! { "$multiply": [{ "$arrayElemAt": ["$found", n] }, rareness] }));
+    let mut summands: Vec<_> = weighed.collect();
+    if asked.len() > 1 {
+        let whole = doc! { "$cond": [{ "$in": [0.0, "$found"] }, 0.0, ALL_WORDS_BONUS] };
+        summands.push(whole.into());
+    }
+    let mut pipeline = candidates(tenant, asked, filter);
+    pipeline.extend([
+        doc! { "$project": { "_id": 0, "product": 1, "created_at": 1, "score": { "$add": summands } } },
+        doc! { "$sort": { "score": -1, "created_at": -1, "product": -1 } },
+        doc! { "$limit": limit },
+    ]);
+    pipeline
+}
+
+/// The condition on products that have all pieces of a word; none when no word is long enough.
+pub(crate) fn by_pieces(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Option<Document> {
+    let words = asked.iter().filter(|asked| !asked.pieces.is_empty());
+    let words: Vec<_> = words.map(|asked| doc! { "pieces": { "$all": &asked.pieces } }).collect();
+    let wanted = doc! { "$and": [{ "tenant": tenant.as_str() }, { "$or": &words }, condition(filter)] };
+    (!words.is_empty()).then_some(wanted)
+}
+
+/// How often the words occur.
+pub(crate) async fn occurrences(
+    search: &Collection<Document>,
+    tenant: &TenantId,
+    asked: &[Asked],
+    filter: &Filter,
+) -> PortResult<Occurrences> {
+    // Of all shops, and as of the last checkpoint after a crash: near enough for a logarithm.
+    let products = search.estimated_document_count().await.map_err(mongo)? as f64;
+    let mut cursor = search.aggregate(counting(tenant, asked, filter)).await.map_err(mongo)?;
+    let sums = cursor.try_next().await.map_err(mongo)?.unwrap_or_default();
+    let sum = |n: usize| amount(sums.get(format!("each{n}"))).unwrap_or_default();
+    Ok(Occurrences { products, each: (0..asked.len()).map(sum).collect() })
+}
+
+/// Runs a pipeline whose documents have `product`, `created_at` and `score`.
+pub(crate) async fn run(search: &Collection<Document>, pipeline: Vec<Document>) -> PortResult<Vec<Placed>> {
+    let mut cursor = search.aggregate(pipeline).await.map_err(mongo)?;
+    let mut all = Vec::new();
+    while let Some(document) = cursor.try_next().await.map_err(mongo)? {
+        all.push(placed(&document, amount(document.get("score")).unwrap_or_default())?);
+    }
+    Ok(all)
+}
+
+/// Products found by pieces of words, newest first.
+pub(crate) async fn run_by_pieces(
+    search: &Collection<Document>,
+    wanted: Document,
+    limit: i64,
+) -> PortResult<Vec<Placed>> {
+    let wanted = [
+        doc! { "$match": wanted },
+        doc! { "$sort": { "created_at": -1, "product": -1 } },
+        doc! { "$limit": limit },
+        doc! { "$project": { "_id": 0, "product": 1, "created_at": 1, "score": { "$literal": PIECES_RELEVANCE } } },
+    ];
+    run(search, wanted.to_vec()).await
+}

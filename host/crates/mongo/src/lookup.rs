@@ -1,0 +1,143 @@
+//! Look-ups by identifier, by image, by filter and by effect.
+
+use std::collections::HashMap;
+
+use futures::TryStreamExt;
+use mongodb::{
+    ClientSession, Collection,
+    bson::{Document, doc},
+    options::{Hint, ReadConcern},
+};
+use serde_json::Value;
+use taja_catalog::{
+    EffectKey, Filter, ImageHash, PortResult, Product, ProductId, TenantId,
+    port::{Counts, KnownImage},
+};
+
+use crate::{
+    collections::Collections,
+    deadline::READ,
+    document::{self, binary, id, key, moment},
+    error::{damaged, mongo},
+    filter::condition,
+    ranked::Placed,
+};
+
+/// A limit in the server's words, in which 0 stands for no limit; none when nothing is wanted.
+pub(crate) fn at_most(limit: usize) -> Option<i64> {
+    (limit > 0).then(|| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+/// One product.
+pub(crate) async fn product(
+    collections: &Collections,
+    tenant: &TenantId,
+    id: &ProductId,
+) -> PortResult<Option<Product>> {
+    let found = collections.products.find_one(key(tenant, id)).await.map_err(mongo)?;
+    found.as_ref().map(document::read_product).transpose()
+}
+
+/// Those of several products that are there.
+pub(crate) async fn products(
+    collections: &Collections,
+    tenant: &TenantId,
+    ids: &[ProductId],
+) -> PortResult<HashMap<ProductId, Product>> {
+    let ids: Vec<_> = ids.iter().map(ProductId::as_str).collect();
+    let wanted = doc! { "tenant": tenant.as_str(), "id": { "$in": ids } };
+    let mut cursor = collections.products.find(wanted).await.map_err(mongo)?;
+    let mut found = HashMap::new();
+    while let Some(document) = cursor.try_next().await.map_err(mongo)? {
+        let product = document::read_product(&document)?;
+        found.insert(product.id.clone(), product);
+    }
+    Ok(found)
+}
+
+/// The image with these very bytes.
+pub(crate) async fn image(
+    collections: &Collections,
+    tenant: &TenantId,
+    hash: &ImageHash,
+) -> PortResult<Option<KnownImage>> {
+    let found = collections.images.find_one(image_filter(tenant, hash)).await.map_err(mongo)?;
+    let known =
+        |found: Document| Ok(KnownImage { product: id(&found, "product")?, hash: *hash, distance: 0 });
+    found.map(known).transpose()
+}
+
+/// The document of an image, as a transaction sees it.
+pub(crate) async fn image_document(
+    collections: &Collections,
+    session: &mut ClientSession,
+    tenant: &TenantId,
+    hash: &ImageHash,
+) -> PortResult<Option<Document>> {
+    collections.images.find_one(image_filter(tenant, hash)).session(session).await.map_err(mongo)
+}
+
+fn image_filter(tenant: &TenantId, hash: &ImageHash) -> Document {
+    doc! { "tenant": tenant.as_str(), "hash": binary(hash) }
+}
+
+/// Products that pass a filter, newest first.
+pub(crate) async fn matching(
+    collections: &Collections,
+    tenant: &TenantId,
+    filter: &Filter,
+    limit: i64,
+) -> PortResult<Vec<Placed>> {
+    let passing = doc! { "$and": [{ "tenant": tenant.as_str() }, condition(filter)] };
+    let find = collections.search.find(passing).sort(doc! { "created_at": -1, "product": -1 }).limit(limit);
+    let mut cursor =
+        find.projection(doc! { "_id": 0, "product": 1, "created_at": 1 }).await.map_err(mongo)?;
+    let mut found = Vec::new();
+    while let Some(document) = cursor.try_next().await.map_err(mongo)? {
+        found.push(placed(&document, 0.0)?);
+    }
+    Ok(found)
+}
+
+/// A product's place in an order, from its search document.
+pub(crate) fn placed(document: &Document, score: f64) -> PortResult<Placed> {
+    let created = *document.get_datetime("created_at").map_err(|error| damaged("search", error))?;
+    Ok(Placed { score, created_at: moment(created)?, product: id(document, "product")? })
+}
+
+/// What an execution left behind.
+pub(crate) async fn receipt(
+    collections: &Collections,
+    tenant: &TenantId,
+    effect: &EffectKey,
+) -> PortResult<Option<Value>> {
+    let key = doc! { "_id": { "t": tenant.as_str(), "e": effect.as_str() } };
+    // Who asks may have lost the reply of a commit that a majority is about to have: this waits for it.
+    let find = collections.receipts.find_one(key).read_concern(ReadConcern::linearizable()).max_time(READ);
+    let Some(found) = find.await.map_err(mongo)? else { return Ok(None) };
+    let receipt = serde_json::from_str(document::text(&found, "receipt")?);
+    receipt.map(Some).map_err(|error| damaged("receipt", error))
+}
+
+/// How often a shop's catalogue changed.
+pub(crate) async fn version(collections: &Collections, tenant: &TenantId) -> PortResult<u64> {
+    let found = collections.versions.find_one(doc! { "_id": tenant.as_str() }).await.map_err(mongo)?;
+    let version = found.map(|found| found.get_i64("version").map_err(|error| damaged("version", error)));
+    Ok(version.transpose()?.unwrap_or(0).cast_unsigned())
+}
+
+/// How much there is, but for documents of an older service.
+pub(crate) async fn counts(collections: &Collections) -> PortResult<Counts> {
+    Ok(Counts { products: count(&collections.search).await?, images: count(&collections.images).await? })
+}
+
+async fn count(collection: &Collection<Document>) -> PortResult<u64> {
+    // Keys are counted, not documents.
+    collection.count_documents(doc! {}).hint(Hint::Name("_id_".into())).await.map_err(mongo)
+}
+
+/// The spaces that stored vectors belong to.
+pub(crate) async fn spaces(collections: &Collections) -> PortResult<Vec<String>> {
+    let ids = collections.vectors.distinct("space", doc! {}).await.map_err(mongo)?;
+    Ok(ids.iter().filter_map(|id| id.as_str()).map(ToOwned::to_owned).collect())
+}

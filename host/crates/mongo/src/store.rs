@@ -1,0 +1,334 @@
+//! The port's face.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use mongodb::bson::doc;
+use serde_json::Value;
+use taja_catalog::{
+    EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    port::{About, Change, Counts, Intent, KnownImage, Position, Store, VectorRow},
+};
+
+use crate::{
+    atlas::{self, AtlasIndex, search::INDEX},
+    collections::Collections,
+    connection::Mongo,
+    deadline::{PREPARE, READ, WRITE, within},
+    error::mongo,
+    intents::{self, Intend, Withdraw},
+    keyword,
+    legacy::{self, Legacy, migrate::MigrationReport},
+    look, lookup,
+    ranked::{Placed, best},
+    schema,
+    terms::{Asked, asked},
+    transaction::transact,
+    vectors::{self, Place},
+    write::Commit,
+};
+
+/// How a store is opened.
+#[derive(Debug, Clone, Default)]
+pub struct MongoStoreOptions {
+    /// To whom documents of the older service in Python belong; without it they are not looked at.
+    pub legacy: Option<Legacy>,
+}
+
+/// A store in one MongoDB database.
+#[derive(Debug)]
+pub struct MongoStore {
+    collections: Collections,
+    version: String,
+    legacy: Option<Legacy>,
+    /// Whether Atlas Search answers keyword searches.
+    has_atlas_search: AtomicBool,
+}
+
+impl MongoStore {
+    /// Opens the store: collections, rules and indexes are made or brought up to date. Several processes may do so at
+    /// once. Takes as long as the indexes take to build over documents that are there already, ten minutes at most.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, an index cannot be built, or the collection of products has the name of
+    /// another one.
+    pub async fn open(mongo: &Mongo, options: MongoStoreOptions) -> PortResult<Self> {
+        let collections = Collections::of(mongo)?;
+        let prepare = async {
+            schema::prepare(&collections).await?;
+            atlas::ensure(&collections.database, collections.search.name(), atlas::search::index()).await
+        };
+        let has_atlas_search = AtomicBool::new(within(PREPARE, "open", prepare).await?);
+        let version = mongo.version().to_owned();
+        Ok(Self { collections, version, legacy: options.legacy, has_atlas_search })
+    }
+
+    /// An index of a space's vectors that Atlas Vector Search answers; none while the server has none, or builds it.
+    /// It has not run against Atlas. Vectors in documents of the older service are not in it before [`Self::migrate`].
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or refuses to make the index.
+    pub async fn vector_search(&self, space: &Space) -> PortResult<Option<AtlasIndex>> {
+        within(READ, "vector_search", AtlasIndex::open(&self.collections, space)).await
+    }
+
+    /// Brings the documents of the older service to the form of today where they lie, one transaction each. Products
+    /// keep their identifiers. It may be interrupted and run again, and run beside everything else. `progress` hears of
+    /// the report after every document. Nothing happens when no shop was configured for them.
+    ///
+    /// # Errors
+    /// When the server cannot be reached; what was migrated stays so.
+    pub async fn migrate(
+        &self,
+        mut progress: impl FnMut(&MigrationReport) + Send,
+    ) -> PortResult<MigrationReport> {
+        match &self.legacy {
+            Some(legacy) => legacy::migrate::all(&self.collections, legacy, &mut progress).await,
+            None => Ok(MigrationReport::default()),
+        }
+    }
+
+    /// The older service's documents, if they belong to this shop.
+    fn legacy_of(&self, tenant: &TenantId) -> Option<&Legacy> {
+        self.legacy.as_ref().filter(|legacy| legacy.tenant == *tenant)
+    }
+
+    async fn by_words(
+        &self,
+        tenant: &TenantId,
+        asked: &[Asked],
+        filter: &Filter,
+        limit: usize,
+    ) -> PortResult<Vec<Placed>> {
+        let search = &self.collections.search;
+        let at_most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let old = match self.legacy_of(tenant) {
+            Some(_) => legacy::found_by_words(&self.collections, asked, filter).await?,
+            None => legacy::Found::nothing(asked.len()),
+        };
+        let has_atlas_search = self.has_atlas_search.load(Ordering::Relaxed);
+        // A word alone is as rare as itself, and Atlas counts on its own.
+        let mut occurrences = keyword::Occurrences::none(asked.len());
+        if asked.len() > 1 && !(has_atlas_search && old.by_words.is_empty()) {
+            occurrences.add(&old.occurrences);
+            occurrences.add(&keyword::occurrences(search, tenant, asked, filter).await?);
+        }
+        let pipeline = if has_atlas_search {
+            atlas::search::pipeline(tenant, asked, filter, at_most)
+        } else {
+            keyword::ranking(tenant, asked, filter, &occurrences, at_most)
+        };
+        let found = keyword::run(search, pipeline).await?;
+        let score =
+            |(placed, words): (Placed, Vec<f64>)| Placed { score: occurrences.score(&words), ..placed };
+        let old_by_words: Vec<_> = old.by_words.into_iter().map(score).collect();
+        if !found.is_empty() || !old_by_words.is_empty() {
+            return Ok(best([found, old_by_words], limit));
+        }
+        let Some(wanted) = keyword::by_pieces(tenant, asked, filter) else { return Ok(Vec::new()) };
+        Ok(best([keyword::run_by_pieces(search, wanted, at_most).await?, old.by_pieces], limit))
+    }
+
+    async fn vectors_after(
+        &self,
+        space: &Space,
+        after: Option<Place>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, VectorRow)>> {
+        let mut rows = Vec::new();
+        let after_old = match after {
+            None => Some(None),
+            Some(Place::Old(document, number)) => Some(Some((document, number))),
+            Some(Place::New(_)) => None,
+        };
+        let legacy = self.legacy.as_ref().filter(|legacy| legacy.space.as_ref() == Some(space));
+        if let (Some(after), Some(legacy)) = (after_old, legacy) {
+            rows = legacy::vectors(&self.collections, legacy, space, after, limit).await?;
+        }
+        if rows.len() < limit {
+            let after = match after {
+                Some(Place::New(id)) => Some(id),
+                _ => None,
+            };
+            rows.extend(vectors::after(&self.collections, space, after, limit - rows.len()).await?);
+        }
+        Ok(rows)
+    }
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    async fn product(&self, tenant: &TenantId, id: &ProductId) -> PortResult<Option<Product>> {
+        within(READ, "product", async {
+            match (lookup::product(&self.collections, tenant, id).await?, self.legacy_of(tenant)) {
+                (None, Some(legacy)) => legacy::product(&self.collections, legacy, id).await,
+                (found, _) => Ok(found),
+            }
+        })
+        .await
+    }
+
+    async fn products(&self, tenant: &TenantId, ids: &[ProductId]) -> PortResult<Vec<Product>> {
+        within(READ, "products", async {
+            let mut found = lookup::products(&self.collections, tenant, ids).await?;
+            if let Some(legacy) = self.legacy_of(tenant) {
+                let left: Vec<_> = ids.iter().filter(|id| !found.contains_key(id)).cloned().collect();
+                found.extend(legacy::products(&self.collections, legacy, &left).await?);
+            }
+            Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
+        })
+        .await
+    }
+
+    async fn image(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
+        within(READ, "image", async {
+            match (lookup::image(&self.collections, tenant, hash).await?, self.legacy_of(tenant)) {
+                (None, Some(_)) => legacy::image(&self.collections, hash).await,
+                (found, _) => Ok(found),
+            }
+        })
+        .await
+    }
+
+    async fn images_like(
+        &self,
+        tenant: &TenantId,
+        look: PerceptualHash,
+        max_distance: u32,
+        limit: usize,
+    ) -> PortResult<Vec<KnownImage>> {
+        let alike = look::alike(&self.collections, tenant, look, max_distance, limit);
+        within(READ, "images_like", alike).await
+    }
+
+    async fn keyword(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        limit: usize,
+    ) -> PortResult<Vec<(ProductId, f32)>> {
+        let asked = asked(text);
+        if asked.is_empty() || limit == 0 {
+            return Ok(Vec::new());
+        }
+        let found = within(READ, "keyword", self.by_words(tenant, &asked, filter, limit)).await?;
+        Ok(found.into_iter().map(|placed| (placed.product, placed.score as f32)).collect())
+    }
+
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+        let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
+        let found = within(READ, "matching", async {
+            let found = lookup::matching(&self.collections, tenant, filter, at_most).await?;
+            let old = match self.legacy_of(tenant) {
+                Some(_) => legacy::matching(&self.collections, filter, limit).await?,
+                None => Vec::new(),
+            };
+            Ok(best([found, old], limit))
+        });
+        Ok(found.await?.into_iter().map(|placed| placed.product).collect())
+    }
+
+    async fn commit(
+        &self,
+        tenant: &TenantId,
+        effect: &EffectKey,
+        space: &Space,
+        change: Change,
+        receipt: &Value,
+    ) -> PortResult<()> {
+        let (collections, legacy, change) = (&self.collections, self.legacy_of(tenant), &change);
+        let commit = Commit { collections, legacy, tenant, effect, space, change, receipt };
+        commit.check()?;
+        within(WRITE, "commit", transact(collections.client(), &commit)).await
+    }
+
+    async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
+        within(READ, "receipt", lookup::receipt(&self.collections, tenant, effect)).await
+    }
+
+    async fn vectors(
+        &self,
+        space: &Space,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, VectorRow)>> {
+        let after = after.map(Place::parse).transpose()?;
+        within(READ, "vectors", self.vectors_after(space, after, limit)).await
+    }
+
+    async fn version(&self, tenant: &TenantId) -> PortResult<u64> {
+        within(READ, "version", lookup::version(&self.collections, tenant)).await
+    }
+
+    async fn intend(&self, tenant: &TenantId, effect: &EffectKey, images: &[ImageHash]) -> PortResult<()> {
+        let collections = &self.collections;
+        let intend = Intend { collections, tenant, effect, images };
+        within(WRITE, "intend", transact(collections.client(), &intend)).await
+    }
+
+    async fn intents(&self, before: Timestamp, limit: usize) -> PortResult<Vec<Intent>> {
+        within(READ, "intents", intents::before(&self.collections, before, limit)).await
+    }
+
+    async fn withdraw(&self, tenant: &TenantId, effect: &EffectKey, image: &ImageHash) -> PortResult<bool> {
+        let (collections, legacy) = (&self.collections, self.legacy_of(tenant));
+        let withdraw = Withdraw { collections, legacy, tenant, effect, image };
+        within(WRITE, "withdraw", transact(collections.client(), &withdraw)).await
+    }
+
+    async fn removed(&self, tenant: &TenantId, image: &ImageHash) -> PortResult<()> {
+        within(WRITE, "removed", intents::removed(&self.collections, tenant, image)).await
+    }
+
+    async fn about(&self) -> PortResult<About> {
+        let indexes = within(READ, "about", async {
+            let ping = self.collections.database.run_command(doc! { "ping": 1 });
+            ping.await.map_err(mongo)?;
+            atlas::indexes(&self.collections.search).await
+        });
+        let indexes = indexes.await?;
+        let is_ready =
+            indexes.as_ref().is_some_and(|indexes| indexes.get(INDEX).copied().unwrap_or_default());
+        // An index that Atlas has built meanwhile is used from now on.
+        self.has_atlas_search.store(is_ready, Ordering::Relaxed);
+        let keyword = if is_ready { "Atlas Search" } else { "text index" };
+        let vectors =
+            if indexes.is_some() { "Atlas Vector Search" } else { "kept here, searched by the host" };
+        let details =
+            [("version", self.version.clone()), ("keyword", keyword.into()), ("vectors", vectors.into())];
+        Ok(About { backend: "mongodb", details: BTreeMap::from(details) })
+    }
+
+    async fn counts(&self) -> PortResult<Counts> {
+        within(READ, "counts", async {
+            let mut counts = lookup::counts(&self.collections).await?;
+            if self.legacy.is_some() {
+                let old = legacy::counts(&self.collections).await?;
+                counts.products += old.products;
+                counts.images += old.images;
+            }
+            Ok(counts)
+        })
+        .await
+    }
+
+    async fn spaces(&self) -> PortResult<Vec<String>> {
+        within(READ, "spaces", async {
+            let mut spaces = lookup::spaces(&self.collections).await?;
+            if let Some(space) = self.legacy.as_ref().and_then(|legacy| legacy.space.as_ref())
+                && legacy::has_vectors(&self.collections).await?
+            {
+                spaces.push(space.id.clone());
+            }
+            spaces.sort();
+            spaces.dedup();
+            Ok(spaces)
+        })
+        .await
+    }
+}

@@ -1,0 +1,74 @@
+//! Every question has an index that answers it.
+
+use futures::TryStreamExt;
+use mongodb::bson::{Document, doc};
+use serde_json::json;
+use taja_catalog::{
+    Filter, ImageHash, PerceptualHash,
+    port::{Change, Store},
+};
+use taja_mongo::{Legacy, MongoStore};
+
+use crate::support::{Server, commit, creation, image, named, shop, space};
+
+#[tokio::test]
+async fn no_question_reads_a_whole_collection() {
+    let server = Server::start().await;
+    let name = server.name();
+    let store = server.open(&name, Some(Legacy { tenant: shop(), space: Some(space()) })).await;
+    let database = server.database(&name).await;
+    let old = doc! { "name": "old", "price": 1, "image_hashes": ["x"], "embeddings": [[1.0, 0.0]] };
+    database.collection::<Document>("products").insert_one(old).await.unwrap();
+    database.run_command(doc! { "profile": 2 }).await.unwrap();
+    ask_everything(&store).await;
+    database.run_command(doc! { "profile": 0 }).await.unwrap();
+    let profile = database.collection::<Document>("system.profile");
+    let asked = profile.count_documents(doc! {}).await.unwrap();
+    assert!(asked > 30, "only {asked} operations were seen");
+    let whole =
+        doc! { "planSummary": { "$regex": "COLLSCAN" }, "ns": { "$not": { "$regex": "system.profile" } } };
+    let whole: Vec<_> = profile.find(whole).await.unwrap().try_collect().await.unwrap();
+    let commands: Vec<_> = whole.iter().map(|seen| seen.get("command")).collect();
+    assert!(whole.is_empty(), "{commands:#?}");
+    // What compares a picture with every other reads keys alone.
+    let covered =
+        doc! { "ns": format!("{name}.images"), "planSummary": { "$regex": "look" }, "docsExamined": 0 };
+    assert_eq!(profile.count_documents(covered).await.unwrap(), 1);
+}
+
+async fn ask_everything(store: &MongoStore) {
+    let (shop, effect) = (shop(), "late".parse().unwrap());
+    let picture = ImageHash::of(b"shoe");
+    store.intend(&shop, &effect, &[picture]).await.unwrap();
+    commit(store, "shoe", creation("shoe", named("Running shoe"), "shoe", vec![image("shoe")]))
+        .await
+        .unwrap();
+    let merge = Change::Merge { product: "shoe".parse().unwrap(), images: vec![image("more")] };
+    commit(store, "merge", merge).await.unwrap();
+    store.withdraw(&shop, &effect, &picture).await.unwrap();
+    store.removed(&shop, &picture).await.unwrap();
+    store.intents(jiff::Timestamp::now(), 9).await.unwrap();
+    let shoe = "shoe".parse().unwrap();
+    store.product(&shop, &shoe).await.unwrap();
+    store.products(&shop, &[shoe, "gone".parse().unwrap()]).await.unwrap();
+    store.image(&shop, &picture).await.unwrap();
+    store.image(&shop, &ImageHash::of(b"nobody")).await.unwrap();
+    for distance in [4, 20] {
+        let alike = store.images_like(&shop, PerceptualHash(7), distance, 9).await.unwrap();
+        assert_eq!(alike.len(), 2);
+    }
+    let filter = Filter::parse(&json!({"price": {"lt": 100}, "sizes": {"exists": false}})).unwrap();
+    for filter in [Filter::everything(), filter] {
+        store.matching(&shop, &filter, 9).await.unwrap();
+        for words in ["running shoe", "shoe", "unnin"] {
+            let found = store.keyword(&shop, words, &filter, 9).await.unwrap();
+            assert_eq!(found.len(), 1, "{words}");
+        }
+    }
+    store.receipt(&shop, &"shoe".parse().unwrap()).await.unwrap();
+    assert_eq!(store.vectors(&space(), None, 9).await.unwrap().len(), 3);
+    store.version(&shop).await.unwrap();
+    store.counts().await.unwrap();
+    store.spaces().await.unwrap();
+    store.migrate(|_| {}).await.unwrap();
+}
