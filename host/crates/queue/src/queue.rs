@@ -181,6 +181,9 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// Forgets jobs of these terminal statuses that finished longer ago than this; answers how many.
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64>;
 
+    /// What it runs on, such as `redis 7.2.4`, found out by a round trip: an error when it does not serve.
+    async fn about(&self) -> Result<String>;
+
     /// What rings when something happens in this process, and, where the backend passes news on, in others.
     fn signals(&self) -> &Signals;
 
