@@ -9,7 +9,7 @@ use crate::{World, report::Row, scene::Scene};
 pub async fn backlog(world: &World) -> Result<Row> {
     let mut scene = Scene::open(world, "backlog").await?;
     scene.places = 32;
-    let pushed = scene.push(world.size(100_000, 3_000), Duration::ZERO).await?;
+    let pushed = scene.push(world.size(100_000, 1_000), Duration::ZERO).await?;
     let _workers = (scene.worker()?, scene.worker()?);
     let took = scene.drained(Duration::from_secs(world.size(600, 60))).await?;
     let mut row = scene.count(&pushed).await?.took(took);

@@ -19,12 +19,9 @@ const KILL_EVERY: Duration = Duration::from_secs(2);
 const REDIS_KILLS: u32 = 3;
 /// How long Redis stays dead.
 const REDIS_DEAD: Duration = Duration::from_millis(300);
-/// What the faults may cost, as a multiple of the time without them.
-const COST: f64 = 2.0;
-
 /// Jobs are worked off while a worker is killed every two seconds, and Redis three times.
 pub async fn kills(world: &World) -> Result<Row> {
-    let jobs = world.size(10_000, 1_000);
+    let jobs = world.size(10_000, 600);
     let takes = Duration::from_millis(world.size(40, 150));
     let calm = drain_calmly(&Scene::open(world, "calm").await?, jobs, takes).await?;
     let mut scene = Scene::open(world, "kills").await?;
@@ -66,7 +63,8 @@ pub async fn kills(world: &World) -> Result<Row> {
     let ratio = took.as_secs_f64() / calm.as_secs_f64();
     row.note(format!("{kills} workers and {REDIS_KILLS} times Redis killed, {ratio:.2} x the time without"));
     row.expect(redis_kills.next().is_none(), "too fast for all kills of Redis");
-    row.expect(ratio <= COST, format!("{ratio:.2} x the time without faults"));
+    // What a kill costs is a lease, whatever the number of jobs: a short run is hit harder.
+    row.expect(ratio <= world.size(2.0, 4.0), format!("{ratio:.2} x the time without faults"));
     Ok(row)
 }
 

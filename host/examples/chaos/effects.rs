@@ -144,6 +144,7 @@ impl Effects {
     /// has not failed.
     pub async fn count(&self, endings: &Endings, jobs: &[JobId], doomed: &[JobId]) -> Result<Row> {
         let (statuses, effects) = (self.statuses().await?, self.effects_of_each().await?);
+        let starters = self.starters().await?;
         let mut row = Row { jobs: jobs.len() as u64, ..Row::default() };
         for job in jobs {
             let (status, id) = (statuses.get(&job.to_string()).map(String::as_str), job.to_string());
@@ -153,10 +154,16 @@ impl Effects {
                 status == Some("completed") && effects.contains_key(&id)
             };
             row.lost += u64::from(!well);
+            row.expect(
+                well,
+                format!("job {id} is {status:?} after {} starts", starters.get(&id).map_or(0, Vec::len)),
+            );
         }
+        // A few tell as much as all.
+        row.complaints.truncate(3);
         let ended = endings.of(jobs.len()).await;
         row.doubled = effects.values().chain(ended.values()).map(|count| count - 1).sum();
-        row.redelivered = self.starters().await?.values().map(|by| by.len() as u64 - 1).sum();
+        row.redelivered = starters.values().map(|by| by.len() as u64 - 1).sum();
         Ok(row)
     }
 }

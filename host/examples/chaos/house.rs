@@ -19,13 +19,13 @@ use crate::{
 };
 
 /// Between two kills.
-const CALM: Duration = Duration::from_secs(3);
+const CALM: Duration = Duration::from_secs(2);
 /// How long the killed one stays dead.
 const DEAD: Duration = Duration::from_secs(1);
 /// Clients that add, and clients that search.
 const CLIENTS: usize = 2;
 /// Between two requests of a client.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE: Duration = Duration::from_millis(400);
 
 /// What the clients were promised.
 #[derive(Default)]
@@ -42,7 +42,7 @@ type Doors = [RwLock<Option<Server>>; 2];
 
 pub async fn house(world: &World) -> Result<Row> {
     // A MongoDB of its own, because it is killed.
-    let mut own = World { mongo: MongoServer::start().await?, quick: world.quick };
+    let mut own = World::start(world.quick).await?;
     let mut redis = RedisServer::start().await?;
     let service = Service::open(&own, "house", &redis).await?;
     let (one, other) = tokio::try_join!(service.start("api", "api-1"), service.start("api", "api-2"))?;

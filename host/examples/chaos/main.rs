@@ -26,6 +26,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use mongodb::bson::doc;
 use taja_testkit::MongoServer;
 
 use crate::report::{Report, Row};
@@ -88,7 +89,18 @@ struct World {
     quick: bool,
 }
 
+/// A worker that is killed in the middle of a transaction leaves it open, and what it wrote is closed to its successor
+/// until the server gives the transaction up; by default that takes a minute. Seconds.
+const TRANSACTIONS_END_AFTER: i32 = 3;
+
 impl World {
+    async fn start(quick: bool) -> Result<Self> {
+        let mongo = MongoServer::start().await?;
+        let limit = doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": TRANSACTIONS_END_AFTER };
+        mongo.admin(limit).await?;
+        Ok(Self { mongo, quick })
+    }
+
     /// How much of something: so much in earnest, so much when it has to be quick.
     fn size<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
@@ -145,7 +157,7 @@ async fn until_interrupted(run: impl Future<Output = Result<bool>>) -> Result<bo
 async fn run(arguments: &Arguments) -> Result<bool> {
     let all = <Fault as clap::ValueEnum>::value_variants();
     let faults = if arguments.faults.is_empty() { all } else { &arguments.faults };
-    let world = World { mongo: MongoServer::start().await?, quick: arguments.quick };
+    let world = World::start(arguments.quick).await?;
     let mut report = Report::default();
     for fault in faults {
         eprintln!("{fault:?} ...");

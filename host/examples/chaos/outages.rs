@@ -98,7 +98,7 @@ pub async fn outage(world: &World) -> Result<Row> {
 /// Redis reaches its `maxmemory`: what it cannot hold is refused, what was acknowledged is done.
 pub async fn full(world: &World) -> Result<Row> {
     const BYTES: usize = 4096;
-    let memory = ["--maxmemory", world.size("64mb", "8mb"), "--maxmemory-policy", "noeviction"];
+    let memory = ["--maxmemory", world.size("64mb", "4mb"), "--maxmemory-policy", "noeviction"];
     let scene = Scene::open_with(world, "full", &memory).await?;
     let began = Instant::now();
     let (mut pushed, mut refused) = (Vec::new(), Vec::new());

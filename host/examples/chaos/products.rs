@@ -57,7 +57,7 @@ impl Trap {
         match self {
             Self::Mongo { command, collection, .. } => {
                 let mut data = doc! {
-                    "failCommands": [command], "blockConnection": true, "blockTimeMS": 20_000, "appName": "taja",
+                    "failCommands": [command], "blockConnection": true, "blockTimeMS": 3_000, "appName": "taja",
                 };
                 if let Some(collection) = collection {
                     data.insert("namespace", format!("{}.{collection}", service.database.name()));

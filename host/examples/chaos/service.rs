@@ -94,6 +94,11 @@ impl Service {
         for (name, value) in &self.settings {
             command.arg(format!("--{name}")).arg(value);
         }
+        // What the shell or `.env` say about a real shop is not for it.
+        command.env_clear();
+        for variable in ["PATH", "TMPDIR", "TAJA_LOG"] {
+            command.envs(std::env::var_os(variable).map(|value| (variable, value)));
+        }
         for (variable, place) in PROVISIONED {
             command.env(variable, provisioned(variable, place)?);
         }

@@ -22,7 +22,7 @@ const UP: Duration = Duration::from_secs(2);
 
 pub async fn step_down(world: &World) -> Result<Row> {
     let scene = Scene::open(world, "step_down").await?;
-    let jobs = world.size(10_000, 2_000);
+    let jobs = world.size(10_000, 1_000);
     let (began, pushing, down, refused) =
         (Instant::now(), AtomicBool::new(true), AtomicUsize::new(0), AtomicUsize::new(0));
     let push = async {
@@ -43,7 +43,7 @@ pub async fn step_down(world: &World) -> Result<Row> {
         pushed
     };
     let step_down = async {
-        sleep(UP / 4).await;
+        sleep(UP / 8).await;
         while pushing.load(Ordering::Relaxed) {
             world.mongo.step_down(DOWN).await?;
             down.fetch_add(1, Ordering::Relaxed);

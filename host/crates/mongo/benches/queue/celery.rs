@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{CONCURRENCY, ROUNDS, Row, cores::Cores};
 
-const JOBS: usize = 3000;
+const JOBS: usize = 2000;
 const PICKUPS: usize = 200;
 /// Between two looks at the queue.
 const LOOK: Duration = Duration::from_millis(5);
@@ -30,7 +30,6 @@ impl Celery {
         let with = |pool, concurrency, prefetch| Self { pool, concurrency, prefetch };
         vec![
             with("prefork", CONCURRENCY, 1),
-            with("prefork", 1, 1),
             with("threads", CONCURRENCY, 1),
             with("solo", 1, 1),
             with("prefork", CONCURRENCY, 8),
