@@ -56,6 +56,10 @@ test *ARGS: setup (setup "redis" "mongod" "photographs" "b32") _setup_tests _tes
         echo "cargo-nextest is not installed: running the tests with cargo's own runner (\`./just setup nextest\` builds it)"
         cargo test --workspace --lib --bins --tests "$@"
     fi
+    # Whoever asked for some tests wants those.
+    if [ $# -eq 0 ]; then
+        {{ quote(target / "debug/examples/chaos") }} --quick
+    fi
 
 # Run the built `taja ARGS` with everything it needs found, for example: just run search --text "red shoe"
 [no-cd]
@@ -98,17 +102,29 @@ fmt:
     cargo fmt --all
 
 # Run the benchmarks
-bench: setup (setup "b32" "l14") build
+bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     @echo "== ranking: a fresh instance per call"
     cargo bench --quiet --workspace --bench rank -- {{ quote(target / "plugins/rank-default.wasm") }}
     @echo "== vectors: exact scan"
     cargo bench --quiet --workspace --bench scan
+    @echo "== queue, beside Celery"
+    cargo bench --quiet --workspace --bench queue
     @echo "== store"
     cargo bench --quiet --workspace --bench store
     @echo "== embedding: the default model, then CLIP ViT-B/32 and ViT-L/14 in fp32 with random weights"
     cargo bench --quiet --workspace --bench embed -- "$TAJA_MODEL" {{ quote(tools / "models/random-vit-b-32") }} {{ quote(tools / "models/random-vit-l-14") }}
     @echo "== service"
     cargo bench --quiet --workspace --bench service
+
+# Break things on purpose and count what is lost; ARGS are faults, --json, and --quick for small numbers in the debug build
+chaos *ARGS: setup (setup "redis" "mongod")
+    #!/usr/bin/env bash
+    set -euo pipefail
+    profile=release options=--release
+    case " $* " in *" --quick "*) profile=debug options= ;; esac
+    cargo build --quiet --workspace --bins --example chaos $options
+    {{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} _pack "$profile"
+    exec {{ quote(target) }}/"$profile"/examples/chaos "$@"
 
 # Remove all that set-up fetched
 clean-tools:
@@ -119,7 +135,7 @@ _release_build:
 
 # The very artifacts that the test runner asks for, so that the program exists before the plugins are packed.
 _test_build:
-    cargo build --workspace --bins --tests
+    cargo build --workspace --bins --tests --example chaos
 
 _setup_tests:
     {{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "host/setup") }}

@@ -23,6 +23,7 @@ BUILD_SECONDS = 60 * 60
 WASM_TARGET = "wasm32-wasip2"
 RANDOM_B32_BYTES = 900_000_000  # the model 605 MB, numpy and onnx 200 MB
 RANDOM_L14_BYTES = 2_100_000_000
+CELERY_REQUIREMENTS = "host/benches/celery/requirements.txt"
 INSTALL_RUST = "install Rust with rustup (no root needed), then open a new shell"
 
 
@@ -142,6 +143,11 @@ def random_l14(place):
     _random_model(place, "l14", "ViT-L-14", RANDOM_L14_BYTES)
 
 
+def celery(place):
+    """What the benchmark of the queue is held against."""
+    _python_packages(place, place.project / CELERY_REQUIREMENTS, "celery")
+
+
 # In the order of need: the sample's query pictures are made with ffmpeg.
 ALL = {
     "wasm": wasm,
@@ -157,6 +163,7 @@ ON_REQUEST = {
     "photographs": photographs,
     "b32": random_b32,
     "l14": random_l14,
+    "celery": celery,
     "nextest": nextest,
 }
 OPTIONAL = {"sample"}
@@ -185,7 +192,7 @@ def _random_model(place, item, architecture, needed_bytes):
         return
     random_model.check_python()
     _begin(place, item, needed_bytes)
-    packages = _python_packages(place, models / random_model.REQUIREMENTS)
+    packages = _python_packages(place, models / random_model.REQUIREMENTS, "python")
     print(f"  making random weights of {architecture}", flush=True)
     made = place.store.new_folder(item)
     random_model.make(models, architecture, packages, made)
@@ -193,17 +200,17 @@ def _random_model(place, item, architecture, needed_bytes):
     place.store.mark_done(item, key, sorted(placed.iterdir()))
 
 
-def _python_packages(place, requirements):
-    """The folder `.tools/python`, for PYTHONPATH: no virtual environment, which cannot be moved into place whole."""
+def _python_packages(place, requirements, name):
+    """A folder of `.tools`, for PYTHONPATH: no virtual environment, which cannot be moved into place whole."""
     version = ".".join(map(str, sys.version_info[:2]))
     key = _key(version, platform.machine(), requirements.read_text(encoding="utf-8"))
-    folder = place.store.root / "python"
-    if not place.store.is_done("python", key):
-        place.store.forget("python")
-        made = place.store.new_folder("python")
+    folder = place.store.root / name
+    if not place.store.is_done(name, key):
+        place.store.forget(name)
+        made = place.store.new_folder(name)
         place.registry.install(requirements, made)
-        place.store.place(made, "python")
-        place.store.mark_done("python", key, sorted(folder.glob("*.dist-info/RECORD")))
+        place.store.place(made, name)
+        place.store.mark_done(name, key, sorted(folder.glob("*.dist-info/RECORD")))
     return folder
 
 

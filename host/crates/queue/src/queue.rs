@@ -132,6 +132,27 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
         lease: Duration,
     ) -> Result<Option<Claim>>;
 
+    /// Leases up to so many jobs, each as [`Queue::claim`] does it; fewer when no more are due.
+    async fn claim_several(
+        &self,
+        worker: &str,
+        kinds: &[&str],
+        company: Company,
+        lease: Duration,
+        most: usize,
+    ) -> Result<Vec<Claim>> {
+        let mut claims = Vec::new();
+        while claims.len() < most {
+            match self.claim(worker, kinds, company, lease).await {
+                Ok(Some(claim)) => claims.push(claim),
+                Err(error) if claims.is_empty() => return Err(error),
+                // The jobs that are leased have to be run, whatever became of the next one.
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(claims)
+    }
+
     /// Whether a lone job of these kinds is due (see [`Company`]).
     async fn lone_job_due(&self, kinds: &[&str]) -> Result<bool>;
 

@@ -30,35 +30,53 @@ fn readable(fields: &Fields) -> Option<Live> {
 }
 
 impl Core {
+    /// Leases up to so many jobs under one token number: a token is that of a job, so they are told apart.
     pub(super) async fn claim(
         &self,
         worker: &str,
         kinds: &[&str],
         company: Company,
         lease: Duration,
-    ) -> Result<Option<Claim>> {
+        most: usize,
+    ) -> Result<Vec<Claim>> {
         loop {
             let now = self.clock.now_us();
             let number = new_token();
             let mut call = self.call_aloud(&self.scripts.claim);
             call.arg(worker).arg(now.saturating_add(micros(lease))).arg(number);
-            call.arg(u8::from(company == Company::Alone)).arg(kinds);
-            let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Fields) = self.link.script(&call).await?;
+            call.arg(u8::from(company == Company::Alone)).arg(most).arg(kinds);
+            let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Vec<Fields>) =
+                self.link.script(&call).await?;
             join_all(lost.iter().filter_map(readable).map(|live| self.note_lost(live))).await;
             join_all(over.iter().filter_map(readable).map(|live| self.end_abandoned(live))).await;
-            let Some(live) = Live::read(&claimed)? else { return Ok(None) };
-            let token = Token {
-                job: live.job.id,
-                tenant: live.job.tenant.clone(),
-                number,
-                durability: live.durability,
-            };
-            if self.is_open_still(&live, &token).await? {
-                let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
-                telemetry::claimed(&live.job.kind, waited);
-                return Ok(Some(Claim { job: live.job, token }));
+            let claims = claimed.iter().filter_map(readable).map(|live| self.checked(live, number, now));
+            let (checked, refused): (Vec<_>, Vec<_>) =
+                join_all(claims).await.into_iter().partition(Result::is_ok);
+            let claims: Vec<Claim> = checked.into_iter().flatten().flatten().collect();
+            // The jobs that are leased have to be run, whatever became of the others.
+            if !claims.is_empty() {
+                return Ok(claims);
+            }
+            if let Some(Err(error)) = refused.into_iter().next() {
+                return Err(error);
+            }
+            // All of them may have ended without Redis knowing.
+            if claimed.is_empty() {
+                return Ok(claims);
             }
         }
+    }
+
+    /// A job that was leased, unless it turns out to have ended.
+    async fn checked(&self, live: Live, number: i64, now: i64) -> Result<Option<Claim>> {
+        let token =
+            Token { job: live.job.id, tenant: live.job.tenant.clone(), number, durability: live.durability };
+        if !self.is_open_still(&live, &token).await? {
+            return Ok(None);
+        }
+        let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
+        telemetry::claimed(&live.job.kind, waited);
+        Ok(Some(Claim { job: live.job, token }))
     }
 
     /// Asks the ledger about a job that may have ended without Redis knowing; one that has is removed.

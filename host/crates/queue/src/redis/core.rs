@@ -19,6 +19,7 @@ pub(super) struct Core {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) entering: Batcher<NewJob, Pushed>,
     pub(super) closing: Batcher<Ending, bool>,
+    pub(super) forgetting: Batcher<Closed, ()>,
     pub(super) signals: Signals,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) backoff: Backoff,
@@ -28,6 +29,13 @@ pub(super) struct Core {
     pub(super) prefix: String,
     /// Names this queue among those that hear the news.
     pub(super) origin: String,
+}
+
+/// A job that the ledger has closed, and the number of the token that held it.
+pub(super) struct Closed {
+    pub(super) job: JobId,
+    pub(super) token: i64,
+    pub(super) tenant: String,
 }
 
 impl Core {
@@ -82,11 +90,21 @@ impl Core {
 
     /// Removes a job that the ledger has closed. If that fails its lease ends, and it is found to be closed then.
     pub(super) async fn forget(&self, job: &JobRecord, token: i64) {
+        let closed = Closed { job: job.id, token, tenant: job.tenant.clone() };
+        if let Err(error) = self.forgetting.ask(closed).await {
+            tracing::debug!(job.id = %job.id, %error, "a settled job stays in redis until its lease ends");
+        }
+    }
+
+    /// Removes jobs that the ledger has closed, in one round trip.
+    pub(super) async fn forget_all(&self, closed: &[Closed]) {
         let mut call = self.call(&self.scripts.forget);
-        call.arg(job.id.to_string()).arg(token).arg(&job.tenant);
-        let gone: Result<i32, Fault> = self.link.script(&call).await;
-        if let Err(fault) = gone {
-            tracing::debug!(job.id = %job.id, error = %fault.error, "a settled job stays in redis until its lease ends");
+        for Closed { job, token, tenant } in closed {
+            call.arg(job.to_string()).arg(*token).arg(tenant);
+        }
+        let gone: Result<(), Fault> = self.link.script(&call).await;
+        if let Err(Fault { error, .. }) = gone {
+            tracing::debug!(jobs = closed.len(), %error, "settled jobs stay in redis until their leases end");
         }
     }
 }

@@ -46,7 +46,7 @@ mod server;
 mod settle;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{Arc, Weak, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -55,7 +55,12 @@ use redis::Client;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use self::{batch::Batcher, core::Core, link::Link, scripts::Scripts};
+use self::{
+    batch::Batcher,
+    core::{Closed, Core},
+    link::Link,
+    scripts::Scripts,
+};
 use crate::{
     Backoff, Claim, Clock, Company, Depth, Ending, Error, JobError, JobFilter, JobId, JobRecord, Ledger,
     NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict, clock::micros,
@@ -126,7 +131,7 @@ impl RedisQueue {
         let link = Link::open(client.clone(), Arc::clone(&clock)).await?;
         server::inspect(&link).await?;
         let (entered, closed, time) = (Arc::clone(&ledger), Arc::clone(&ledger), Arc::clone(&clock));
-        let core = Arc::new(Core {
+        let core = Arc::new_cyclic(|core: &Weak<Core>| Core {
             link,
             scripts: Scripts::new(),
             entering: Batcher::start(move |jobs: Vec<NewJob>| {
@@ -136,6 +141,18 @@ impl RedisQueue {
             closing: Batcher::start(move |endings: Vec<Ending>| {
                 let ledger = Arc::clone(&closed);
                 async move { ledger.close(&endings).await }
+            }),
+            forgetting: Batcher::start({
+                let core = Weak::clone(core);
+                move |closed: Vec<Closed>| {
+                    let core = Weak::clone(&core);
+                    async move {
+                        if let Some(core) = core.upgrade() {
+                            core.forget_all(&closed).await;
+                        }
+                        closed.iter().map(|_| Ok(())).collect()
+                    }
+                }
             }),
             ledger,
             signals: Signals::default(),
@@ -175,7 +192,18 @@ impl Queue for RedisQueue {
         company: Company,
         lease: Duration,
     ) -> Result<Option<Claim>> {
-        self.core.claim(worker, kinds, company, lease).await
+        Ok(self.core.claim(worker, kinds, company, lease, 1).await?.pop())
+    }
+
+    async fn claim_several(
+        &self,
+        worker: &str,
+        kinds: &[&str],
+        company: Company,
+        lease: Duration,
+        most: usize,
+    ) -> Result<Vec<Claim>> {
+        self.core.claim(worker, kinds, company, lease, most).await
     }
 
     async fn lone_job_due(&self, kinds: &[&str]) -> Result<bool> {

@@ -13,6 +13,9 @@ use crate::{Blame, Claim, Error, JobError, Token, Verdict};
 /// How soon a queue that did not answer is asked again: at first, and at most.
 const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
 
+/// When a job is asked about a cancellation that came before anybody listened. Most are over by then.
+const ASK_CANCELLED: Duration = Duration::from_millis(50);
+
 /// How an attempt came to its end.
 #[derive(Clone)]
 enum Ending {
@@ -25,12 +28,15 @@ enum Ending {
 }
 
 /// Runs a claimed job to its end and settles it.
-pub(super) async fn run(shop: Shop, claim: Claim) {
+///
+/// What it holds in `place` is given up as soon as the handler has ended: settling is waiting, not work.
+pub(super) async fn run<P>(shop: Shop, claim: Claim, place: P) {
     let job = &claim.job;
     let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts);
     async {
         let context = JobContext::new(claim.job.clone());
         let ending = attempt(&shop, &claim, &context).await;
+        drop(place);
         settle(&shop, &claim.token, &context, ending).await;
     }
     .instrument(span)
@@ -113,7 +119,8 @@ async fn keep_notes(shop: &Shop, token: &Token, context: &JobContext) -> Infalli
 async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> Infallible {
     let mut watch = shop.queue.signals().watch(token.job());
     // It may have been asked for between the claim and the watch.
-    if shop.queue.cancelled(token).await.unwrap_or(false) {
+    let heard = tokio::time::timeout(ASK_CANCELLED, watch.cancel_asked()).await.is_ok();
+    if heard || shop.queue.cancelled(token).await.unwrap_or(false) {
         context.cancellation().cancel();
     }
     watch.cancel_asked().await;

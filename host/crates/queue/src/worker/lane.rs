@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{OwnedRwLockReadGuard, RwLock, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use super::{Lane, Shop, attempt};
 use crate::{Claim, Company, Result, signals::Arrivals};
@@ -10,51 +10,79 @@ use crate::{Claim, Company, Result, signals::Arrivals};
 /// Passed by every job of a lane, and shut while a lone job runs.
 type Gate = Arc<RwLock<()>>;
 
+/// Jobs of a lane that are claimed at once, at most.
+const AT_ONCE: usize = 16;
+
+/// Jobs of a lane beyond its places whose ends may be on their way to the queue.
+const SETTLING: usize = 64;
+
 /// Fills the places of one lane.
 pub(super) struct LaneRunner {
     shop: Shop,
     lane: Lane,
     gate: Gate,
+    /// Taken while a handler runs.
     places: Arc<Semaphore>,
+    /// Taken until a job is settled.
+    unsettled: Arc<Semaphore>,
+}
+
+/// What a job takes up in its lane.
+struct Seat {
+    place: OwnedSemaphorePermit,
+    /// Kept until it is settled.
+    claimed: (OwnedSemaphorePermit, OwnedRwLockReadGuard<()>),
 }
 
 impl LaneRunner {
     pub(super) fn new(shop: Shop, lane: Lane, gate: Gate) -> Self {
-        let places = Arc::new(Semaphore::new(lane.concurrency.max(1)));
-        Self { shop, lane, gate, places }
+        let places = lane.concurrency.max(1);
+        let (places, unsettled) = (Semaphore::new(places), Semaphore::new(places + SETTLING));
+        Self { shop, lane, gate, places: Arc::new(places), unsettled: Arc::new(unsettled) }
     }
 
     pub(super) async fn run(self) {
         let closing = self.shop.closing.clone();
         let mut arrivals = self.shop.queue.signals().arrivals(&self.lane.kinds);
         while !closing.is_cancelled() {
-            let Some(Ok(place)) = closing.run_until_cancelled(Arc::clone(&self.places).acquire_owned()).await
-            else {
-                return;
-            };
-            let Some(pass) = closing.run_until_cancelled(Arc::clone(&self.gate).read_owned()).await else {
-                return;
-            };
+            let Some(Some(seats)) = closing.run_until_cancelled(self.free_seats()).await else { return };
             arrivals.mark_seen();
-            match claim(&self.shop, &self.lane.kinds, Company::Shared).await {
-                Ok(Some(claim)) => self.start(claim, pass, place),
-                Ok(None) => {
-                    drop((pass, place));
+            match claim(&self.shop, &self.lane.kinds, Company::Shared, seats.len()).await {
+                Ok(claims) if claims.is_empty() => {
+                    drop(seats);
                     rest(&self.shop, &mut arrivals).await;
                 }
+                Ok(claims) => claims.into_iter().zip(seats).for_each(|(claim, seat)| self.start(claim, seat)),
                 Err(_) => {
-                    drop((pass, place));
+                    drop(seats);
                     pause(&self.shop).await;
                 }
             }
         }
     }
 
-    fn start(&self, claim: Claim, pass: OwnedRwLockReadGuard<()>, place: tokio::sync::OwnedSemaphorePermit) {
+    /// Waits for a free seat, and takes what others are free then; none once the lane is no more.
+    async fn free_seats(&self) -> Option<Vec<Seat>> {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
+        let unsettled = Arc::clone(&self.unsettled).acquire_owned().await.ok()?;
+        let pass = Arc::clone(&self.gate).read_owned().await;
+        let mut seats = vec![Seat { place, claimed: (unsettled, pass) }];
+        seats.extend(std::iter::from_fn(|| self.another_seat()).take(AT_ONCE - 1));
+        Some(seats)
+    }
+
+    fn another_seat(&self) -> Option<Seat> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let unsettled = Arc::clone(&self.unsettled).try_acquire_owned().ok()?;
+        let pass = Arc::clone(&self.gate).try_read_owned().ok()?;
+        Some(Seat { place, claimed: (unsettled, pass) })
+    }
+
+    fn start(&self, claim: Claim, seat: Seat) {
         let shop = self.shop.clone();
         self.shop.running.spawn(async move {
-            attempt::run(shop, claim).await;
-            drop((pass, place));
+            attempt::run(shop, claim, seat.place).await;
+            drop(seat.claimed);
         });
     }
 }
@@ -82,9 +110,12 @@ impl LoneRunner {
             }
             // Only after the lanes are empty is it claimed: until then a neighbour's end would count against it.
             let Some(alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
-            match claim(&self.shop, &self.kinds, Company::Alone).await {
-                Ok(Some(claim)) => self.work(claim).await,
-                Ok(None) => {}
+            match claim(&self.shop, &self.kinds, Company::Alone, 1).await {
+                Ok(claims) => {
+                    for claim in claims {
+                        self.work(claim).await;
+                    }
+                }
                 Err(_) => {
                     drop(alone);
                     pause(&self.shop).await;
@@ -94,7 +125,7 @@ impl LoneRunner {
     }
 
     async fn work(&self, claim: Claim) {
-        let attempt = attempt::run(self.shop.clone(), claim);
+        let attempt = attempt::run(self.shop.clone(), claim, ());
         if let Err(lost) = self.shop.running.spawn(attempt).await {
             tracing::error!(error = %lost, "a job's task was lost");
         }
@@ -118,9 +149,9 @@ impl LoneRunner {
     }
 }
 
-async fn claim(shop: &Shop, kinds: &[String], company: Company) -> Result<Option<Claim>> {
+async fn claim(shop: &Shop, kinds: &[String], company: Company, most: usize) -> Result<Vec<Claim>> {
     let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
-    let claimed = shop.queue.claim(&shop.config.name, &kinds, company, shop.config.lease).await;
+    let claimed = shop.queue.claim_several(&shop.config.name, &kinds, company, shop.config.lease, most).await;
     claimed.inspect_err(|error| tracing::warn!(%error, "cannot claim a job"))
 }
 

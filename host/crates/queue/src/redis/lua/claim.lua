@@ -1,8 +1,8 @@
--- Takes back what lost its worker, promotes what has become due, and leases the next job.
+-- Takes back what lost its worker, promotes what has become due, and leases the next jobs.
 -- Answers three things: the jobs sent back to run by themselves, the jobs whose last lease ended (the ledger has to
--- close them before they can go), and the leased job or nothing.
-local worker, lease_until, token, alone = unpack(ARGV, 3, 6)
-local kinds = { unpack(ARGV, 7) }
+-- close them before they can go), and the leased jobs.
+local worker, lease_until, token, alone, most = unpack(ARGV, 3, 7)
+local kinds = { unpack(ARGV, 8) }
 
 -- So many are taken back or promoted in one call, that none takes long.
 local STEP = 64
@@ -117,11 +117,15 @@ end
 
 local lost, over = reap()
 promote()
-local id
-if alone == '1' then id = next_lone() else id = next_shared() end
-if not id then return { lost, over, {} } end
-call('ZADD', leases, lease_until, id)
-call('HSET', job_key(id), 'status', 'processing', 'token', token, 'worker', worker, 'started_at', now,
-  'updated_at', now)
-call('HINCRBY', job_key(id), 'attempts', 1)
-return { lost, over, call('HGETALL', job_key(id)) }
+local claimed = {}
+for _ = 1, most do
+  local id
+  if alone == '1' then id = next_lone() else id = next_shared() end
+  if not id then break end
+  call('ZADD', leases, lease_until, id)
+  call('HSET', job_key(id), 'status', 'processing', 'token', token, 'worker', worker, 'started_at', now,
+    'updated_at', now)
+  call('HINCRBY', job_key(id), 'attempts', 1)
+  claimed[#claimed + 1] = call('HGETALL', job_key(id))
+end
+return { lost, over, claimed }

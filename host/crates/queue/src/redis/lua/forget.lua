@@ -1,7 +1,9 @@
--- Removes a job that the ledger has closed, and tells its waiters.
-local id, token, tenant = unpack(ARGV, 3)
-if not held(id, token) then return 0 end
-take_out(id)
-call('DEL', job_key(id))
-tell('finished', id, tenant)
-return 1
+-- Removes jobs that the ledger has closed, given as id, token and tenant each, and tells their waiters.
+for at = 3, #ARGV, 3 do
+  local id, token, tenant = unpack(ARGV, at, at + 2)
+  if held(id, token) then
+    take_out(id)
+    call('DEL', job_key(id))
+    tell('finished', id, tenant)
+  end
+end
