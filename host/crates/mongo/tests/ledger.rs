@@ -124,7 +124,7 @@ async fn long_results_come_back_and_endless_ones_are_refused(ledger: &MongoLedge
     let mut state = 1_u64;
     let noise: String = std::iter::repeat_with(|| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        format!("{:016x}", state)
+        format!("{state:016x}")
     })
     .take(1_200_000)
     .collect();
