@@ -97,6 +97,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let media = Arc::new(Media::new(media_config(&config)).context("media")?);
     let model = Model::open(&config).await.context("model")?;
     let backends = Backends::open(&config, model.space(), &media).await?;
+    let about = backends.store.about().await.context("product store")?;
+    tracing::info!(backend = about.backend, details = ?about.details, "store is open");
     let engine = match &model {
         Model::Here(clip) => {
             let embedder: Arc<dyn Embedder> =
@@ -197,7 +199,9 @@ async fn warn_of_other_spaces(app: &App) -> Result<()> {
         tracing::warn!(model.space = %space.id, others = ?others,
             "products were embedded with another model: they are found by words, not by pictures, until they are added again");
     }
-    tracing::info!(vectors = app.index.as_ref().map_or(0, |index| index.len()), "index is built");
+    if let Some(index) = &app.index {
+        tracing::info!(vectors = index.len(), method = index.method(), "index is built");
+    }
     Ok(())
 }
 
