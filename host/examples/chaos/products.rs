@@ -57,7 +57,7 @@ impl Trap {
         match self {
             Self::Mongo { command, collection, .. } => {
                 let mut data = doc! {
-                    "failCommands": [command], "blockConnection": true, "blockTimeMS": 3_000, "appName": "taja",
+                    "failCommands": [command], "blockConnection": true, "blockTimeMS": 5_000, "appName": "taja",
                 };
                 if let Some(collection) = collection {
                     data.insert("namespace", format!("{}.{collection}", service.database.name()));
@@ -129,7 +129,8 @@ pub async fn steps(world: &World) -> Result<Row> {
         let step = Instant::now();
         let set = trap.set(world, &service).await?;
         let id = accepted(api.add(&name, picture()?).await?).await?;
-        worker = killed_in(worker, set, world, &service).await.with_context(|| trap.step())?;
+        killed_in(worker, set, world, &service).await.with_context(|| trap.step())?;
+        worker = service.start("worker", "worker").await?;
         let job = api.ended(ADD, &id).await?;
         row.jobs += 1;
         let good = job["result"]["status"] == "success";
@@ -141,17 +142,13 @@ pub async fn steps(world: &World) -> Result<Row> {
     eprintln!("  killed at the commit until it is buried");
     let mut set = COMMIT.set(world, &service).await?;
     let buried = accepted(api.add("Thing that is buried", picture()?).await?).await?;
-    for attempt in 1..=ATTEMPTS {
-        set.sprung(world, &service).await?;
-        set.clear(world, &service).await?;
-        worker.process.kill().await?;
+    for _ in 1..ATTEMPTS {
+        // The next trap is set before there is anyone to walk past it.
+        killed_in(worker, set, world, &service).await?;
         set = COMMIT.set(world, &service).await?;
-        if attempt == ATTEMPTS {
-            break;
-        }
         worker = service.start("worker", "worker").await?;
     }
-    set.clear(world, &service).await?;
+    killed_in(worker, set, world, &service).await?;
     let _worker = service.start("worker", "worker").await?;
     let job = api.ended(ADD, &buried).await?;
     row.expect(job["status"] == "failed", format!("not buried: {job}"));
@@ -167,12 +164,11 @@ pub async fn steps(world: &World) -> Result<Row> {
     Ok(row.took(began.elapsed()))
 }
 
-/// Kills the worker once it is in the trap, takes the trap away, and starts the worker again.
-async fn killed_in(worker: Server, set: Set, world: &World, service: &Service) -> Result<Server> {
+/// Kills the worker once it is in the trap, then takes the trap away.
+async fn killed_in(worker: Server, set: Set, world: &World, service: &Service) -> Result<()> {
     set.sprung(world, service).await?;
     worker.process.kill().await?;
-    set.clear(world, service).await?;
-    service.start("worker", "worker").await
+    set.clear(world, service).await
 }
 
 /// The same bytes, uploaded many times at once through two processes.

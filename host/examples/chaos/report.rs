@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
 use crate::Fault;
+
+/// Of the table, characters.
+const WIDTH: u16 = 140;
 
 /// What was counted while one fault went on.
 #[derive(Debug, Default, Serialize)]
@@ -87,7 +90,10 @@ impl Report {
 
     pub fn table(&self) -> String {
         let mut table = Table::new();
-        table.load_preset(UTF8_FULL_CONDENSED);
+        table
+            .load_preset(UTF8_FULL_CONDENSED)
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(WIDTH);
         table.set_header(["fault", "jobs", "lost", "doubled", "redelivered", "seconds", "", ""]);
         for Line { fault, borne, row } in &self.0 {
             let numbers = [row.jobs, row.lost, row.doubled, row.redelivered].map(|number| number.to_string());
