@@ -101,7 +101,8 @@ impl World {
         Ok(Self { mongo, quick })
     }
 
-    /// How much of something: so much in earnest, so much when it has to be quick.
+    /// How much of something: so much in earnest, so much when it has to be quick. Times are only held against their
+    /// limits in earnest; what is quick also runs on machines that have other things to do.
     fn size<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
     }

@@ -90,8 +90,8 @@ pub async fn outage(world: &World) -> Result<Row> {
         resumed.as_secs_f64(),
         served.as_secs_f64()
     ));
-    row.expect(slowest <= 2 * ANSWER, "refusals take too long");
-    row.expect(served <= RESUMED_WITHIN, "it took too long to resume");
+    row.expect(world.quick || slowest <= 2 * ANSWER, "refusals take too long");
+    row.expect(world.quick || served <= RESUMED_WITHIN, "it took too long to resume");
     Ok(row)
 }
 

@@ -74,7 +74,12 @@ impl Scene {
 
     /// Pushes jobs that take so long, each until it is acknowledged.
     pub async fn push(&self, jobs: usize, takes: Duration) -> Result<Vec<JobId>> {
-        let pushes = stream::iter(0..jobs).map(|_| self.push_surely(plain(takes, 0)));
+        self.push_all(jobs, || plain(takes, 0)).await
+    }
+
+    /// Pushes so many jobs.
+    pub async fn push_all(&self, jobs: usize, job: impl Fn() -> NewJob) -> Result<Vec<JobId>> {
+        let pushes = stream::iter(0..jobs).map(|_| self.push_surely(job()));
         pushes.buffer_unordered(PUSHES).try_collect().await
     }
 

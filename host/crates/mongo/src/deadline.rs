@@ -9,8 +9,8 @@ use crate::error::failed;
 
 /// Longest wait for an answer that reads.
 pub(crate) const READ: Duration = Duration::from_secs(20);
-/// Longest wait for a transaction, with its retries.
-pub(crate) const WRITE: Duration = Duration::from_secs(30);
+/// Longest wait for a transaction, with its retries: longer than these go on.
+pub(crate) const WRITE: Duration = Duration::from_secs(90);
 /// Longest wait for collections and indexes: an index over a large collection takes its time.
 pub(crate) const PREPARE: Duration = Duration::from_secs(600);
 

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{BuildHasher, RandomState},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -15,8 +15,9 @@ use taja_catalog::PortResult;
 
 use crate::error::{has_label, mongo};
 
-/// Times a transaction is begun. Of fifty writers of one shop at once some needed 35.
-const ATTEMPTS: u32 = 200;
+/// How long a transaction is begun again. A process that is killed leaves its transaction open, and whoever writes the
+/// same documents meets it until the server gives it up: after 60 s, unless `transactionLifetimeLimitSeconds` says less.
+const PATIENCE: Duration = Duration::from_secs(80);
 /// Times a commit whose outcome is unknown is sent again; the server answers an old one as it answered the first.
 const COMMITS: u32 = 6;
 /// The first wait before another attempt, on average twice this.
@@ -40,10 +41,11 @@ pub(crate) trait Transaction: Sync {
 /// What the transaction answers. `Unavailable` may also mean that the outcome is unknown: it may have been written.
 pub(crate) async fn transact<T: Transaction>(client: &Client, work: &T) -> PortResult<T::Answer> {
     let mut session = client.start_session().await.map_err(mongo)?;
+    let began = Instant::now();
     let mut attempt = 1;
     loop {
         match try_once(&mut session, work).await {
-            Err(error) if attempt < ATTEMPTS && has_label(&error, TRANSIENT_TRANSACTION_ERROR) => {
+            Err(error) if began.elapsed() < PATIENCE && has_label(&error, TRANSIENT_TRANSACTION_ERROR) => {
                 metrics::counter!("taja_store_transaction_retries_total").increment(1);
                 pause(attempt).await;
                 attempt += 1;
