@@ -7,6 +7,7 @@ use secrecy::ExposeSecret;
 use taja_catalog::{
     Space,
     port::{ImageHost, Store, UploadStore, VectorIndex},
+    retrieval,
 };
 use taja_cloudinary::{Cloudinary, CloudinaryConfig};
 use taja_media::Media;
@@ -27,8 +28,6 @@ use crate::{
 
 /// The file of the embedded store and queue.
 const DATABASE: &str = "taja.db";
-/// Rows read from the store at a time while the index is built.
-const INDEX_PAGE: usize = 4096;
 /// Longest wait for the first connection to Redis.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
@@ -86,7 +85,7 @@ impl Backends {
         match &self.mongo {
             None => {
                 let index = ExactIndex::new(space.dimension);
-                fill(self.store.as_ref(), &index, space).await?;
+                retrieval::fill(self.store.as_ref(), &index, space).await?;
                 Ok(Arc::new(index))
             }
             Some((mongo, store)) => {
@@ -159,16 +158,4 @@ fn cloudinary(settings: &CloudinarySettings, media: &Arc<Media>) -> Result<Cloud
     };
     let client = Cloudinary::new(account).context("Cloudinary")?;
     Ok(CloudinaryHost::new(client, media.clone()))
-}
-
-/// Reads every stored vector of a space into an index.
-async fn fill(store: &dyn Store, index: &dyn VectorIndex, space: &Space) -> Result<()> {
-    let mut after = None;
-    loop {
-        let page = store.vectors(space, after.as_ref(), INDEX_PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.clone());
-        index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
-    }
-    Ok(())
 }

@@ -92,6 +92,47 @@ impl Details {
         check_attributes(&self.attributes)
     }
 
+    /// The fields every product has a place for, by the names [`Details::field`] gives them. Any other name is an
+    /// attribute's, with or without `attributes.` before it.
+    pub const FIELDS: [&str; 11] = [
+        "name",
+        "price",
+        "currency",
+        "description",
+        "category",
+        "sku",
+        "stock",
+        "weight_kg",
+        "color",
+        "sizes",
+        "key_features",
+    ];
+
+    /// The one name under which stores keep a field or attribute: an attribute's begins with `attributes.`.
+    pub fn stored_name(name: &str) -> String {
+        if Self::FIELDS.contains(&name) {
+            name.to_owned()
+        } else {
+            format!("attributes.{}", name.strip_prefix("attributes.").unwrap_or(name))
+        }
+    }
+
+    /// What stores keep for filters: the stored name and the value of every field and attribute, one for each entry of
+    /// a list. An empty list is one value.
+    pub fn stored_fields(&self) -> Vec<(String, Value)> {
+        let fields = Self::FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), self.field(name)?)));
+        let attributes =
+            self.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
+        let entries = fields.chain(attributes).flat_map(|(name, value)| {
+            let values = match value {
+                Value::Array(entries) if !entries.is_empty() => entries,
+                value => vec![value],
+            };
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
+        entries.collect()
+    }
+
     /// The value of a field or attribute by the name it has in filters, facets and ranking columns.
     pub fn field(&self, name: &str) -> Option<Value> {
         let text = |text: &Option<String>| text.clone().map(Value::from);

@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    embedding::Embedding,
+    embedding::{Embedding, Space},
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::PerceptualHash,
@@ -47,6 +47,20 @@ pub trait Catalogue: Send + Sync {
         max_distance: u32,
         k: usize,
     ) -> PortResult<Vec<KnownImage>>;
+}
+
+/// Vectors read from a store at once: some megabytes.
+const FILL_PAGE: usize = 1000;
+
+/// Reads every stored vector of a space into an index.
+pub async fn fill(store: &dyn Store, index: &dyn VectorIndex, space: &Space) -> PortResult<()> {
+    let mut after = None;
+    loop {
+        let page = store.vectors(space, after.as_ref(), FILL_PAGE).await?;
+        let Some((last, _)) = page.last() else { return Ok(()) };
+        after = Some(last.clone());
+        index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
+    }
 }
 
 /// The catalogue of a store and the index derived from it.

@@ -11,44 +11,10 @@ use taja_catalog::{
     filter::{Operand, Test},
 };
 
-/// The fields every product has a place for, by the names [`Details::field`] gives them. Any other name is an
-/// attribute's, with or without `attributes.` before it.
-const FIELDS: [&str; 11] = [
-    "name",
-    "price",
-    "currency",
-    "description",
-    "category",
-    "sku",
-    "stock",
-    "weight_kg",
-    "color",
-    "sizes",
-    "key_features",
-];
-
-/// The field's name in the list.
-fn stored_name(name: &str) -> String {
-    if FIELDS.contains(&name) {
-        name.to_owned()
-    } else {
-        format!("attributes.{}", name.strip_prefix("attributes.").unwrap_or(name))
-    }
-}
-
 /// The entries of a product.
 pub(crate) fn entries(details: &Details) -> Vec<Document> {
-    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), details.field(name)?)));
-    let attributes =
-        details.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
-    let entries = fields.chain(attributes).flat_map(|(name, value)| {
-        let values = match &value {
-            Value::Array(entries) if !entries.is_empty() => entries.iter().map(stored_value).collect(),
-            value => vec![stored_value(value)],
-        };
-        values.into_iter().map(move |value| doc! { "k": &name, "v": value })
-    });
-    entries.collect()
+    let entry = |(name, value): (String, Value)| doc! { "k": name, "v": stored_value(&value) };
+    details.stored_fields().into_iter().map(entry).collect()
 }
 
 /// Null stands for a value that no test but `exists` can pass, such as an empty list.
@@ -74,7 +40,7 @@ pub(crate) fn condition(filter: &Filter) -> Document {
         Filter::Any(filters) if filters.is_empty() => nothing(),
         Filter::Any(filters) => doc! { "$or": conditions(filters) },
         Filter::Not(filter) => doc! { "$nor": [condition(filter)] },
-        Filter::Field { name, test } => field(&stored_name(name), test),
+        Filter::Field { name, test } => field(&Details::stored_name(name), test),
     }
 }
 

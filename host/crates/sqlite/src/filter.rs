@@ -12,22 +12,6 @@ use taja_catalog::{
     filter::{Operand, Test},
 };
 
-/// The fields every product has a place for, by the names [`Details::field`] gives them. Any other name is an
-/// attribute's, with or without `attributes.` before it.
-const FIELDS: [&str; 11] = [
-    "name",
-    "price",
-    "currency",
-    "description",
-    "category",
-    "sku",
-    "stock",
-    "weight_kg",
-    "color",
-    "sizes",
-    "key_features",
-];
-
 /// A value for SQL: one, or a list for `rarray`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Bound {
@@ -62,28 +46,9 @@ impl Bindings {
     }
 }
 
-/// The field's name in the table.
-fn stored_name(name: &str) -> String {
-    if FIELDS.contains(&name) {
-        name.to_owned()
-    } else {
-        format!("attributes.{}", name.strip_prefix("attributes.").unwrap_or(name))
-    }
-}
-
 /// The rows of a product: name and value.
 pub(crate) fn rows(details: &Details) -> Vec<(String, Sql)> {
-    let fields = FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), details.field(name)?)));
-    let attributes =
-        details.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
-    let rows = fields.chain(attributes).flat_map(|(name, value)| {
-        let values = match value {
-            Value::Array(entries) if !entries.is_empty() => entries.iter().map(stored_value).collect(),
-            value => vec![stored_value(&value)],
-        };
-        values.into_iter().map(move |value| (name.clone(), value))
-    });
-    rows.collect()
+    details.stored_fields().into_iter().map(|(name, value)| (name, stored_value(&value))).collect()
 }
 
 fn stored_value(value: &Value) -> Sql {
@@ -102,7 +67,7 @@ pub(crate) fn condition(filter: &Filter, tenant: &str, bindings: &mut Bindings) 
         Filter::Any(filters) => joined(filters, "OR", "0", tenant, bindings),
         Filter::Not(filter) => format!("NOT {}", condition(filter, tenant, bindings)),
         Filter::Field { name, test } => {
-            let name = bindings.bind(stored_name(name));
+            let name = bindings.bind(Details::stored_name(name));
             let (not, test) = match test {
                 Test::Exists(wanted) => (if *wanted { "" } else { "NOT " }, String::new()),
                 test => ("", format!(" AND {}", test_of(test, bindings))),
@@ -178,11 +143,11 @@ mod tests {
             "category": "c", "sku": "s", "stock": 1, "weight_kg": 1, "color": "red", "sizes": ["s"],
             "key_features": ["k"]});
         let details: Details = serde_json::from_value(full.clone()).unwrap();
-        assert!(FIELDS.iter().all(|name| details.field(name).is_some()));
+        assert!(Details::FIELDS.iter().all(|name| details.field(name).is_some()));
         let names: Vec<_> =
             serde_json::to_value(&details).unwrap().as_object().unwrap().keys().cloned().collect();
-        assert_eq!(names.len(), FIELDS.len());
-        assert!(names.iter().all(|name| FIELDS.contains(&name.as_str())), "{names:?}");
+        assert_eq!(names.len(), Details::FIELDS.len());
+        assert!(names.iter().all(|name| Details::FIELDS.contains(&name.as_str())), "{names:?}");
     }
 
     #[test]

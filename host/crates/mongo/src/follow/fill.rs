@@ -11,13 +11,11 @@ use serde::Deserialize;
 use taja_catalog::{
     PortError, PortResult, Space, TenantId,
     port::{PortErrorKind, Store, VectorIndex},
+    retrieval,
 };
 
 use super::{VERSIONS, stream::Begin};
 use crate::call::{CallError, PATIENCE, within};
-
-/// Vectors read at once: some megabytes.
-const PAGE: usize = 1000;
 
 /// An index, the versions of the catalogues it holds at least, and where to go on from.
 pub(super) struct Filled {
@@ -37,13 +35,7 @@ pub(super) async fn fill(
     let from = moment(database).await?;
     let versions = versions(database).await?;
     let index = make();
-    let mut after = None;
-    loop {
-        let page = source.vectors(space, after.as_ref(), PAGE).await?;
-        let Some((last, _)) = page.last() else { break };
-        after = Some(last.clone());
-        index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
-    }
+    retrieval::fill(source, index.as_ref(), space).await?;
     Ok(Filled { index, versions, from })
 }
 
