@@ -1,6 +1,6 @@
 //! The port: what every backend of the queue can do.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -22,10 +22,10 @@ pub struct Pushed {
 }
 
 /// Proof of being the job's present worker. Each claim makes a newer one, and only the newest is good.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Token {
-    pub(crate) job: JobId,
-    pub(crate) tenant: String,
+    /// The job as it was handed out.
+    pub(crate) claimed: Arc<JobRecord>,
     pub(crate) number: i64,
     pub(crate) durability: Durability,
 }
@@ -34,7 +34,7 @@ impl Token {
     /// The job it is for.
     #[must_use]
     pub fn job(&self) -> JobId {
-        self.job
+        self.claimed.id
     }
 }
 
@@ -42,7 +42,7 @@ impl Token {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
     /// The job; its attempts include this one.
-    pub job: JobRecord,
+    pub job: Arc<JobRecord>,
     /// What the worker shows when it settles the job.
     pub token: Token,
 }

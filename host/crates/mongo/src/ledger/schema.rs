@@ -93,11 +93,13 @@ fn rules() -> Document {
     } }
 }
 
-/// The index that [`super::read::depth`] counts in.
+/// The index that [`super::read::depth`] counts in. Purging looks there, too.
 pub(super) fn counted() -> Document {
-    doc! { "kind": 1, "status": 1 }
+    doc! { "status": 1, "kind": 1, "finished_at": -1 }
 }
 
+/// As few as will do: each one is written when a job is entered, and the ones that know its end once more when it is
+/// closed.
 fn indexes() -> Vec<IndexModel> {
     let index = |keys| IndexModel::builder().keys(keys).build();
     let only = |keys, filter| {
@@ -110,14 +112,11 @@ fn indexes() -> Vec<IndexModel> {
         .build();
     vec![
         IndexModel::builder().keys(doc! { "tenant": 1, "idempotency.key": 1 }).options(once).build(),
-        // Lists, newest first.
+        // Lists, newest first. A kind or a status is looked for among a tenant's jobs.
         index(doc! { "tenant": 1, "_id": -1 }),
-        index(doc! { "tenant": 1, "kind": 1, "_id": -1 }),
-        index(doc! { "tenant": 1, "status": 1, "_id": -1 }),
         // The grave, of one tenant or of all.
         only(doc! { "tenant": 1, "finished_at": -1, "_id": -1 }, doc! { "status": "failed" }),
-        // Purging, and the grave of all tenants.
-        index(doc! { "status": 1, "finished_at": -1, "_id": -1 }),
+        only(doc! { "finished_at": -1, "_id": -1 }, doc! { "status": "failed" }),
         // Open jobs by id.
         only(doc! { "status": 1, "_id": 1 }, doc! { "status": "pending" }),
         index(counted()),

@@ -31,7 +31,7 @@ pub(super) async fn a_tenant_with_one_job_at_a_time_gets_no_more_than_its_share(
     push_all(&bench, "a", "xxxxy").await;
     let mut tenants = String::new();
     for _ in 0..6 {
-        let tenant = bench.claim().await.unwrap().job.tenant;
+        let tenant = bench.claim().await.unwrap().job.tenant.clone();
         if tenant == "y" {
             bench.push("a", "y").await;
         }

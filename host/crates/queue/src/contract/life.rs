@@ -17,7 +17,7 @@ pub(super) async fn a_job_goes_from_push_to_result(bench: Bench) {
 
         bench.clock.advance(LEASE / 3);
         let claim = bench.claim().await.unwrap();
-        assert_eq!(claim.job, bench.get(job).await);
+        assert_eq!(*claim.job, bench.get(job).await);
         assert_eq!((claim.job.status, claim.job.attempts), (Status::Processing, 1));
         assert_eq!((claim.job.started_at, &claim.job.payload), (Some(bench.clock.now()), &new.payload));
 
@@ -47,7 +47,7 @@ pub(super) async fn pushing_an_id_twice_is_pushing_it_once(bench: Bench) {
     let claim = bench.claim().await.unwrap();
     let again = bench.queue.push(new).await.unwrap();
     assert!(again.existing);
-    assert_eq!(again.job, claim.job);
+    assert_eq!(again.job, *claim.job);
     assert!(bench.claim().await.is_none());
 }
 

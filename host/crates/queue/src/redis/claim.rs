@@ -69,14 +69,14 @@ impl Core {
 
     /// A job that was leased, unless it turns out to have ended.
     async fn checked(&self, live: Live, number: i64, now: i64) -> Result<Option<Claim>> {
-        let token =
-            Token { job: live.job.id, tenant: live.job.tenant.clone(), number, durability: live.durability };
+        let Live { job, durability, .. } = &live;
+        let token = Token { claimed: Arc::new(job.clone()), number, durability: *durability };
         if !self.is_open_still(&live, &token).await? {
             return Ok(None);
         }
         let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
         telemetry::claimed(&live.job.kind, waited);
-        Ok(Some(Claim { job: live.job, token }))
+        Ok(Some(Claim { job: Arc::clone(&token.claimed), token }))
     }
 
     /// Asks the ledger about a job that may have ended without Redis knowing; one that has is removed.

@@ -19,6 +19,7 @@ pub(super) struct Core {
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) entering: Batcher<NewJob, Pushed>,
     pub(super) closing: Batcher<Ending, bool>,
+    pub(super) holding: Batcher<JobId, Option<Held>>,
     pub(super) forgetting: Batcher<Closed, ()>,
     pub(super) signals: Signals,
     pub(super) clock: Arc<dyn Clock>,
@@ -36,6 +37,14 @@ pub(super) struct Closed {
     pub(super) job: JobId,
     pub(super) token: i64,
     pub(super) tenant: String,
+}
+
+/// What became of a job since it was leased.
+pub(super) struct Held {
+    /// The number of the token that holds it now.
+    pub(super) token: i64,
+    pub(super) message: String,
+    pub(super) cancel_asked: bool,
 }
 
 impl Core {
@@ -80,6 +89,19 @@ impl Core {
         }
         let found: Vec<Fields> = self.link.pipeline(&pipeline).await?;
         found.iter().filter_map(|fields| Live::read(fields).transpose()).collect()
+    }
+
+    /// Who holds these jobs; none of one that nobody holds.
+    pub(super) async fn holders(&self, ids: &[JobId]) -> Result<Vec<Option<Held>>> {
+        let mut pipeline = redis::pipe();
+        for &id in ids {
+            pipeline.cmd("HMGET").arg(self.job_key(id)).arg(&["token", "message", "cancel_asked"]);
+        }
+        let found: Vec<(Option<i64>, Option<String>, Option<u8>)> = self.link.pipeline(&pipeline).await?;
+        let held = |(token, message, asked): (Option<i64>, Option<String>, Option<u8>)| {
+            Some(Held { token: token?, message: message.unwrap_or_default(), cancel_asked: asked == Some(1) })
+        };
+        Ok(found.into_iter().map(held).collect())
     }
 
     /// Whether Redis may have this job from before it lost something: what was put there before the present

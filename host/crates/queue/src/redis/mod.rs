@@ -142,6 +142,19 @@ impl RedisQueue {
                 let ledger = Arc::clone(&closed);
                 async move { ledger.close(&endings).await }
             }),
+            holding: Batcher::start({
+                let core = Weak::clone(core);
+                move |jobs: Vec<JobId>| {
+                    let core = Weak::clone(&core);
+                    async move {
+                        let core = core.upgrade().ok_or_else(Error::closed);
+                        match async { core?.holders(&jobs).await }.await {
+                            Ok(holders) => holders.into_iter().map(Ok).collect(),
+                            Err(error) => jobs.iter().map(|_| Err(error.clone())).collect(),
+                        }
+                    }
+                }
+            }),
             forgetting: Batcher::start({
                 let core = Weak::clone(core);
                 move |closed: Vec<Closed>| {

@@ -72,11 +72,13 @@ fn spread(core: &Arc<Core>, message: &Msg, tasks: &mut JoinSet<()>) {
                 core.signals.cancel_asked(id);
             }
         }
-        [_, "finished", id, tenant] => {
-            if let Ok(id) = id.parse()
-                && core.signals.is_watched(id)
-            {
-                tasks.spawn(tell_waiters(Arc::clone(core), id, tenant.to_owned()));
+        [_, "finished", ref jobs @ ..] => {
+            for job in jobs.chunks_exact(2) {
+                if let Ok(id) = job[0].parse()
+                    && core.signals.is_watched(id)
+                {
+                    tasks.spawn(tell_waiters(Arc::clone(core), id, job[1].to_owned()));
+                }
             }
         }
         _ => tracing::debug!("a message on the news channel is not ours"),

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use super::{core::Core, live::Live};
+use super::{
+    core::{Core, Held},
+    live::Live,
+};
 use crate::{
     Ending, Error, JobError, JobRecord, OpenJob, Result, Standing, Status, Token, Verdict,
     clock::{micros, moment},
@@ -41,30 +44,35 @@ impl Core {
     pub(super) async fn renew(&self, token: &Token, lease: Duration) -> Result<Standing> {
         let mut call = self.call(&self.scripts.renew);
         let until = self.clock.now_us().saturating_add(micros(lease));
-        call.arg(token.job.to_string()).arg(token.number).arg(until);
+        call.arg(token.job().to_string()).arg(token.number).arg(until);
         match self.link.script::<i32>(&call).await? {
-            -1 => Err(Error::LeaseLost(token.job)),
+            -1 => Err(Error::LeaseLost(token.job())),
             asked => Ok(Standing { cancel_asked: asked == 1 }),
         }
     }
 
     pub(super) async fn progress(&self, token: &Token, percent: i8, message: &str) -> Result<()> {
         let mut call = self.call(&self.scripts.progress);
-        call.arg(token.job.to_string()).arg(token.number).arg(percent.clamp(-1, 100)).arg(message);
+        call.arg(token.job().to_string()).arg(token.number).arg(percent.clamp(-1, 100)).arg(message);
         let noted: bool = self.link.script(&call).await?;
-        if noted { Ok(()) } else { Err(Error::LeaseLost(token.job)) }
+        if noted { Ok(()) } else { Err(Error::LeaseLost(token.job())) }
     }
 
     pub(super) async fn cancelled(&self, token: &Token) -> Result<bool> {
         let mut command = redis::cmd("HMGET");
-        command.arg(self.job_key(token.job)).arg("token").arg("cancel_asked");
+        command.arg(self.job_key(token.job())).arg("token").arg("cancel_asked");
         let (number, asked): (Option<i64>, Option<u8>) = self.link.command(&command).await?;
-        if number == Some(token.number) { Ok(asked == Some(1)) } else { Err(Error::LeaseLost(token.job)) }
+        if number == Some(token.number) { Ok(asked == Some(1)) } else { Err(Error::LeaseLost(token.job())) }
     }
 
     pub(super) async fn complete(&self, token: &Token, result: Value) -> Result<()> {
-        let Some(live) = self.hold(token).await? else { return self.completed_before(token).await };
-        let done = JobRecord { progress: 100, result: Some(result), error: None, ..live.job };
+        let held = self.holding.ask(token.job()).await?.filter(|held| held.token == token.number);
+        let Some(Held { message, cancel_asked, .. }) = held else {
+            return self.completed_before(token).await;
+        };
+        let job = JobRecord::clone(&token.claimed);
+        let done =
+            JobRecord { progress: 100, message, cancel_asked, result: Some(result), error: None, ..job };
         self.finish(self.ended(done, Status::Completed), token).await
     }
 
@@ -78,7 +86,7 @@ impl Core {
             return self.finish(self.ended(dead, Status::Failed), token).await.map(|()| Verdict::Buried);
         }
         let due_at =
-            self.clock.now_us().saturating_add(micros(self.backoff.delay(token.job, live.job.attempts)));
+            self.clock.now_us().saturating_add(micros(self.backoff.delay(token.job(), live.job.attempts)));
         let failure = serde_json::to_string(&error)?;
         let job = JobRecord {
             status: Status::Pending,
@@ -114,23 +122,19 @@ impl Core {
 
     pub(super) async fn send_back(&self, token: &Token, back: &SendBack) -> Result<SentBack> {
         let mut call = self.call(&self.scripts.send_back);
-        call.arg(token.job.to_string()).arg(token.number).arg(back.due_at).arg(u8::from(back.lone));
+        call.arg(token.job().to_string()).arg(token.number).arg(back.due_at).arg(u8::from(back.lone));
         call.arg(back.attempts).arg(back.failure.as_deref().unwrap_or_default());
         match self.link.script::<i32>(&call).await? {
             1 => Ok(SentBack::Waits),
             2 => Ok(SentBack::CancelAsked),
-            _ => Err(Error::LeaseLost(token.job)),
+            _ => Err(Error::LeaseLost(token.job())),
         }
     }
 
     /// The job, if the token holds it.
-    async fn hold(&self, token: &Token) -> Result<Option<Live>> {
-        let live = self.live(token.job).await?;
-        Ok(live.filter(|live| live.token == Some(token.number)))
-    }
-
     async fn held(&self, token: &Token) -> Result<Live> {
-        self.hold(token).await?.ok_or(Error::LeaseLost(token.job))
+        let live = self.live(token.job()).await?.filter(|live| live.token == Some(token.number));
+        live.ok_or(Error::LeaseLost(token.job()))
     }
 
     async fn finish_cancelled(&self, job: JobRecord, token: &Token) -> Result<()> {
@@ -143,7 +147,7 @@ impl Core {
         let closed = self.closing.ask(Ending { job: job.clone(), token: Some(token.number) }).await?;
         self.forget(&job, token.number).await;
         if !closed {
-            return Err(Error::LeaseLost(token.job));
+            return Err(Error::LeaseLost(token.job()));
         }
         self.tell_finished(Arc::new(job));
         Ok(())
@@ -151,8 +155,8 @@ impl Core {
 
     /// A worker whose answer got lost asks again: its own earlier completion stands.
     async fn completed_before(&self, token: &Token) -> Result<()> {
-        let lost = || Error::LeaseLost(token.job);
-        let job = self.ledger.get(&token.tenant, token.job).await?.ok_or_else(lost)?;
+        let lost = || Error::LeaseLost(token.job());
+        let job = self.ledger.get(&token.claimed.tenant, token.job()).await?.ok_or_else(lost)?;
         if job.status != Status::Completed {
             return Err(lost());
         }

@@ -434,7 +434,11 @@ async fn a_job_that_was_closed_and_not_removed_does_not_start_again() {
         stage.open_with(RedisOptions { clock: Arc::clone(&clock) as _, ..RedisOptions::default() }).await;
     let job = queue.push(new(json!(1))).await.unwrap().job;
     let held = claim(&queue, Company::Shared, LONG).await.unwrap();
-    let done = JobRecord { status: Status::Completed, finished_at: Some(clock.now()), ..held.job };
+    let done = JobRecord {
+        status: Status::Completed,
+        finished_at: Some(clock.now()),
+        ..JobRecord::clone(&held.job)
+    };
     stage.ledger.close(&[Ending { job: done.clone(), token: Some(7) }]).await.remove(0).unwrap();
     clock.advance(LONG);
     assert_eq!(claim(&queue, Company::Alone, LONG).await, None);

@@ -1,6 +1,6 @@
 //! Choosing the next job, and taking back what lost its worker.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -96,7 +96,8 @@ fn lease_out(desk: &Desk<'_>, seq: i64, worker: &str, lease: Duration) -> Result
     Ok(statement.query_row(params![seq, worker, until, desk.now], |row| {
         let job = record(row)?;
         let durability = if row.get(WIDTH + 1)? { Durability::Disk } else { Durability::Process };
-        let token = Token { job: job.id, tenant: job.tenant.clone(), number: row.get(WIDTH)?, durability };
+        let job = Arc::new(job);
+        let token = Token { claimed: Arc::clone(&job), number: row.get(WIDTH)?, durability };
         Ok((Claim { job, token }, row.get(WIDTH + 2)?))
     })?)
 }

@@ -29,7 +29,7 @@ fn held(connection: &Connection, token: &Token) -> Result<Held> {
     let sql = "SELECT seq, kind, attempts, max_attempts, cancel_asked, lone, due_at FROM queue_jobs \
                WHERE id = ?1 AND token = ?2 AND status = 'processing'";
     let mut statement = connection.prepare_cached(sql)?;
-    let found = statement.query_row(params![token.job.to_string(), token.number], |row| {
+    let found = statement.query_row(params![token.job().to_string(), token.number], |row| {
         Ok(Held {
             seq: row.get(0)?,
             kind: row.get(1)?,
@@ -40,7 +40,7 @@ fn held(connection: &Connection, token: &Token) -> Result<Held> {
             due_at: row.get(6)?,
         })
     });
-    found.optional()?.ok_or(Error::LeaseLost(token.job))
+    found.optional()?.ok_or(Error::LeaseLost(token.job()))
 }
 
 pub(super) fn cancelled(connection: &Connection, token: &Token) -> Result<bool> {
@@ -69,7 +69,7 @@ pub(super) fn complete(desk: &mut Desk<'_>, token: &Token, result: Value, text: 
          finished_at = ?4, updated_at = ?4, worker = NULL, lease_until = NULL \
          WHERE id = ?1 AND token = ?2 AND status = 'processing' RETURNING {COLUMNS_BUT_RESULT}"
     );
-    let values = params![token.job.to_string(), token.number, text, desk.now];
+    let values = params![token.job().to_string(), token.number, text, desk.now];
     let done = desk.connection.prepare_cached(&sql)?.query_row(values, record).optional()?;
     let Some(mut job) = done else { return completed_before(desk.connection, token) };
     job.result = Some(result);
@@ -81,8 +81,8 @@ pub(super) fn complete(desk: &mut Desk<'_>, token: &Token, result: Value, text: 
 fn completed_before(connection: &Connection, token: &Token) -> Result<()> {
     let sql = "SELECT 1 FROM queue_jobs WHERE id = ?1 AND token = ?2 AND status = 'completed'";
     let mut statement = connection.prepare_cached(sql)?;
-    let settled = statement.exists(params![token.job.to_string(), token.number])?;
-    if settled { Ok(()) } else { Err(Error::LeaseLost(token.job)) }
+    let settled = statement.exists(params![token.job().to_string(), token.number])?;
+    if settled { Ok(()) } else { Err(Error::LeaseLost(token.job())) }
 }
 
 pub(super) fn fail(desk: &mut Desk<'_>, token: &Token, error: &JobError) -> Result<Verdict> {
@@ -96,7 +96,7 @@ pub(super) fn fail(desk: &mut Desk<'_>, token: &Token, error: &JobError) -> Resu
         desk.finish(job.seq, Status::Failed, Some(&text))?;
         return Ok(Verdict::Buried);
     }
-    let due_at = desk.now.saturating_add(micros(desk.backoff.delay(token.job, job.attempts)));
+    let due_at = desk.now.saturating_add(micros(desk.backoff.delay(token.job(), job.attempts)));
     // It came to an end of its own, so it is no danger to others (any more).
     desk.send_back(job.seq, &Return { due_at, lone: false, attempts: job.attempts, error: Some(&text) })?;
     desk.news.push(News::Retried(job.kind));

@@ -34,7 +34,7 @@ pub(super) async fn run<P>(shop: Shop, claim: Claim, place: P) {
     let job = &claim.job;
     let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts);
     async {
-        let context = JobContext::new(claim.job.clone());
+        let context = JobContext::new(std::sync::Arc::clone(&claim.job));
         let ending = attempt(&shop, &claim, &context).await;
         drop(place);
         settle(&shop, &claim.token, &context, ending).await;

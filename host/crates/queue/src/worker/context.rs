@@ -25,12 +25,8 @@ pub struct JobContext {
 }
 
 impl JobContext {
-    pub(super) fn new(job: JobRecord) -> Self {
-        Self {
-            job: Arc::new(job),
-            progress: watch::Sender::new(None),
-            cancellation: CancellationToken::new(),
-        }
+    pub(super) fn new(job: Arc<JobRecord>) -> Self {
+        Self { job, progress: watch::Sender::new(None), cancellation: CancellationToken::new() }
     }
 
     /// The job's id, the seed for every id that its effects need.

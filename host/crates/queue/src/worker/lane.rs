@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use super::{Lane, Shop, attempt};
@@ -13,8 +14,20 @@ type Gate = Arc<RwLock<()>>;
 /// Jobs of a lane that are claimed at once, at most.
 const AT_ONCE: usize = 16;
 
+/// Claims of a lane under way at once: while the queue looks for the next jobs, the worker settles the last ones.
+const CLAIMING: usize = 2;
+
 /// Jobs of a lane beyond its places whose ends may be on their way to the queue.
 const SETTLING: usize = 64;
+
+/// Why a lane does not claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// There was nothing.
+    Empty,
+    /// The queue did not answer, so it is left alone whatever arrives.
+    Unanswered,
+}
 
 /// Fills the places of one lane.
 pub(super) struct LaneRunner {
@@ -42,23 +55,38 @@ impl LaneRunner {
     }
 
     pub(super) async fn run(self) {
-        let closing = self.shop.closing.clone();
+        let closing = &self.shop.closing;
         let mut arrivals = self.shop.queue.signals().arrivals(&self.lane.kinds);
-        while !closing.is_cancelled() {
-            let Some(Some(seats)) = closing.run_until_cancelled(self.free_seats()).await else { return };
-            arrivals.mark_seen();
-            match claim(&self.shop, &self.lane.kinds, Company::Shared, seats.len()).await {
-                Ok(claims) if claims.is_empty() => {
-                    drop(seats);
-                    rest(&self.shop, &mut arrivals).await;
+        let mut claiming = FuturesUnordered::new();
+        let mut latest = 0_u64;
+        let mut idle = None;
+        // What is being claimed when the worker closes may be leased already, so it is waited for and run.
+        while !closing.is_cancelled() || !claiming.is_empty() {
+            let may_claim = !closing.is_cancelled() && idle.is_none() && claiming.len() < CLAIMING;
+            tokio::select! {
+                Some(seats) = self.free_seats(), if may_claim => {
+                    arrivals.mark_seen();
+                    latest += 1;
+                    claiming.push(self.claim(seats, latest));
                 }
-                Ok(claims) => claims.into_iter().zip(seats).for_each(|(claim, seat)| self.start(claim, seat)),
-                Err(_) => {
-                    drop(seats);
-                    pause(&self.shop).await;
-                }
+                Some((claim, claimed, seats)) = claiming.next() => match claimed {
+                    Err(_) => idle = Some(Idle::Unanswered),
+                    // What came since an earlier claim is the later one's to find.
+                    Ok(claims) if claims.is_empty() => idle = idle.or((claim == latest).then_some(Idle::Empty)),
+                    Ok(claims) => {
+                        idle = None;
+                        claims.into_iter().zip(seats).for_each(|(claim, seat)| self.start(claim, seat));
+                    }
+                },
+                () = rest(&self.shop, &mut arrivals, idle), if idle.is_some() => idle = None,
+                () = closing.cancelled(), if !closing.is_cancelled() => {}
             }
         }
+    }
+
+    async fn claim(&self, seats: Vec<Seat>, number: u64) -> (u64, Result<Vec<Claim>>, Vec<Seat>) {
+        let claimed = claim(&self.shop, &self.lane.kinds, Company::Shared, seats.len()).await;
+        (number, claimed, seats)
     }
 
     /// Waits for a free seat, and takes what others are free then; none once the lane is no more.
@@ -161,10 +189,9 @@ async fn pause(shop: &Shop) {
 }
 
 /// Waits for something to arrive, or for the time to look by itself.
-async fn rest(shop: &Shop, arrivals: &mut Arrivals) {
+async fn rest(shop: &Shop, arrivals: &mut Arrivals, idle: Option<Idle>) {
     tokio::select! {
-        () = arrivals.next() => {}
+        () = arrivals.next(), if idle != Some(Idle::Unanswered) => {}
         () = tokio::time::sleep(shop.config.poll) => {}
-        () = shop.closing.cancelled() => {}
     }
 }

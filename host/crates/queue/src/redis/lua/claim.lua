@@ -76,10 +76,28 @@ local function oldest_kind(tenant)
   return oldest
 end
 
--- Delivers the next entry of a stream; answers its job if that is really waiting there.
-local function deliver(kind, tenant)
+-- The fields of a job that stand in a flat list of names and values.
+local function fields_of(list)
+  local fields = {}
+  for at = 1, #list, 2 do fields[list[at]] = list[at + 1] end
+  return fields
+end
+
+-- Leases are written together: what the jobs were before stands in front of what they are now.
+local claimed, leased = {}, {}
+local function lease(id, job, fields)
+  local change = { 'status', 'processing', 'token', token, 'worker', worker, 'started_at', now, 'updated_at', now,
+    'attempts', string.format('%d', (tonumber(fields.attempts) or 0) + 1) }
+  call('HSET', job_key(id), unpack(change))
+  for _, part in ipairs(change) do job[#job + 1] = part end
+  claimed[#claimed + 1] = job
+  leased[#leased + 1], leased[#leased + 2] = lease_until, id
+end
+
+-- Delivers up to so many entries of a stream and leases the jobs that are really waiting there.
+local function deliver(kind, tenant, most)
   local stream = stream_key(kind, tenant)
-  local read = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'workers', 'COUNT', 1, 'STREAMS', stream, '>')
+  local read = redis.pcall('XREADGROUP', 'GROUP', 'workers', 'workers', 'COUNT', most, 'STREAMS', stream, '>')
   if not read or read.err then
     -- Somebody laid hands on it.
     if read and call('EXISTS', stream) == 1 then
@@ -87,45 +105,56 @@ local function deliver(kind, tenant)
     else
       call('ZREM', line_key(kind), tenant)
     end
-    return nil
+    return
   end
-  local entry, id = read[1][2][1][1], read[1][2][1][2][2]
+  local entries = read[1][2]
   -- Its turn is over for every kind that this worker takes.
-  local more = call('XRANGE', stream, '(' .. entry, '+', 'COUNT', 1)[1]
+  local more = call('XRANGE', stream, '(' .. entries[#entries][1], '+', 'COUNT', 1)[1]
   if not more then call('ZREM', line_key(kind), tenant) end
   if more or #kinds > 1 then
     local turn = next_turn()
     for _, other in ipairs(kinds) do call('ZADD', line_key(other), 'XX', turn, tenant) end
   end
-  local job = call('HMGET', job_key(id), 'entry', 'token')
-  if job[1] ~= entry then
-    drop_entry(kind, tenant, entry)
-  elseif not job[2] then
-    return id
+  local stale = {}
+  for _, entry in ipairs(entries) do
+    local id = entry[2][2]
+    local job = call('HGETALL', job_key(id))
+    local fields = fields_of(job)
+    if fields.entry ~= entry[1] then
+      stale[#stale + 1] = entry[1]
+    elseif not fields.token then
+      lease(id, job, fields)
+    end
   end
+  if #stale > 0 then drop_entries(stream, kind, tenant, stale) end
 end
 
-local function next_shared()
-  for _ = 1, STEP do
-    local tenant = next_tenant()
-    if not tenant then return nil end
-    local kind = oldest_kind(tenant)
-    local id = kind and deliver(kind, tenant)
-    if id then return id end
-  end
+local function claim_lone()
+  local id = next_lone()
+  if not id then return false end
+  local job = call('HGETALL', job_key(id))
+  if #job > 0 then lease(id, job, fields_of(job)) end
+  return true
+end
+
+-- With nobody else in line all turns are the same tenant's, so they are taken in one go.
+local function claim_shared()
+  local tenant = next_tenant()
+  if not tenant then return false end
+  local kind = oldest_kind(tenant)
+  local only = #kinds == 1 and call('ZCARD', line_key(kinds[1])) == 1
+  if kind then deliver(kind, tenant, only and most - #claimed or 1) end
+  return true
 end
 
 local lost, over = reap()
 promote()
-local claimed = {}
-for _ = 1, most do
-  local id
-  if alone == '1' then id = next_lone() else id = next_shared() end
-  if not id then break end
-  call('ZADD', leases, lease_until, id)
-  call('HSET', job_key(id), 'status', 'processing', 'token', token, 'worker', worker, 'started_at', now,
-    'updated_at', now)
-  call('HINCRBY', job_key(id), 'attempts', 1)
-  claimed[#claimed + 1] = call('HGETALL', job_key(id))
+local steps = 0
+while #claimed < tonumber(most) and steps < tonumber(most) + STEP do
+  steps = steps + 1
+  local found
+  if alone == '1' then found = claim_lone() else found = claim_shared() end
+  if not found then break end
 end
+if #leased > 0 then call('ZADD', leases, unpack(leased)) end
 return { lost, over, claimed }

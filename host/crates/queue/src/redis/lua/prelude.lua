@@ -70,11 +70,10 @@ local function wait(id, kind, tenant, due, lone)
   end
 end
 
--- Ends the delivery of an entry, or prevents it. An empty stream goes, and with it the tenant's place in the line.
-local function drop_entry(kind, tenant, entry)
-  local stream = stream_key(kind, tenant)
-  local delivered = call('XACK', stream, 'workers', entry) == 1
-  call('XDEL', stream, entry)
+-- Ends the delivery of entries, or prevents it. An empty stream goes, and with it the tenant's place in the line.
+local function drop_entries(stream, kind, tenant, entries)
+  local delivered = call('XACK', stream, 'workers', unpack(entries)) == #entries
+  call('XDEL', stream, unpack(entries))
   if call('XLEN', stream) == 0 then
     call('DEL', stream)
     call('ZREM', line_key(kind), tenant)
@@ -90,7 +89,7 @@ local function take_out(id)
   call('ZREM', leases, id)
   call('ZREM', delayed, id)
   call('ZREM', lone_key(kind), id)
-  if entry then drop_entry(kind, tenant, entry) end
+  if entry then drop_entries(stream_key(kind, tenant), kind, tenant, { entry }) end
   call('HDEL', job_key(id), 'token', 'worker', 'entry')
   return kind, tenant
 end
