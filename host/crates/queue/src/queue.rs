@@ -122,17 +122,8 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// [`crate::Error::Conflict`] if its idempotency key (or its id) belongs to another request.
     async fn push(&self, job: NewJob) -> Result<Pushed>;
 
-    /// Leases the next due job of these kinds, if there is one. The tenant served least recently comes first, and of
-    /// its jobs the one that has been due the longest.
-    async fn claim(
-        &self,
-        worker: &str,
-        kinds: &[&str],
-        company: Company,
-        lease: Duration,
-    ) -> Result<Option<Claim>>;
-
-    /// Leases up to so many jobs, each as [`Queue::claim`] does it; fewer when no more are due.
+    /// Leases up to so many due jobs of these kinds, one after the other; fewer when no more are due. The tenant served
+    /// least recently comes first, and of its jobs the one that has been due the longest.
     async fn claim_several(
         &self,
         worker: &str,
@@ -140,17 +131,17 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
         company: Company,
         lease: Duration,
         most: usize,
-    ) -> Result<Vec<Claim>> {
-        let mut claims = Vec::new();
-        while claims.len() < most {
-            match self.claim(worker, kinds, company, lease).await {
-                Ok(Some(claim)) => claims.push(claim),
-                Err(error) if claims.is_empty() => return Err(error),
-                // The jobs that are leased have to be run, whatever became of the next one.
-                Ok(None) | Err(_) => break,
-            }
-        }
-        Ok(claims)
+    ) -> Result<Vec<Claim>>;
+
+    /// Leases the next one.
+    async fn claim(
+        &self,
+        worker: &str,
+        kinds: &[&str],
+        company: Company,
+        lease: Duration,
+    ) -> Result<Option<Claim>> {
+        Ok(self.claim_several(worker, kinds, company, lease, 1).await?.pop())
     }
 
     /// Whether a lone job of these kinds is due (see [`Company`]).

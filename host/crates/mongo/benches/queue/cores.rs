@@ -1,35 +1,39 @@
-//! One core for the worker, another for all the rest.
+//! One core for the worker, the others for all the rest.
 
 use std::fmt;
 
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Which core is whose.
+/// Which cores are whose.
 pub struct Cores {
-    worker: usize,
-    beside: usize,
+    worker: CpuSet,
+    beside: CpuSet,
 }
 
 impl Cores {
-    /// The first two cores that this process may use; one serves for both where there is no other.
+    /// The first core that this process may use is the worker's; it serves for all where there is no other.
     pub fn of_this_machine() -> Result<Self> {
         let allowed = sched_getaffinity(None)?;
-        let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| allowed.is_set(core));
-        let worker = cores.next().context("no core is allowed")?;
-        Ok(Self { worker, beside: cores.next().unwrap_or(worker) })
+        let first = (0..CpuSet::MAX_CPU).find(|&core| allowed.is_set(core)).context("no core is allowed")?;
+        let (mut worker, mut beside) = (CpuSet::new(), allowed);
+        worker.set(first);
+        if allowed.count() > 1 {
+            beside.unset(first);
+        }
+        Ok(Self { worker, beside })
     }
 
-    /// Runs on the core of all the rest from now on: this thread and what it starts.
+    /// Runs beside the worker from now on: this thread and what it starts.
     pub fn beside(&self) -> Result<()> {
-        pin(self.beside)
+        Ok(sched_setaffinity(None, &self.beside)?)
     }
 
     /// Starts something on the worker's core.
     pub fn start_worker<T>(&self, start: impl FnOnce() -> std::io::Result<T>) -> Result<T> {
-        pin(self.worker)?;
+        sched_setaffinity(None, &self.worker)?;
         let started = start();
-        pin(self.beside)?;
+        self.beside()?;
         Ok(started?)
     }
 }
@@ -39,12 +43,6 @@ impl fmt::Display for Cores {
         if self.worker == self.beside {
             return write!(f, "one core for everything");
         }
-        write!(f, "worker on core {}, servers on core {}", self.worker, self.beside)
+        write!(f, "the worker on one core, the servers on {}", self.beside.count())
     }
-}
-
-fn pin(core: usize) -> Result<()> {
-    let mut set = CpuSet::new();
-    set.set(core);
-    Ok(sched_setaffinity(None, &set)?)
 }

@@ -1,6 +1,6 @@
 //! The queues beside Celery: jobs per second through one core, and how long a job waits for an idle worker.
 //!
-//! The worker's process has one core for itself, the servers have another. A round fills the queue with the worker
+//! The worker's process has one core for itself, the servers have the others. A round fills the queue with the worker
 //! off, then measures from the first job's start until the last one is settled; the median of the rounds counts.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its table")]

@@ -100,7 +100,7 @@ impl Taja {
             // Pushed by another process, as between an API and a worker.
             Backend::Mongo { .. } => {
                 let mut worker = self.start(Task::Work, cores)?;
-                let waited = pickups(&*open(&self.backend, None).await?).await;
+                let waited = pickups(&*open(&self.backend, None).await?, Durability::Disk).await;
                 worker.kill()?;
                 worker.wait()?;
                 waited?
@@ -149,7 +149,7 @@ pub fn play(part: &Part) -> Result<()> {
                 let handlers = Handlers::new().on(KIND, |job: JobContext| async move { Ok(waited(&job)) });
                 let stop = CancellationToken::new();
                 let working = tokio::spawn(worker(&queue, handlers)?.run(stop.clone()));
-                for waited in pickups(&*queue).await? {
+                for waited in pickups(&*queue, part.backend.durability()).await? {
                     println!("{waited}");
                 }
                 stop.cancel();
@@ -234,10 +234,10 @@ async fn drain(queue: &Arc<dyn Queue>, durability: Durability) -> Result<f64> {
 }
 
 /// Pushes jobs one by one; answers how long each waited for the idle worker, ns.
-async fn pickups(queue: &dyn Queue) -> Result<Vec<u64>> {
+async fn pickups(queue: &dyn Queue, durability: Durability) -> Result<Vec<u64>> {
     let mut times = Vec::with_capacity(PICKUPS);
     for _ in 0..PICKUPS {
-        let id = queue.push(job()).await?.job.id;
+        let id = queue.push(job().durability(durability)).await?.job.id;
         let done = queue.wait(TENANT, id, WITHIN).await?.context("the job is gone")?;
         if done.status != Status::Completed {
             bail!("a job is {}", done.status);

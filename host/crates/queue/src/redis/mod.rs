@@ -198,16 +198,6 @@ impl Queue for RedisQueue {
         self.core.push(job).await
     }
 
-    async fn claim(
-        &self,
-        worker: &str,
-        kinds: &[&str],
-        company: Company,
-        lease: Duration,
-    ) -> Result<Option<Claim>> {
-        Ok(self.core.claim(worker, kinds, company, lease, 1).await?.pop())
-    }
-
     async fn claim_several(
         &self,
         worker: &str,

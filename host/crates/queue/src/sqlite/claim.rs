@@ -19,20 +19,25 @@ pub(super) fn claim(
     kinds: &[String],
     company: Company,
     lease: Duration,
-) -> Result<Option<Claim>> {
+    most: usize,
+) -> Result<Vec<Claim>> {
     reap(desk)?;
-    let next = match company {
-        Company::Alone => next_lone(desk.connection, kinds, desk.now)?,
-        Company::Shared => next_shared(desk, kinds)?,
-    };
-    let Some(seq) = next else { return Ok(None) };
-    let (claim, due_at) = lease_out(desk, seq, worker, lease)?;
-    if company == Company::Shared {
-        desk.leave_turn(&claim.job.kind, &claim.job.tenant)?;
+    let mut claims = Vec::new();
+    while claims.len() < most {
+        let next = match company {
+            Company::Alone => next_lone(desk.connection, kinds, desk.now)?,
+            Company::Shared => next_shared(desk, kinds)?,
+        };
+        let Some(seq) = next else { break };
+        let (claim, due_at) = lease_out(desk, seq, worker, lease)?;
+        if company == Company::Shared {
+            desk.leave_turn(&claim.job.kind, &claim.job.tenant)?;
+        }
+        let waited = Duration::from_micros(u64::try_from(desk.now - due_at).unwrap_or(0));
+        desk.news.push(News::Claimed { kind: claim.job.kind.clone(), waited });
+        claims.push(claim);
     }
-    let waited = Duration::from_micros(u64::try_from(desk.now - due_at).unwrap_or(0));
-    desk.news.push(News::Claimed { kind: claim.job.kind.clone(), waited });
-    Ok(Some(claim))
+    Ok(claims)
 }
 
 /// The lone job that has been due the longest.

@@ -20,7 +20,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use rusqlite::Connection;
+use rusqlite::{Connection, config::DbConfig};
 use serde_json::Value;
 
 use self::{desk::Desk, writer::Writer};
@@ -120,6 +120,9 @@ fn connect(path: &Path, busy_timeout: Duration) -> Result<Connection> {
     // The log is not flushed at each commit but by the writer's flusher, before the answer to what asked for it.
     connection.pragma_update(None, "synchronous", "normal")?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Plans do not depend on what is bound, so a statement is not prepared again for every new time of day: a quarter of
+    // the clerk's work.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 
@@ -151,15 +154,17 @@ impl Queue for SqliteQueue {
         self.write(job.durability, move |desk| push::push(desk, &job, &payload)).await
     }
 
-    async fn claim(
+    async fn claim_several(
         &self,
         worker: &str,
         kinds: &[&str],
         company: Company,
         lease: Duration,
-    ) -> Result<Option<Claim>> {
+        most: usize,
+    ) -> Result<Vec<Claim>> {
         let (worker, kinds) = (worker.to_owned(), kind_list(kinds));
-        self.write(Durability::Process, move |desk| claim::claim(desk, &worker, &kinds, company, lease)).await
+        self.write(Durability::Process, move |desk| claim::claim(desk, &worker, &kinds, company, lease, most))
+            .await
     }
 
     async fn lone_job_due(&self, kinds: &[&str]) -> Result<bool> {
