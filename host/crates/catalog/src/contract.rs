@@ -2,13 +2,17 @@
 //!
 //! A suite makes a fresh subject for each claim, from a factory that also gives whatever must outlive it (a folder).
 
+mod filters;
 mod finding;
 mod index;
 mod intents;
 mod store;
+mod words;
 
+pub use filters::filter_suite;
 pub use index::vector_index_suite;
 pub use store::store_suite;
+pub use words::words_suite;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};

@@ -1,22 +1,32 @@
 //! The store against its contract, against filters in memory, and against a server that fails.
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
-mod filters;
 mod old;
 mod plans;
 mod support;
-mod words;
 mod writes;
 
 use mongodb::bson::{Document, doc};
 use support::{Server, named, put};
-use taja_catalog::port::PortErrorKind;
+use taja_catalog::{contract, port::PortErrorKind};
 use taja_mongo::{Mongo, MongoOptions, MongoStore, MongoStoreOptions};
 
 #[tokio::test]
 async fn a_database_keeps_the_contract() {
     let server = Server::start().await;
-    taja_catalog::contract::store_suite(async || (server.fresh().await, ())).await;
+    contract::store_suite(async || (server.fresh().await, ())).await;
+}
+
+#[tokio::test]
+async fn words_find_what_they_find_in_the_embedded_store() {
+    let server = Server::start().await;
+    contract::words_suite(async || (server.fresh().await, ())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_passes_the_same_products_on_the_server_and_in_memory() {
+    let server = Server::start().await;
+    tokio::task::block_in_place(|| contract::filter_suite(12, 60, async || (server.fresh().await, ())));
 }
 
 #[tokio::test]

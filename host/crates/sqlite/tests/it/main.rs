@@ -2,13 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use taja_catalog::{
-    Details, EffectKey, Filter, Product, ProductId, Space, TenantId,
+    Details, EffectKey, Filter, Product, Space, TenantId, contract,
     port::{Change, PortErrorKind, Store},
 };
 use taja_sqlite::{OpenError, SqliteStore};
 use tempfile::TempDir;
 
-mod filters;
 mod kill;
 
 fn shop() -> TenantId {
@@ -54,7 +53,17 @@ async fn words(store: &SqliteStore, text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_file_keeps_the_contract() {
-    taja_catalog::contract::store_suite(async || fresh()).await;
+    contract::store_suite(async || fresh()).await;
+}
+
+#[tokio::test]
+async fn words_are_found_as_in_every_store() {
+    contract::words_suite(async || fresh()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_filter_passes_the_same_products_in_sql_and_in_memory() {
+    tokio::task::block_in_place(|| contract::filter_suite(64, 40, async || fresh()));
 }
 
 #[tokio::test]
@@ -106,82 +115,4 @@ async fn a_write_waits_for_another_connection_and_reads_do_not() {
     held.commit().unwrap();
     write.await.unwrap();
     assert_eq!(store.counts().await.unwrap().products, 1);
-}
-
-#[tokio::test]
-async fn words_are_found_without_case_accents_and_endings() {
-    let (store, _folder) = fresh();
-    put(&store, "cafe", named("Café crème Running Shoes"), "").await;
-    put(&store, "other", named("teapot"), "").await;
-    for query in ["cafe", "CAFÉ", "cafe\u{301}", "creme", "runs", "shoe", "runn"] {
-        let found = words(&store, query).await;
-        if query == "runn" {
-            assert_eq!(found, ["cafe"], "a beginning of four letters finds the word");
-        } else {
-            assert_eq!(found, ["cafe"], "{query}");
-        }
-    }
-    assert!(words(&store, "run tea").await.contains(&"cafe".to_owned()));
-    assert!(words(&store, "tea").await.is_empty(), "three letters find only the whole word");
-}
-
-#[tokio::test]
-async fn the_name_counts_more_than_the_text() {
-    let (store, _folder) = fresh();
-    put(&store, "in-text", named("Bag"), "goes well with a kettle").await;
-    put(&store, "in-name", named("Kettle"), "goes well with a bag now").await;
-    for n in 0..5 {
-        put(&store, &format!("filler{n}"), named("Lamp"), "a light for the table").await;
-    }
-    assert_eq!(words(&store, "kettle").await, ["in-name", "in-text"]);
-}
-
-#[tokio::test]
-async fn scripts_without_spaces_are_searched_by_their_parts() {
-    let (store, _folder) = fresh();
-    put(&store, "backpack", named("防水登山背包"), "大容量防水登山背包，适合徒步").await;
-    put(&store, "shirt", named("赤いTシャツ"), "綿100%の赤いTシャツ").await;
-    put(&store, "korean", named("방수 등산화"), "가벼운 등산화").await;
-    put(&store, "thai", named("รองเท้าวิ่งผู้ชาย"), "").await;
-    put(&store, "hindi", named("नीली किताब"), "").await;
-    for (query, wanted) in [
-        ("背包", "backpack"),
-        ("包", "backpack"),
-        ("防水", "backpack"),
-        ("登山背包", "backpack"),
-        ("シャツ", "shirt"),
-        ("Tシャツ", "shirt"),
-        ("등산화", "korean"),
-        ("รองเท้า", "thai"),
-        ("วิ่งผู้ชาย", "thai"),
-        ("किताब", "hindi"),
-    ] {
-        assert_eq!(words(&store, query).await, [wanted], "{query}");
-    }
-    assert!(words(&store, "雨伞").await.is_empty());
-}
-
-#[tokio::test]
-async fn a_part_of_a_compound_is_found_when_no_word_is() {
-    let (store, _folder) = fresh();
-    put(&store, "compound", named("Laufschuhe"), "").await;
-    assert_eq!(words(&store, "schuh").await, ["compound"]);
-    put(&store, "word", named("Schuh"), "").await;
-    assert_eq!(words(&store, "schuh").await, ["word"], "a word is better than a part");
-    let filter = Filter::parse(&serde_json::json!({"color": "red"})).unwrap();
-    assert!(store.keyword(&shop(), "aufschu", &filter, 9).await.unwrap().is_empty());
-}
-
-#[tokio::test]
-async fn a_filter_as_large_as_can_be_is_answered() {
-    let (store, _folder) = fresh();
-    put(&store, "shoe", named("shoe"), "shoe").await;
-    let list: Vec<_> = (0..200).map(|n| format!("x{n}")).collect();
-    let conditions = vec![serde_json::json!({"not": {"color": list}}); 200];
-    let filter = Filter::parse(&serde_json::json!({"and": conditions})).unwrap();
-    let twice = filter.clone().and(filter);
-    let shoe: ProductId = "shoe".parse().unwrap();
-    assert_eq!(store.matching(&shop(), &twice, 9).await.unwrap(), [shoe]);
-    let empty = Filter::Any(vec![Filter::everything(); 20_000]);
-    assert_eq!(store.matching(&shop(), &empty, 9).await.unwrap().len(), 1);
 }

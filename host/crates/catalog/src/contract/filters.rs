@@ -1,24 +1,71 @@
-//! What the server lets pass is what memory lets pass.
+//! What a store lets pass is what memory lets pass.
 
 use std::collections::HashSet;
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Map, Value, json};
-use taja_catalog::{
-    Details, Filter, ProductId,
-    filter::{Operand, Test},
+
+use super::{creation, put, shop};
+use crate::{
+    filter::{Filter, Operand, Test},
+    id::ProductId,
     port::Store,
+    product::Details,
 };
 
-use crate::support::{Server, put, shop};
+/// Fills so many stores made by `make`, and asks each so many filters of every shape. It blocks, so it is called where
+/// a multi-threaded runtime lets it.
+///
+/// # Panics
+/// When the store and [`Filter::matches`] differ.
+pub fn filter_suite<S: Store, G>(stores: u32, filters: usize, make: impl AsyncFn() -> (S, G)) {
+    let config = ProptestConfig {
+        cases: stores,
+        max_shrink_iters: 40,
+        failure_persistence: None,
+        ..Default::default()
+    };
+    let cases = (prop::collection::vec(details(), 1..12), prop::collection::vec(filter(), filters));
+    let outcome = TestRunner::new(config).run(&cases, |(products, filters)| {
+        futures::executor::block_on(async {
+            let (store, _guard) = make().await;
+            passes_the_same(&store, &products, &filters).await
+        })
+    });
+    if let Err(error) = outcome {
+        panic!("{error}");
+    }
+}
 
-/// Databases that are filled, and filters asked of each.
-const SHOPS: u32 = 12;
-const FILTERS: usize = 60;
+async fn passes_the_same(
+    store: &impl Store,
+    products: &[Details],
+    filters: &[Filter],
+) -> Result<(), TestCaseError> {
+    let shop = &shop("shop");
+    let id = |n: usize| -> ProductId { format!("p{n}").parse().expect("the suites use valid names") };
+    for (n, details) in products.iter().enumerate() {
+        let given = serde_json::to_value(details).expect("details are JSON");
+        let change = creation(shop, id(n).as_str(), 0, given, "word", Vec::new());
+        put(store, "shop", change).await.expect("a new product is taken");
+        let stored = store.product(shop, &id(n)).await.expect("answers").expect("it is there");
+        prop_assert_eq!(&stored.details, details);
+    }
+    for filter in filters {
+        let passing = products.iter().enumerate().filter(|(_, details)| filter.matches(details));
+        let expected: HashSet<ProductId> = passing.map(|(n, _)| id(n)).collect();
+        let found = store.matching(shop, filter, 99).await.expect("answers");
+        prop_assert_eq!(&found.into_iter().collect::<HashSet<_>>(), &expected, "matching {:?}", filter);
+        let by_word = store.keyword(shop, "word", filter, 99).await.expect("answers");
+        let by_word: HashSet<_> = by_word.into_iter().map(|(id, _)| id).collect();
+        prop_assert_eq!(&by_word, &expected, "keyword {:?}", filter);
+    }
+    Ok(())
+}
 
 /// Few values, so that they meet; chosen so that a wrong type, a rounding or a prefix shows.
 fn text() -> impl Strategy<Value = String> {
-    const ODD: [&str; 18] = [
+    const ODD: [&str; 21] = [
         "",
         "1",
         "1.0",
@@ -30,6 +77,9 @@ fn text() -> impl Strategy<Value = String> {
         "ä",
         "A",
         ".*",
+        "%",
+        "'",
+        "\"",
         "a_c",
         "$a",
         "\n",
@@ -99,6 +149,7 @@ fn field_name() -> impl Strategy<Value = String> {
         "description",
         "currency",
         "$where",
+        "x' OR 1=1",
         "tenant",
         "fields.k",
         "_id",
@@ -109,14 +160,14 @@ fn field_name() -> impl Strategy<Value = String> {
 fn operand() -> impl Strategy<Value = Operand> {
     prop_oneof![
         text().prop_map(Operand::Text),
-        number().prop_map(|n| Operand::Number(n.as_f64().unwrap())),
+        number().prop_map(|n| Operand::Number(n.as_f64().expect("a number of JSON is one"))),
         Just(Operand::Number(f64::NAN)),
         any::<bool>().prop_map(Operand::Bool),
     ]
 }
 
 fn test() -> impl Strategy<Value = Test> {
-    let bound = || prop_oneof![4 => number().prop_map(|n| n.as_f64().unwrap()), 1 => any::<f64>()];
+    let bound = || prop_oneof![4 => number().prop_map(|n| n.as_f64().expect("a number of JSON is one")), 1 => any::<f64>()];
     prop_oneof![
         3 => prop::collection::vec(operand(), 0..3).prop_map(Test::In),
         1 => bound().prop_map(Test::AtLeast),
@@ -137,43 +188,4 @@ fn filter() -> impl Strategy<Value = Filter> {
             inner.prop_map(|filter| Filter::Not(Box::new(filter))),
         ]
     })
-}
-
-#[test]
-fn a_filter_passes_the_same_products_on_the_server_and_in_memory() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let server = runtime.block_on(Server::start());
-    let config = ProptestConfig {
-        cases: SHOPS,
-        max_shrink_iters: 40,
-        failure_persistence: None,
-        ..Default::default()
-    };
-    let cases = (prop::collection::vec(details(), 1..12), prop::collection::vec(filter(), FILTERS));
-    let outcome = TestRunner::new(config).run(&cases, |(products, filters)| {
-        runtime.block_on(async {
-            let store = server.fresh().await;
-            for (n, details) in products.iter().enumerate() {
-                put(&store, &format!("p{n}"), details.clone(), "word").await;
-                let stored =
-                    store.product(&shop(), &format!("p{n}").parse().unwrap()).await.unwrap().unwrap();
-                prop_assert_eq!(&stored.details, details);
-            }
-            for filter in &filters {
-                let expected: HashSet<ProductId> = (0..)
-                    .zip(&products)
-                    .filter(|(_, details)| filter.matches(details))
-                    .map(|(n, _): (usize, _)| format!("p{n}").parse().unwrap())
-                    .collect();
-                let found: HashSet<_> =
-                    store.matching(&shop(), filter, 99).await.unwrap().into_iter().collect();
-                prop_assert_eq!(&found, &expected, "matching {:?}", filter);
-                let by_word = store.keyword(&shop(), "word", filter, 99).await.unwrap();
-                let by_word: HashSet<_> = by_word.into_iter().map(|(id, _)| id).collect();
-                prop_assert_eq!(&by_word, &expected, "keyword {:?}", filter);
-            }
-            Ok(())
-        })
-    });
-    outcome.unwrap();
 }
