@@ -29,6 +29,7 @@ use self::{
     model::{Model, NoModel},
 };
 use crate::{
+    access::{Door, DoorConfig},
     config::{Config, Role},
     embedding_cache::EmbeddingCache,
     http,
@@ -54,6 +55,8 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// Derived from it, in a process that runs jobs.
     pub index: Option<Arc<dyn VectorIndex>>,
+    /// Who gets in.
+    pub(crate) door: Door,
     /// The policies.
     pub policies: Arc<dyn Policies>,
     /// What runs them, for its report.
@@ -119,7 +122,14 @@ pub async fn start(config: Config) -> Result<Running> {
         Some(index) => Some(worker(&config, &backends, &engine, index, &media).await.context("worker")?),
         None => None,
     };
+    let door = DoorConfig {
+        operator_key: config.api_key.clone(),
+        tenant: config.tenant.clone(),
+        per_minute: config.key_requests_per_minute,
+    };
+    let door = Door::open(backends.access, door).await.context("shops and keys")?;
     let app = Arc::new(App {
+        door,
         image_base: config.image_base(address),
         model: model.report(),
         queue: backends.queue,
@@ -135,7 +145,7 @@ pub async fn start(config: Config) -> Result<Running> {
     });
     if app.config.role.works() {
         warn_of_other_spaces(&app).await?;
-        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, Duration::ZERO).await?;
+        upkeep::sweep_staging(&app.staging, app.queue.as_ref(), Duration::ZERO).await?;
     }
     Ok(Running::spawn(app, listener, address, worker, lock))
 }

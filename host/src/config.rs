@@ -71,6 +71,8 @@ pub struct Config {
     pub role: Role,
     /// What requests show to be let in; none on a loopback address.
     pub api_key: Option<SecretString>,
+    /// Requests per minute of a shop's key that has no limit of its own; none for no limit.
+    pub key_requests_per_minute: Option<u32>,
     /// What is logged.
     pub log: String,
     /// Whether this is for real customers.
@@ -188,6 +190,8 @@ impl Config {
         let config = Self {
             role: sources.role,
             api_key: reader.optional("api-key").map(Into::into),
+            key_requests_per_minute: Some(reader.at_least("key-requests-per-minute", 0))
+                .filter(|limit| *limit > 0),
             log: reader.log(),
             production: reader.environment() == "production",
             api_prefix: reader.api_prefix(),

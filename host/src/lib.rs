@@ -2,6 +2,7 @@
 //!
 //! `main.rs` is the program; this library is what it is made of, so that tests can start the very same thing.
 
+pub mod access;
 pub mod app;
 pub mod cli;
 mod cloudinary_host;

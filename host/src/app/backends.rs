@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use secrecy::ExposeSecret;
 use taja_catalog::{
     Space,
+    access::AccessStore,
     port::{ImageHost, Store, UploadStore, VectorIndex},
     retrieval,
 };
@@ -34,6 +35,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Everything that is kept.
 pub(super) struct Backends {
     pub(super) store: Arc<dyn Store>,
+    /// Shops and their keys.
+    pub(super) access: Arc<dyn AccessStore>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) images: Arc<dyn ImageHost>,
     /// The image host, when it is the embedded one.
@@ -51,9 +54,12 @@ impl Backends {
             Some(settings) => Some(open_mongo(settings, config, space).await.context("product store")?),
             None => None,
         };
-        let store: Arc<dyn Store> = match &mongo {
-            Some((_, store)) => store.clone(),
-            None => Arc::new(SqliteStore::open(&database).context("product store")?),
+        let (store, access): (Arc<dyn Store>, Arc<dyn AccessStore>) = match &mongo {
+            Some((_, store)) => (store.clone(), store.clone()),
+            None => {
+                let store = Arc::new(SqliteStore::open(&database).context("product store")?);
+                (store.clone(), store)
+            }
         };
         let queue: Arc<dyn Queue> = match (&config.redis, &mongo) {
             (Some(url), Some((mongo, _))) => {
@@ -77,7 +83,7 @@ impl Backends {
                 (Arc::new(folder.clone()), Some(folder))
             }
         };
-        Ok(Self { store, queue, images, folder, staging, mongo })
+        Ok(Self { store, access, queue, images, folder, staging, mongo })
     }
 
     /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store.

@@ -43,7 +43,7 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
             Ok(removed) => tracing::info!(removed, "hosted pictures of broken-off jobs are removed"),
             Err(error) => tracing::warn!(%error, "left-over pictures were not swept"),
         }
-        if let Err(error) = sweep_staging(&app.staging, app.queue.as_ref(), &app.config.tenant, age).await {
+        if let Err(error) = sweep_staging(&app.staging, app.queue.as_ref(), age).await {
             tracing::warn!(error = format!("{error:#}"), "left-over uploads were not swept");
         }
     }
@@ -60,16 +60,11 @@ async fn is_over(queue: Arc<dyn Queue>, tenant: TenantId, effect: EffectKey) -> 
 
 /// Removes uploads that no job will ask for: of requests that broke off, and of jobs that ended. A failed job keeps its
 /// uploads as long as it may be started again.
-pub(super) async fn sweep_staging(
-    staging: &Staging,
-    queue: &dyn Queue,
-    tenant: &TenantId,
-    age: Duration,
-) -> Result<()> {
+pub(super) async fn sweep_staging(staging: &Staging, queue: &dyn Queue, age: Duration) -> Result<()> {
     let orphans = staging.older_than(age.max(ORPHAN_AGE)).await.context("staging")?;
     for job in staging.older_than(age).await.context("staging")? {
-        let done = match queue.get(tenant.as_str(), job).await? {
-            Some(record) => matches!(record.status, Status::Completed | Status::Cancelled),
+        let done = match queue.status_of(job).await? {
+            Some(status) => matches!(status, Status::Completed | Status::Cancelled),
             None => orphans.contains(&job),
         };
         if done {

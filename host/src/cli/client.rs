@@ -4,18 +4,40 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{
+    StatusCode,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
     multipart::{Form, Part},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
+use super::settings::Settings;
 use crate::{app, config::Config};
 
 /// Longest that one request may take: a job is waited for in pieces shorter than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long to wait for a job in one request, seconds.
 const WAIT_SECONDS: u32 = 30;
+
+/// Which service is meant.
+#[derive(clap::Args)]
+pub struct At {
+    /// Address of a running server; else the one at the configured address, else the data folder is opened directly
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl At {
+    /// Does something with it, and then lets it be.
+    pub async fn with<T>(&self, work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let session = Session::open(self.server.as_deref(), self.settings.read()?).await?;
+        let done = work(&session.client).await;
+        session.close().await?;
+        done
+    }
+}
 
 /// Talks to one server.
 #[derive(Debug, Clone)]
@@ -97,6 +119,16 @@ impl Client {
         read(self.http.get(format!("{}{route}", self.base)).send().await?).await
     }
 
+    /// Makes something.
+    pub async fn create(&self, route: &str, body: &Value) -> anyhow::Result<Value> {
+        read(self.http.post(format!("{}{route}", self.base)).json(body).send().await?).await
+    }
+
+    /// Takes something away.
+    pub async fn delete(&self, route: &str) -> anyhow::Result<Value> {
+        read(self.http.delete(format!("{}{route}", self.base)).send().await?).await
+    }
+
     /// Asks for something to be done that needs no more words.
     pub async fn post(&self, route: &str) -> anyhow::Result<Value> {
         read(self.http.post(format!("{}{route}", self.base)).send().await?).await
@@ -105,6 +137,9 @@ impl Client {
 
 async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
     let status = answer.status();
+    if status == StatusCode::NO_CONTENT {
+        return Ok(Value::Null);
+    }
     let body: Value =
         answer.json().await.with_context(|| format!("the server answered {status} without JSON"))?;
     if status.is_success() {

@@ -4,7 +4,11 @@ use clap::Subcommand;
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use serde_json::Value;
 
-use super::{Usage, client::Session, settings::Settings, write_out};
+use super::{
+    Usage,
+    client::{At, Client},
+    write_out,
+};
 
 /// Jobs on a page of the list.
 const PAGE: u32 = 100;
@@ -35,50 +39,29 @@ pub enum Jobs {
     },
 }
 
-/// Which service is meant.
-#[derive(clap::Args)]
-pub struct At {
-    /// Address of a running server; else the one at the configured address, else the data folder is opened directly
-    #[arg(long, value_name = "URL")]
-    server: Option<String>,
-    #[command(flatten)]
-    settings: Settings,
-}
-
-impl At {
-    async fn open(&self) -> anyhow::Result<Session> {
-        Session::open(self.server.as_deref(), self.settings.read()?).await
-    }
-}
-
 impl Jobs {
     pub async fn run(self) -> anyhow::Result<bool> {
         match self {
             Self::Dead { limit, json, at } => {
-                let session = at.open().await?;
-                let failed = failed(&session, limit).await;
-                session.close().await?;
-                print(&failed?, json)?;
+                let failed = at.with(async |client| failed(client, limit).await).await?;
+                print(&failed, json)?;
                 Ok(true)
             }
             Self::Redrive { jobs, all, at } => {
                 if jobs.is_empty() != all {
                     return Err(Usage("name the jobs to start again, or give --all".into()).into());
                 }
-                let session = at.open().await?;
-                let redriven = redrive(&session, jobs, all).await;
-                session.close().await?;
-                redriven
+                at.with(async |client| redrive(client, jobs, all).await).await
             }
         }
     }
 }
 
-async fn failed(session: &Session, limit: usize) -> anyhow::Result<Vec<Value>> {
+async fn failed(client: &Client, limit: usize) -> anyhow::Result<Vec<Value>> {
     let mut failed = Vec::new();
     let mut before = String::new();
     loop {
-        let mut page = session.client.get(&format!("/jobs?status=failed&limit={PAGE}{before}")).await?;
+        let mut page = client.get(&format!("/jobs?status=failed&limit={PAGE}{before}")).await?;
         failed.extend(page["jobs"].as_array_mut().map(std::mem::take).unwrap_or_default());
         match page["next"].as_str() {
             Some(next) if failed.len() < limit => before = format!("&before={next}"),
@@ -90,14 +73,14 @@ async fn failed(session: &Session, limit: usize) -> anyhow::Result<Vec<Value>> {
 }
 
 /// Starts each again; one that cannot be does not keep the others from it.
-async fn redrive(session: &Session, mut jobs: Vec<String>, all: bool) -> anyhow::Result<bool> {
+async fn redrive(client: &Client, mut jobs: Vec<String>, all: bool) -> anyhow::Result<bool> {
     if all {
-        let failed = failed(session, usize::MAX).await?;
+        let failed = failed(client, usize::MAX).await?;
         jobs = failed.iter().filter_map(|job| job["job_id"].as_str().map(str::to_owned)).collect();
     }
     let mut good = true;
     for job in &jobs {
-        match session.client.post(&format!("/jobs/{job}/redrive")).await {
+        match client.post(&format!("/jobs/{job}/redrive")).await {
             Ok(_) => write_out(job)?,
             Err(error) => {
                 good = false;

@@ -1,5 +1,6 @@
 //! The command line: one file for each command.
 
+mod access;
 mod client;
 mod import;
 mod jobs;
@@ -43,6 +44,12 @@ enum Command {
     /// Look at jobs that failed, and start them again
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    /// Register and list shops
+    #[command(subcommand)]
+    Tenant(access::Tenants),
+    /// Make, list and revoke the keys of a shop
+    #[command(subcommand)]
+    Key(access::Keys),
     /// Bring products that an older service wrote to MongoDB to the present form
     Migrate(migrate::Migrate),
     /// List policy components, and make them ready to load
@@ -89,6 +96,8 @@ fn start(command: Command) -> anyhow::Result<bool> {
             Command::Import(import) => import.run().await,
             Command::Search(search) => search.run().await,
             Command::Jobs(jobs) => jobs.run().await,
+            Command::Tenant(tenants) => tenants.run().await,
+            Command::Key(keys) => keys.run().await,
             Command::Migrate(migrate) => migrate.run().await,
             Command::Plugin(plugin) => plugin.run().await,
             Command::Model(model) => model.run().await,

@@ -50,7 +50,12 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "api-key",
         "",
-        "the key that requests show as `Authorization: Bearer KEY`; without one only a loopback address is served",
+        "the operator's key, shown as `Authorization: Bearer KEY`; without one only a loopback address is served",
+    ),
+    setting(
+        "key-requests-per-minute",
+        "1200",
+        "requests per minute of a shop's key that has no limit of its own, at each process; 0 for no limit",
     ),
     setting("api-prefix", "/api/v1", "where every route is served besides /").also("API_V1_STR"),
     setting("log", "info", "what is logged: a level, or levels by module (info,taja_queue=debug)")

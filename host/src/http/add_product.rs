@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::de::DeserializeOwned;
-use taja_catalog::Details;
+use taja_catalog::{Details, access::Scope};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
@@ -18,7 +18,10 @@ use super::{
     form::{FileKind, Form},
     jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions},
 };
-use crate::jobs::{ADD_PRODUCT, AddJob};
+use crate::{
+    access::Caller,
+    jobs::{ADD_PRODUCT, AddJob},
+};
 
 /// The form of a new product.
 #[derive(ToSchema)]
@@ -66,15 +69,17 @@ pub struct AddProductForm {
 )]
 pub async fn submit(
     State(app): State<Shared>,
+    caller: Caller,
     headers: HeaderMap,
     multipart: Multipart,
 ) -> Result<Response, Problem> {
+    caller.may(Scope::Catalogue)?;
     let mut batch = app.staging.batch(JobId::new());
     let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
     let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
     let job = add_job(form, app.config.limits.images)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
-    job_views::submit(&app, &headers, batch, ADD_PRODUCT, payload).await
+    job_views::submit(&app, &caller, &headers, batch, ADD_PRODUCT, payload).await
 }
 
 /// Reads the fields; all that is wrong with them comes together.
@@ -168,10 +173,11 @@ impl Fields {
 )]
 pub async fn job(
     State(app): State<Shared>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(options): Query<ReadOptions>,
 ) -> Result<Json<JobView>, Problem> {
-    let job = job_views::find(&app, &id, Some(ADD_PRODUCT), options.wait).await?;
+    let job = job_views::find(&app, &caller, &id, Some(ADD_PRODUCT), options.wait).await?;
     job_views::view(&app, &job, &options).await.map(Json)
 }
 
@@ -183,9 +189,10 @@ pub async fn job(
 )]
 pub async fn progress(
     State(app): State<Shared>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<ProgressView>, Problem> {
-    let job = job_views::find(&app, &id, Some(ADD_PRODUCT), None).await?;
+    let job = job_views::find(&app, &caller, &id, Some(ADD_PRODUCT), None).await?;
     Ok(Json(job_views::progress_view(&job)))
 }
 

@@ -11,12 +11,12 @@ use axum::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use taja_catalog::ImageHash;
+use taja_catalog::{ImageHash, access::Scope};
 use taja_queue::{JobError, JobFilter, JobId, JobRecord, NewJob, Queue, Status};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, Shared, results};
-use crate::{jobs, staging::Batch};
+use crate::{access::Caller, jobs, staging::Batch};
 
 /// Longest that a request may wait for a job, whatever it asks for.
 const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -187,13 +187,14 @@ fn progress_of(job: &JobRecord) -> i8 {
 /// Pushes a job whose uploads are received, and answers for it: 202, or 200 when the client waits and it ends in time.
 pub async fn submit(
     app: &Shared,
+    caller: &Caller,
     headers: &HeaderMap,
     batch: Batch,
     kind: &'static str,
     payload: Value,
 ) -> Result<Response, Problem> {
     let id = batch.job();
-    let mut job = NewJob::new(kind, app.config.tenant.as_str(), payload).max_attempts(app.config.attempts);
+    let mut job = NewJob::new(kind, caller.tenant.as_str(), payload).max_attempts(app.config.attempts);
     job.id = id;
     if kind == jobs::SEARCH {
         // Its client is waiting, and would ask again.
@@ -274,20 +275,31 @@ fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
 /// A job of the caller's tenant, of this kind if one is asked for; waits for its end if told to.
 pub async fn find(
     app: &Shared,
+    caller: &Caller,
     id: &str,
     kind: Option<&str>,
     wait: Option<u32>,
 ) -> Result<JobRecord, Problem> {
+    if let Some(kind) = kind {
+        caller.may(scope_of(kind))?;
+    }
     let missing = || Problem::not_found("job");
     let id: JobId = id.parse().map_err(|_| missing())?;
-    let tenant = app.config.tenant.as_str();
+    let tenant = caller.tenant.as_str();
     let job = match wait {
         Some(seconds) => {
             app.queue.wait(tenant, id, Duration::from_secs(seconds.into()).min(MAX_WAIT)).await?
         }
         None => app.queue.get(tenant, id).await?,
     };
-    job.filter(|job| kind.is_none_or(|kind| job.kind == kind)).ok_or_else(missing)
+    let job = job.filter(|job| kind.is_none_or(|kind| job.kind == kind)).ok_or_else(missing)?;
+    caller.may(scope_of(&job.kind))?;
+    Ok(job)
+}
+
+/// What it takes to make and to read jobs of a kind.
+fn scope_of(kind: &str) -> Scope {
+    if kind == jobs::SEARCH { Scope::Search } else { Scope::Catalogue }
 }
 
 /// What a polling route answers.
@@ -327,10 +339,11 @@ pub fn progress_view(job: &JobRecord) -> ProgressView {
 )]
 pub async fn read(
     State(app): State<Shared>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(options): Query<ReadOptions>,
 ) -> Result<Json<JobResource>, Problem> {
-    let job = find(&app, &id, None, options.wait).await?;
+    let job = find(&app, &caller, &id, None, options.wait).await?;
     resource(&app, &job, &options).await.map(Json)
 }
 
@@ -366,8 +379,10 @@ pub struct JobList {
 )]
 pub async fn list(
     State(app): State<Shared>,
+    caller: Caller,
     Query(options): Query<ListOptions>,
 ) -> Result<Json<JobList>, Problem> {
+    caller.may(Scope::Admin)?;
     let status = options.status.as_deref().map(str::parse::<Status>).transpose();
     let before = options.before.as_deref().map(str::parse::<JobId>).transpose();
     let filter = JobFilter {
@@ -380,7 +395,7 @@ pub async fn list(
         return Err(Problem::field("limit", format!("is not a number from 1 to {MAX_LISTED}")));
     }
     let limit = filter.limit as usize;
-    let jobs = app.queue.list(app.config.tenant.as_str(), filter).await?;
+    let jobs = app.queue.list(caller.tenant.as_str(), filter).await?;
     let next = jobs.last().filter(|_| jobs.len() == limit).map(|job| job.id.to_string());
     Ok(Json(JobList { jobs: jobs.iter().map(|job| summary(job, None)).collect(), next }))
 }
@@ -394,8 +409,13 @@ pub async fn list(
         (status = 409, body = Problem, description = "It is not failed")
     )
 )]
-pub async fn redrive(State(app): State<Shared>, Path(id): Path<String>) -> Result<Response, Problem> {
-    let job = find(&app, &id, None, None).await?;
+pub async fn redrive(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Admin)?;
+    let job = find(&app, &caller, &id, None, None).await?;
     let job = app.queue.redrive(&job.tenant, job.id).await?.ok_or_else(|| Problem::not_found("job"))?;
     Ok((StatusCode::ACCEPTED, Json(summary(&job, None))).into_response())
 }
@@ -406,8 +426,12 @@ pub async fn redrive(State(app): State<Shared>, Path(id): Path<String>) -> Resul
     params(("id" = String, Path, description = "The job")),
     responses((status = 200, body = JobResource), (status = 404, body = Problem))
 )]
-pub async fn cancel(State(app): State<Shared>, Path(id): Path<String>) -> Result<Json<JobResource>, Problem> {
-    let job = find(&app, &id, None, None).await?;
+pub async fn cancel(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<JobResource>, Problem> {
+    let job = find(&app, &caller, &id, None, None).await?;
     let job = app.queue.cancel(&job.tenant, job.id).await?.ok_or_else(|| Problem::not_found("job"))?;
     if job.status == Status::Cancelled {
         app.staging.clear(job.id).await?;

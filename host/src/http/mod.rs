@@ -11,13 +11,17 @@ mod problem;
 mod results;
 mod search;
 mod system;
+mod tenants;
 mod track;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::DefaultBodyLimit, middleware, response::Redirect, routing::get};
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
-use utoipa::OpenApi;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub use problem::{FieldProblem, Problem};
@@ -38,10 +42,25 @@ pub type Shared = Arc<App>;
         (name = "products", description = "Taking products in"),
         (name = "search", description = "Finding them by words, pictures and videos"),
         (name = "jobs", description = "What runs in the background"),
+        (name = "tenants", description = "Shops, and the keys that speak for them"),
         (name = "system", description = "Health, metrics, images")
-    )
+    ),
+    security(("key" = [])),
+    modifiers(&BearerKey)
 )]
 struct Api;
+
+/// How a request says who it speaks for.
+struct BearerKey;
+
+impl Modify for BearerKey {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let description = "A shop's key (`taja key add`), or the operator's. None is needed on a loopback address without one.";
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(bearer));
+    }
+}
 
 fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Api::openapi())
@@ -57,6 +76,10 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::read, jobs::cancel))
         .routes(routes!(jobs::redrive))
+        .routes(routes!(tenants::list, tenants::register))
+        .routes(routes!(tenants::read))
+        .routes(routes!(tenants::keys, tenants::add_key))
+        .routes(routes!(tenants::revoke_key))
         .routes(routes!(images::image))
 }
 
@@ -78,7 +101,7 @@ pub fn router(app: Shared) -> Router {
         .merge(api.clone())
         .nest(&prefix, api)
         .route(&format!("{prefix}/"), get(move || async move { Redirect::permanent(&home) }))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require_key))
+        .layer(middleware::from_fn_with_state(app.clone(), auth::admit))
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(limit))
         .layer(middleware::map_request(linger::read_on));
@@ -91,7 +114,7 @@ pub fn worker_router(app: Shared) -> Router {
         .route("/", get(system::root))
         .route("/health", get(system::health))
         .route("/metrics", get(system::metrics))
-        .layer(middleware::from_fn_with_state(app.clone(), auth::require_key));
+        .layer(middleware::from_fn_with_state(app.clone(), auth::admit));
     finish(routes, app)
 }
 

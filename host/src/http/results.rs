@@ -27,7 +27,8 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     let start = options.cursor.as_deref().map_or(Ok(0), |cursor| read_cursor(cursor, job.id))?;
     let page: Vec<&Found> = set.found.iter().skip(start).take(limit as usize).collect();
     let ids: Vec<_> = page.iter().map(|found| found.product.clone()).collect();
-    let products = app.store.products(&app.config.tenant, &ids).await?;
+    let tenant = job.tenant.parse().map_err(|error| Problem::internal(&error))?;
+    let products = app.store.products(&tenant, &ids).await?;
     let products: BTreeMap<_, _> = products.iter().map(|product| (&product.id, product)).collect();
     let one = |found: &&Found| {
         products.get(&found.product).map(|product| one_match(app, product, found, &set, query.explain))

@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use taja_catalog::{Filter, search::Sort};
+use taja_catalog::{Filter, access::Scope, search::Sort};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
@@ -19,7 +19,10 @@ use super::{
     form::{FileKind, Form},
     jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions},
 };
-use crate::jobs::{SEARCH, SearchJob, StagedContent, StagedPart};
+use crate::{
+    access::Caller,
+    jobs::{SEARCH, SearchJob, StagedContent, StagedPart},
+};
 
 /// Products on a page unless the client says otherwise.
 const DEFAULT_LIMIT: u32 = 10;
@@ -76,7 +79,12 @@ pub struct SearchBody {
         (status = 503, body = Problem)
     )
 )]
-pub async fn submit(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
+pub async fn submit(
+    State(app): State<Shared>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Search)?;
     let headers = request.headers().clone();
     let mut batch = app.staging.batch(JobId::new());
     let content_type =
@@ -111,7 +119,7 @@ pub async fn submit(State(app): State<Shared>, request: Request) -> Result<Respo
         .collect();
     let job = search_job(fields, &mut parts, &app.policies.modalities())?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
-    job_views::submit(&app, &headers, batch, SEARCH, payload).await
+    job_views::submit(&app, &caller, &headers, batch, SEARCH, payload).await
 }
 
 /// Which files a part may carry. One of a new kind may be a picture, a video or text, as its plugin likes.
@@ -297,10 +305,11 @@ fn modality_of(name: &str) -> &str {
 )]
 pub async fn job(
     State(app): State<Shared>,
+    caller: Caller,
     Path(id): Path<String>,
     Query(options): Query<ReadOptions>,
 ) -> Result<Json<JobView>, Problem> {
-    let job = job_views::find(&app, &id, Some(SEARCH), options.wait).await?;
+    let job = job_views::find(&app, &caller, &id, Some(SEARCH), options.wait).await?;
     job_views::view(&app, &job, &options).await.map(Json)
 }
 
@@ -312,9 +321,10 @@ pub async fn job(
 )]
 pub async fn progress(
     State(app): State<Shared>,
+    caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Json<ProgressView>, Problem> {
-    let job = job_views::find(&app, &id, Some(SEARCH), None).await?;
+    let job = job_views::find(&app, &caller, &id, Some(SEARCH), None).await?;
     Ok(Json(job_views::progress_view(&job)))
 }
 

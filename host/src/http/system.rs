@@ -14,8 +14,8 @@ use taja_catalog::port::VectorIndex;
 use taja_sandbox::{PluginState, PluginStatus};
 use utoipa::ToSchema;
 
-use super::Shared;
-use crate::app::App;
+use super::{Problem, Shared};
+use crate::{access::Caller, app::App};
 
 /// The name of the service.
 #[derive(Serialize, ToSchema)]
@@ -168,9 +168,13 @@ fn plugin_line(plugin: &PluginStatus) -> Value {
 /// Metrics in the Prometheus text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "system",
-    responses((status = 200, body = String, content_type = "text/plain; version=0.0.4"))
+    responses(
+        (status = 200, body = String, content_type = "text/plain; version=0.0.4"),
+        (status = 403, body = Problem, description = "Only the operator may: they tell of every shop")
+    )
 )]
-pub async fn metrics(State(app): State<Shared>) -> Response {
+pub async fn metrics(State(app): State<Shared>, caller: Caller) -> Result<Response, Problem> {
+    caller.must_operate()?;
     if let Err(error) = taja_queue::publish_depth(app.queue.as_ref(), crate::jobs::KINDS).await {
         tracing::warn!(%error, "queue depth is not known");
     }
@@ -183,5 +187,5 @@ pub async fn metrics(State(app): State<Shared>) -> Response {
         metrics::gauge!("taja_index_memory_bytes").set(index.memory_bytes() as f64);
     }
     let content_type = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (content_type, app.metrics.render()).into_response()
+    Ok((content_type, app.metrics.render()).into_response())
 }

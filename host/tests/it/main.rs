@@ -13,3 +13,4 @@ mod pictures;
 mod policies;
 mod support;
 mod surface;
+mod tenants;

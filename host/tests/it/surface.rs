@@ -125,7 +125,7 @@ async fn metrics_tell_requests_jobs_batches_and_plugin_calls() {
     let (_, text) = server.get("/metrics").await;
     let text = text.as_str().unwrap();
     for series in [
-        "taja_http_requests_total{method=\"POST\",route=\"/add_product\",status=\"202\"} 1",
+        "taja_http_requests_total{method=\"POST\",route=\"/add_product\",status=\"202\",tenant=\"default\"} 1",
         "taja_job_duration_seconds_count{kind=\"add_product\",stage=\"run\"} 1",
         "taja_job_stage_seconds_count{kind=\"add_product\",stage=\"embedding images\"} 1",
         "taja_job_stage_seconds_count{kind=\"search\",stage=\"ranking\"} 1",

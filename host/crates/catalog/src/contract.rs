@@ -2,6 +2,7 @@
 //!
 //! A suite makes a fresh subject for each claim, from a factory that also gives whatever must outlive it (a folder).
 
+mod access;
 mod filters;
 mod finding;
 mod index;
@@ -9,6 +10,7 @@ mod intents;
 mod store;
 mod words;
 
+pub use access::access_suite;
 pub use filters::filter_suite;
 pub use index::vector_index_suite;
 pub use store::store_suite;

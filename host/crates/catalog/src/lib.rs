@@ -2,6 +2,7 @@
 //!
 //! This is the crate that everyone may know and that knows nobody: no I/O, no wasm, no database, no HTTP.
 
+pub mod access;
 pub mod add_product;
 pub mod embedding;
 pub mod failure;

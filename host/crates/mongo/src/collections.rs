@@ -7,7 +7,8 @@ use taja_catalog::{PortResult, port::PortErrorKind};
 use crate::{connection::Mongo, error::failed};
 
 /// The collections beside the one of products.
-const OTHERS: [&str; 7] = ["search", "images", "vectors", "spaces", "receipts", "versions", "intents"];
+const OTHERS: [&str; 9] =
+    ["search", "images", "vectors", "spaces", "receipts", "versions", "intents", "tenants", "api_keys"];
 
 /// Every collection of the store.
 #[derive(Debug, Clone)]
@@ -30,6 +31,10 @@ pub(crate) struct Collections {
     pub(crate) versions: Collection<Document>,
     /// Pictures that executions are about to host, and those that are being removed.
     pub(crate) intents: Collection<Document>,
+    /// Shops that are registered.
+    pub(crate) tenants: Collection<Document>,
+    /// The keys that speak for them, hashed.
+    pub(crate) api_keys: Collection<Document>,
 }
 
 impl Collections {
@@ -52,6 +57,8 @@ impl Collections {
             receipts: named("receipts"),
             versions: named("versions"),
             intents: named("intents"),
+            tenants: named("tenants"),
+            api_keys: named("api_keys"),
             database,
         })
     }

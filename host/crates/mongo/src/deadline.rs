@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use crate::error::failed;
 
-/// Longest wait for an answer that reads.
+/// Longest wait for an answer that reads, or writes one small thing.
 pub(crate) const READ: Duration = Duration::from_secs(20);
 /// Longest wait for a transaction, with its retries: longer than these go on.
 pub(crate) const WRITE: Duration = Duration::from_secs(90);

@@ -8,6 +8,7 @@
 //! - Every commit writes its shop's document in `versions`, so commits of one shop happen one after the other.
 //! - Times are kept in milliseconds, which is what the server's dates hold.
 
+mod access;
 mod atlas;
 mod call;
 mod collections;

@@ -11,10 +11,12 @@ use mongodb::bson::doc;
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    access::{AccessStore, ApiKey, KeyId, Tenant},
     port::{About, Change, Counts, Intent, KnownImage, Position, Store, VectorRow},
 };
 
 use crate::{
+    access,
     atlas::{self, AtlasIndex, search::INDEX},
     collections::Collections,
     connection::Mongo,
@@ -330,5 +332,36 @@ impl Store for MongoStore {
             Ok(spaces)
         })
         .await
+    }
+}
+
+#[async_trait]
+impl AccessStore for MongoStore {
+    async fn add_tenant(&self, tenant: &Tenant) -> PortResult<bool> {
+        within(READ, "add_tenant", access::add_tenant(&self.collections, tenant)).await
+    }
+
+    async fn tenant(&self, id: &TenantId) -> PortResult<Option<Tenant>> {
+        within(READ, "tenant", access::tenant(&self.collections, id)).await
+    }
+
+    async fn tenants(&self) -> PortResult<Vec<Tenant>> {
+        within(READ, "tenants", access::tenants(&self.collections)).await
+    }
+
+    async fn add_key(&self, key: &ApiKey) -> PortResult<()> {
+        within(READ, "add_key", access::add_key(&self.collections, key)).await
+    }
+
+    async fn key(&self, id: &KeyId) -> PortResult<Option<ApiKey>> {
+        within(READ, "key", access::key(&self.collections, id)).await
+    }
+
+    async fn keys(&self, tenant: &TenantId) -> PortResult<Vec<ApiKey>> {
+        within(READ, "keys", access::keys(&self.collections, tenant)).await
+    }
+
+    async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool> {
+        within(READ, "revoke_key", access::revoke_key(&self.collections, tenant, id, at)).await
     }
 }

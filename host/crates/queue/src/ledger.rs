@@ -55,6 +55,9 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// A tenant's job.
     async fn get(&self, tenant: &str, id: JobId) -> Result<Option<JobRecord>>;
 
+    /// Where a job stands, whosever it is; an open one is pending.
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>>;
+
     /// A tenant's jobs, newest first. [`Status::Pending`] and [`Status::Processing`] both mean open ones.
     async fn list(&self, tenant: &str, filter: &JobFilter) -> Result<Vec<JobRecord>>;
 

@@ -171,6 +171,9 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// A tenant's job; another tenant's is none.
     async fn get(&self, tenant: &str, id: JobId) -> Result<Option<JobRecord>>;
 
+    /// Where a job stands, whosever it is: for the service's own upkeep, never for a caller.
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>>;
+
     /// A tenant's jobs, newest first.
     async fn list(&self, tenant: &str, filter: JobFilter) -> Result<Vec<JobRecord>>;
 

@@ -10,6 +10,7 @@
 //!   were, a list is several rows, and a selective filter is an index look-up.
 //! - Times are kept in microseconds.
 
+mod access;
 mod error;
 mod filter;
 mod intents;

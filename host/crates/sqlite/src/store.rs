@@ -8,11 +8,13 @@ use rusqlite::Connection;
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    access::{AccessStore, ApiKey, KeyId, Tenant},
     port::{About, Change, Counts, Intent, KnownImage, PortErrorKind, Position, Store, VectorRow},
 };
 use tokio::time::timeout;
 
 use crate::{
+    access,
     error::{OpenError, failed, sqlite},
     intents, keyword, lookup, rows, schema,
     threads::Threads,
@@ -209,5 +211,43 @@ impl Store for SqliteStore {
 
     async fn spaces(&self) -> PortResult<Vec<String>> {
         self.read("spaces", lookup::spaces).await
+    }
+}
+
+#[async_trait]
+impl AccessStore for SqliteStore {
+    async fn add_tenant(&self, tenant: &Tenant) -> PortResult<bool> {
+        let tenant = tenant.clone();
+        self.writer.call("add_tenant", move |connection| access::add_tenant(connection, &tenant)).await
+    }
+
+    async fn tenant(&self, id: &TenantId) -> PortResult<Option<Tenant>> {
+        let id = id.clone();
+        self.read("tenant", move |connection| access::tenant(connection, &id)).await
+    }
+
+    async fn tenants(&self) -> PortResult<Vec<Tenant>> {
+        self.read("tenants", access::tenants).await
+    }
+
+    async fn add_key(&self, key: &ApiKey) -> PortResult<()> {
+        let key = key.clone();
+        self.writer.call("add_key", move |connection| access::add_key(connection, &key)).await
+    }
+
+    async fn key(&self, id: &KeyId) -> PortResult<Option<ApiKey>> {
+        let id = id.clone();
+        self.read("key", move |connection| access::key(connection, &id)).await
+    }
+
+    async fn keys(&self, tenant: &TenantId) -> PortResult<Vec<ApiKey>> {
+        let tenant = tenant.clone();
+        self.read("keys", move |connection| access::keys(connection, &tenant)).await
+    }
+
+    async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let revoke = move |connection: &mut Connection| access::revoke_key(connection, &tenant, &id, at);
+        self.writer.call("revoke_key", revoke).await
     }
 }

@@ -68,6 +68,10 @@ impl Ledger for MongoLedger {
         read::get(&self.jobs, tenant, id).await
     }
 
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>> {
+        read::status_of(&self.jobs, id).await
+    }
+
     async fn list(&self, tenant: &str, filter: &JobFilter) -> Result<Vec<JobRecord>> {
         read::list(&self.jobs, tenant, filter).await
     }

@@ -37,6 +37,14 @@ pub(super) async fn get(jobs: &Collection<Row>, tenant: &str, id: JobId) -> Resu
     Ok(records(row.into_iter().collect()).await?.pop())
 }
 
+pub(super) async fn status_of(jobs: &Collection<Row>, id: JobId) -> Result<Option<Status>> {
+    let row = within(PATIENCE, jobs.find_one(doc! { "_id": id.to_string() })).await.map_err(queue)?;
+    let parsed = row.map(|row| row.status.parse());
+    parsed.transpose().map_err(|error: taja_queue::UnknownStatus| {
+        Error::storage(Damaged { id: id.to_string(), field: "status", source: Some(error.into()) })
+    })
+}
+
 pub(super) async fn list(jobs: &Collection<Row>, tenant: &str, filter: &JobFilter) -> Result<Vec<JobRecord>> {
     let mut wanted = doc! { "tenant": tenant };
     if let Some(kind) = &filter.kind {

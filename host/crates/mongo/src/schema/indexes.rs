@@ -3,13 +3,14 @@
 use mongodb::bson::{Document, doc};
 
 /// Every collection's indexes; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 5] {
+pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 6] {
     [
         (products, of_products()),
         ("search", of_search()),
         ("images", of_images()),
         ("vectors", of_vectors()),
         ("intents", vec![doc! { "name": "taja_age", "key": { "at": 1 } }]),
+        ("api_keys", vec![doc! { "name": "taja_shop", "key": { "tenant": 1 } }]),
     ]
 }
 

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 /// Every collection's rule; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Document); 8] {
+pub(super) fn all(products: &str) -> [(&str, Document); 10] {
     [
         (products, product()),
         ("search", search()),
@@ -13,6 +13,8 @@ pub(super) fn all(products: &str) -> [(&str, Document); 8] {
         ("receipts", receipt()),
         ("versions", version()),
         ("intents", intent()),
+        ("tenants", tenant()),
+        ("api_keys", api_key()),
     ]
 }
 
@@ -121,4 +123,19 @@ fn intent() -> Document {
         properties.extend(doc! { "effects": list(name()), "writes": whole() });
     }
     rule(schema)
+}
+
+fn tenant() -> Document {
+    rule(required(doc! { "_id": name(), "name": is("string"), "created_at": is("string") }))
+}
+
+fn api_key() -> Document {
+    rule(required(doc! {
+        "_id": { "bsonType": "string", "pattern": "^[0-9a-f]{16}$" },
+        "digest": { "bsonType": "string", "pattern": "^[0-9a-f]{64}$" },
+        "tenant": name(),
+        "scopes": list(doc! { "enum": ["search", "catalogue", "admin"] }),
+        "label": is("string"),
+        "created_at": is("string"),
+    }))
 }

@@ -18,6 +18,12 @@ async fn a_database_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn a_database_keeps_shops_and_keys() {
+    let server = Server::start().await;
+    contract::access_suite(async || (server.fresh().await, ())).await;
+}
+
+#[tokio::test]
 async fn words_find_what_they_find_in_the_embedded_store() {
     let server = Server::start().await;
     contract::words_suite(async || (server.fresh().await, ())).await;

@@ -151,6 +151,10 @@ impl Ledger for MemoryLedger {
         Ok(found.filter(|job| job.tenant == tenant))
     }
 
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>> {
+        Ok(self.0.lock().get(&id).map(|entry| entry.job.status))
+    }
+
     async fn list(&self, tenant: &str, filter: &JobFilter) -> Result<Vec<JobRecord>> {
         let wanted = |job: &JobRecord| {
             let open = !job.status.is_terminal();

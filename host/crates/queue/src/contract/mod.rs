@@ -83,6 +83,7 @@ where
         fairness::a_tenants_oldest_job_comes_first,
         fairness::jobs_in_backoff_hold_up_nobody,
         owners::a_foreign_tenant_sees_and_changes_nothing,
+        owners::upkeep_knows_where_every_job_stands,
         owners::a_pending_job_is_cancelled_at_once,
         owners::a_running_job_is_told_of_its_cancellation,
         owners::a_cancelled_job_that_fails_is_cancelled,

@@ -22,6 +22,14 @@ pub(super) async fn a_foreign_tenant_sees_and_changes_nothing(bench: Bench) {
     assert_eq!(bench.get(&job).await, job);
 }
 
+pub(super) async fn upkeep_knows_where_every_job_stands(bench: Bench) {
+    let job = bench.push("a", "acme").await;
+    assert_eq!(bench.queue.status_of(JobId::new()).await.unwrap(), None);
+    assert_eq!(bench.queue.status_of(job.id).await.unwrap(), Some(Status::Pending));
+    bench.queue.cancel("acme", job.id).await.unwrap();
+    assert_eq!(bench.queue.status_of(job.id).await.unwrap(), Some(Status::Cancelled));
+}
+
 pub(super) async fn a_pending_job_is_cancelled_at_once(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let cancelled = bench.queue.cancel("acme", job.id).await.unwrap().unwrap();

@@ -241,6 +241,10 @@ impl Queue for RedisQueue {
         self.core.get(tenant, id).await
     }
 
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>> {
+        self.core.ledger.status_of(id).await
+    }
+
     async fn list(&self, tenant: &str, filter: JobFilter) -> Result<Vec<JobRecord>> {
         self.core.list(tenant, filter).await
     }

@@ -207,6 +207,10 @@ impl Queue for SqliteQueue {
         self.read(move |connection| read::get(connection, &tenant, id)).await
     }
 
+    async fn status_of(&self, id: JobId) -> Result<Option<Status>> {
+        self.read(move |connection| read::status_of(connection, id)).await
+    }
+
     async fn list(&self, tenant: &str, filter: JobFilter) -> Result<Vec<JobRecord>> {
         let tenant = tenant.to_owned();
         self.read(move |connection| read::list(connection, &tenant, &filter)).await

@@ -11,6 +11,11 @@ pub(super) fn get(connection: &Connection, tenant: &str, id: JobId) -> Result<Op
     Ok(statement.query_row([&id.to_string(), tenant], record).optional()?)
 }
 
+pub(super) fn status_of(connection: &Connection, id: JobId) -> Result<Option<Status>> {
+    let mut statement = connection.prepare_cached("SELECT status FROM queue_jobs WHERE id = ?1")?;
+    Ok(statement.query_row([id.to_string()], |row| parsed(row, 0)).optional()?)
+}
+
 pub(super) fn list(connection: &Connection, tenant: &str, filter: &JobFilter) -> Result<Vec<JobRecord>> {
     let sql = format!(
         "SELECT {COLUMNS} FROM queue_jobs INDEXED BY queue_jobs_tenant WHERE tenant = ?1 \

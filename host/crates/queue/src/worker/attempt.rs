@@ -32,7 +32,9 @@ enum Ending {
 /// What it holds in `place` is given up as soon as the handler has ended: settling is waiting, not work.
 pub(super) async fn run<P>(shop: Shop, claim: Claim, place: P) {
     let job = &claim.job;
-    let span = tracing::info_span!("job", job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts);
+    let span = tracing::info_span!(
+        "job", tenant = %job.tenant, job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts
+    );
     async {
         let context = JobContext::new(std::sync::Arc::clone(&claim.job));
         let ending = attempt(&shop, &claim, &context).await;

@@ -1,0 +1,80 @@
+//! What every keeper of shops and keys must do.
+
+use jiff::Timestamp;
+
+use super::{claims, shop};
+use crate::{
+    access::{AccessStore, ApiKey, KEY_BYTES, Scope, ShownKey, Tenant},
+    port::PortErrorKind,
+};
+
+/// Runs every claim against a store made by `make`.
+///
+/// # Panics
+/// When the store breaks a claim.
+pub async fn access_suite<S: AccessStore, G>(make: impl AsyncFn() -> (S, G)) {
+    claims![make();
+        a_shop_is_registered_once,
+        a_key_comes_back_as_it_was_kept,
+        a_key_belongs_to_one_shop,
+        a_revoked_key_stays_revoked,
+    ];
+}
+
+fn moment(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).expect("the suites use small times")
+}
+
+fn tenant(name: &str) -> Tenant {
+    Tenant { id: shop(name), name: format!("Shop {name}"), created_at: moment(1_700_000_000) }
+}
+
+fn key(byte: u8, of: &str) -> ApiKey {
+    let shown = ShownKey::of_random(&[byte; KEY_BYTES]);
+    let scopes = [Scope::Search, Scope::Admin].into();
+    ApiKey::new(&shown, shop(of), scopes, "for the \"till\"".to_owned(), moment(byte.into()))
+}
+
+async fn a_shop_is_registered_once(store: &impl AccessStore) {
+    assert!(store.tenants().await.expect("answers").is_empty());
+    assert!(store.add_tenant(&tenant("b")).await.expect("answers"));
+    assert!(store.add_tenant(&tenant("a")).await.expect("answers"));
+    let again = Tenant { name: "another name".to_owned(), ..tenant("a") };
+    assert!(!store.add_tenant(&again).await.expect("answers"));
+    assert_eq!(store.tenants().await.expect("answers"), [tenant("a"), tenant("b")]);
+    assert_eq!(store.tenant(&shop("a")).await.expect("answers"), Some(tenant("a")));
+    assert_eq!(store.tenant(&shop("c")).await.expect("answers"), None);
+}
+
+async fn a_key_comes_back_as_it_was_kept(store: &impl AccessStore) {
+    let plain = key(1, "a");
+    let limited = ApiKey { per_minute: Some(60), expires_at: Some(moment(9)), ..key(2, "a") };
+    store.add_key(&limited).await.expect("a new key is kept");
+    store.add_key(&plain).await.expect("a new key is kept");
+    assert_eq!(store.key(&limited.id).await.expect("answers"), Some(limited.clone()));
+    assert_eq!(store.keys(&shop("a")).await.expect("answers"), [plain.clone(), limited]);
+    let taken = store.add_key(&ApiKey { tenant: shop("b"), ..plain.clone() }).await;
+    assert_eq!(taken.expect_err("the id is taken").kind, PortErrorKind::Conflict);
+    assert_eq!(store.key(&plain.id).await.expect("answers"), Some(plain));
+    assert_eq!(store.key(&key(3, "a").id).await.expect("answers"), None);
+}
+
+async fn a_key_belongs_to_one_shop(store: &impl AccessStore) {
+    let (ours, theirs) = (key(1, "a"), key(2, "b"));
+    for key in [&ours, &theirs] {
+        store.add_key(key).await.expect("a new key is kept");
+    }
+    assert_eq!(store.keys(&shop("a")).await.expect("answers"), [ours]);
+    assert!(!store.revoke_key(&shop("a"), &theirs.id, moment(5)).await.expect("answers"));
+    assert_eq!(store.key(&theirs.id).await.expect("answers"), Some(theirs));
+}
+
+async fn a_revoked_key_stays_revoked(store: &impl AccessStore) {
+    let key = key(1, "a");
+    store.add_key(&key).await.expect("a new key is kept");
+    for at in [5, 6] {
+        assert!(store.revoke_key(&shop("a"), &key.id, moment(at)).await.expect("answers"));
+    }
+    let revoked = ApiKey { revoked_at: Some(moment(5)), ..key.clone() };
+    assert_eq!(store.key(&key.id).await.expect("answers"), Some(revoked));
+}

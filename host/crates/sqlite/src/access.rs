@@ -1,0 +1,76 @@
+//! Shops and their keys.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Params, TransactionBehavior, params};
+use serde::{Serialize, de::DeserializeOwned};
+use taja_catalog::{
+    PortResult, TenantId,
+    access::{ApiKey, KeyId, Tenant},
+};
+
+use crate::error::{damaged, sqlite, unless_taken};
+
+/// Registers a shop; false when it is there.
+pub(crate) fn add_tenant(connection: &Connection, tenant: &Tenant) -> PortResult<bool> {
+    let sql = "INSERT OR IGNORE INTO tenants (id, record) VALUES (?1, ?2)";
+    let added = connection.execute(sql, (tenant.id.as_str(), text(tenant)?)).map_err(sqlite)?;
+    Ok(added == 1)
+}
+
+pub(crate) fn tenant(connection: &Connection, id: &TenantId) -> PortResult<Option<Tenant>> {
+    Ok(records(connection, "SELECT record FROM tenants WHERE id = ?1", [id.as_str()])?.pop())
+}
+
+pub(crate) fn tenants(connection: &Connection) -> PortResult<Vec<Tenant>> {
+    records(connection, "SELECT record FROM tenants ORDER BY id", [])
+}
+
+/// Keeps a new key; `Conflict` when there is one of that id.
+pub(crate) fn add_key(connection: &Connection, key: &ApiKey) -> PortResult<()> {
+    let sql = "INSERT INTO api_keys (id, tenant, created_at, record) VALUES (?1, ?2, ?3, ?4)";
+    let row = params![key.id.as_str(), key.tenant.as_str(), key.created_at.as_microsecond(), text(key)?];
+    unless_taken(connection.execute(sql, row), || format!("key {}", key.id)).map(drop)
+}
+
+pub(crate) fn key(connection: &Connection, id: &KeyId) -> PortResult<Option<ApiKey>> {
+    Ok(records(connection, "SELECT record FROM api_keys WHERE id = ?1", [id.as_str()])?.pop())
+}
+
+/// A shop's keys, oldest first.
+pub(crate) fn keys(connection: &Connection, tenant: &TenantId) -> PortResult<Vec<ApiKey>> {
+    let sql = "SELECT record FROM api_keys WHERE tenant = ?1 ORDER BY created_at, id";
+    records(connection, sql, [tenant.as_str()])
+}
+
+/// Revokes a shop's key; false when the shop has none of that id.
+pub(crate) fn revoke_key(
+    connection: &mut Connection,
+    tenant: &TenantId,
+    id: &KeyId,
+    at: Timestamp,
+) -> PortResult<bool> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
+    let Some(mut key) = key(&transaction, id)?.filter(|key| key.tenant == *tenant) else { return Ok(false) };
+    if key.revoked_at.is_none() {
+        key.revoked_at = Some(at);
+        let row = (id.as_str(), text(&key)?);
+        transaction.execute("UPDATE api_keys SET record = ?2 WHERE id = ?1", row).map_err(sqlite)?;
+        transaction.commit().map_err(sqlite)?;
+    }
+    Ok(true)
+}
+
+fn records<T: DeserializeOwned>(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+) -> PortResult<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let rows = statement.query_map(values, |row| row.get::<_, String>(0)).map_err(sqlite)?;
+    rows.map(|text| serde_json::from_str(&text.map_err(sqlite)?).map_err(|error| damaged("record", error)))
+        .collect()
+}
+
+fn text(record: &impl Serialize) -> PortResult<String> {
+    serde_json::to_string(record).map_err(|error| damaged("record", error))
+}
