@@ -1,0 +1,380 @@
+//! Which policies serve whom: the versions of plugins that are kept, which of them are active for which shop, how they
+//! have been doing, and who changed that and when.
+
+use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub use crate::id::PluginDigest;
+use crate::{id::TenantId, port::PortResult};
+
+/// Choices before the live one that are kept, so that it can be gone back to them.
+pub const PREVIOUS: usize = 2;
+/// Longest name of a plugin, bytes.
+const MAX_NAME: usize = 64;
+
+/// A place that a plugin can take: one for ranking, one for ingestion, one for each search plugin by its name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Slot {
+    /// Who decides on uploads.
+    Ingest,
+    /// Who orders candidates.
+    Rank,
+    /// The search plugin of this name.
+    Search(String),
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ingest => f.write_str("ingest"),
+            Self::Rank => f.write_str("rank"),
+            Self::Search(name) => write!(f, "search/{name}"),
+        }
+    }
+}
+
+/// The text is not the name of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a slot is ingest, rank, or search/ and the name of a plugin")]
+pub struct InvalidSlot;
+
+impl FromStr for Slot {
+    type Err = InvalidSlot;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSlot> {
+        match text.split_once('/') {
+            None if text == "ingest" => Ok(Self::Ingest),
+            None if text == "rank" => Ok(Self::Rank),
+            Some(("search", name)) if is_plugin_name(name) => Ok(Self::Search(name.to_owned())),
+            _ => Err(InvalidSlot),
+        }
+    }
+}
+
+impl TryFrom<String> for Slot {
+    type Error = InvalidSlot;
+
+    fn try_from(text: String) -> Result<Self, InvalidSlot> {
+        text.parse()
+    }
+}
+
+impl From<Slot> for String {
+    fn from(slot: Slot) -> Self {
+        slot.to_string()
+    }
+}
+
+/// Whether a plugin may be called so: 1 to 64 of a-z, 0-9 and hyphen.
+pub fn is_plugin_name(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+/// One version of a plugin, as it is kept beside its component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Version {
+    /// The shop it belongs to; every shop may use one that belongs to nobody.
+    pub owner: Option<TenantId>,
+    /// Names it.
+    pub digest: PluginDigest,
+    /// The plugin's name.
+    pub name: String,
+    /// Its version, semver.
+    pub version: String,
+    /// The slot it can take.
+    pub slot: Slot,
+    /// Bytes of the component.
+    pub size: u64,
+    /// The capabilities that it was granted, of those it asks for.
+    pub granted: BTreeSet<String>,
+    /// What it says of itself.
+    pub manifest: Value,
+    /// The trusted key that signed it.
+    pub signer: Option<String>,
+    /// When it came.
+    pub uploaded_at: Timestamp,
+    /// Who brought it.
+    pub uploaded_by: String,
+}
+
+/// A version with settings: what a slot is filled with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Choice {
+    /// Which version.
+    pub digest: PluginDigest,
+    /// The plugin's name.
+    pub name: String,
+    /// Its version, semver.
+    pub version: String,
+    /// Its settings: an object that fits the manifest's schema.
+    pub settings: Value,
+}
+
+impl Choice {
+    /// Names the version together with the settings: 16 hex digits of a SHA-256. A job is pinned to it.
+    pub fn id(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.digest.as_bytes());
+        hash.update(self.settings.to_string());
+        hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A choice on trial: it serves a share of the sessions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Canary {
+    /// What is tried.
+    pub choice: Choice,
+    /// Percent of the sessions, 1 to 100.
+    pub percent: u8,
+}
+
+/// A choice that runs beside the live one and is only compared with it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// What is compared.
+    pub choice: Choice,
+    /// One request in so many, at least 1.
+    pub every: u32,
+}
+
+/// What fills one slot for one shop, or for every shop that has nothing of its own there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Activation {
+    /// The shop; none for all shops.
+    pub tenant: Option<TenantId>,
+    /// The slot.
+    pub slot: Slot,
+    /// What serves; a shop's slot that is empty is filled as everybody's is.
+    pub live: Option<Choice>,
+    /// What served before, newest first: [`PREVIOUS`] at most.
+    pub previous: Vec<Choice>,
+    /// What is on trial.
+    pub canary: Option<Canary>,
+    /// What runs in shadow.
+    pub shadow: Option<Shadow>,
+    /// When it was last changed.
+    pub changed_at: Timestamp,
+    /// Who changed it.
+    pub changed_by: String,
+    /// Given by the store: rises with every change of any activation. 0 for one that is not stored yet.
+    pub revision: u64,
+}
+
+/// What somebody did to a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A choice went live.
+    Activated,
+    /// The slot was emptied.
+    Deactivated,
+    /// A trial began, or its share changed.
+    CanaryStarted,
+    /// A trial ended without going live.
+    CanaryStopped,
+    /// A shadow began, or its rate changed.
+    ShadowStarted,
+    /// A shadow ended.
+    ShadowStopped,
+    /// Somebody went back to an earlier choice.
+    RolledBack,
+    /// The service itself went back, or ended a trial, because the choice misbehaved.
+    Withdrawn,
+}
+
+/// One line of a slot's history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The shop; none for all shops.
+    pub tenant: Option<TenantId>,
+    /// The slot.
+    pub slot: Slot,
+    /// What happened.
+    pub action: Action,
+    /// The choice it happened to.
+    pub choice: Option<Choice>,
+    /// Why, for people; may be empty.
+    pub reason: String,
+    /// Who did it.
+    pub by: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// In what part a choice was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Serving.
+    Live,
+    /// On trial.
+    Canary,
+    /// Beside the live one.
+    Shadow,
+}
+
+/// How calls went, as sums that can be added up over processes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Calls by outcome, as metrics name it.
+    pub outcomes: BTreeMap<String, u64>,
+    /// Calls by wall-clock time: the one at place `i` took less than 2^`i` microseconds, and no less than half of that.
+    pub micros: Vec<u64>,
+    /// Microseconds of guest CPU time.
+    pub cpu_micros: u64,
+    /// Bytes of the largest memory any call used.
+    pub peak_memory_bytes: u64,
+    /// Answers that were compared with the live choice's.
+    pub compared: u64,
+    /// Sum over those of how much of the first ten places was the same, 0 to 1 each.
+    pub overlap: f64,
+    /// Sum over those of the mean absolute difference of the scores of what both ranked.
+    pub score_distance: f64,
+}
+
+impl Tally {
+    /// Number of calls.
+    pub fn calls(&self) -> u64 {
+        self.outcomes.values().sum()
+    }
+
+    /// Counts one call.
+    pub fn count(&mut self, outcome: &str, micros: u64) {
+        *self.outcomes.entry(outcome.to_owned()).or_default() += 1;
+        let place = (u64::BITS - micros.leading_zeros()) as usize;
+        if self.micros.len() <= place {
+            self.micros.resize(place + 1, 0);
+        }
+        self.micros[place] += 1;
+    }
+
+    /// Adds another's calls.
+    pub fn add(&mut self, other: &Self) {
+        for (outcome, calls) in &other.outcomes {
+            *self.outcomes.entry(outcome.clone()).or_default() += calls;
+        }
+        if self.micros.len() < other.micros.len() {
+            self.micros.resize(other.micros.len(), 0);
+        }
+        for (mine, theirs) in self.micros.iter_mut().zip(&other.micros) {
+            *mine += theirs;
+        }
+        self.cpu_micros += other.cpu_micros;
+        self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
+        self.compared += other.compared;
+        self.overlap += other.overlap;
+        self.score_distance += other.score_distance;
+    }
+
+    /// The time within which this share of the calls ended, microseconds: the upper end of its place, so up to twice
+    /// too large. None before the first call.
+    pub fn quantile_micros(&self, share: f64) -> Option<u64> {
+        let calls: u64 = self.micros.iter().sum();
+        let wanted = ((calls as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        self.micros.iter().enumerate().find_map(|(place, calls)| {
+            seen += calls;
+            (seen >= wanted).then(|| 1 << place)
+        })
+    }
+}
+
+/// How one choice has been doing in one slot of one shop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Statistic {
+    /// The shop that asked.
+    pub tenant: TenantId,
+    /// The slot.
+    pub slot: Slot,
+    /// Which version.
+    pub digest: PluginDigest,
+    /// In what part.
+    pub part: Part,
+    /// How it went.
+    pub tally: Tally,
+}
+
+/// Keeps versions, activations, their history and their statistics.
+#[async_trait]
+pub trait PluginStore: Send + Sync {
+    /// Keeps a version and its component, once per owner; false when the owner has it, and then nothing changes.
+    async fn add_version(&self, version: &Version, component: Bytes) -> PortResult<bool>;
+    /// A version of this owner; none stands for nobody.
+    async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>>;
+    /// The versions of this owner, oldest first.
+    async fn versions(&self, owner: Option<&TenantId>) -> PortResult<Vec<Version>>;
+    /// A component, as long as any version with that digest is kept.
+    async fn component(&self, digest: &PluginDigest) -> PortResult<Option<Bytes>>;
+    /// Removes a version, and its component when no other owner has it; false when there is none. Whether it is in use
+    /// is not looked at.
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool>;
+    /// The activations that changed after a revision, in the order of their revisions; all of them after 0.
+    async fn activations(&self, after: u64) -> PortResult<Vec<Activation>>;
+    /// One activation.
+    async fn activation(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Option<Activation>>;
+    /// Stores an activation and a line of its history, all or nothing, and gives the activation's new revision.
+    /// `activation.revision` is the one that the change was made from: `Conflict` when the stored one is another by now.
+    async fn change(&self, activation: &Activation, event: &Event) -> PortResult<u64>;
+    /// What happened to the slots of a shop, or to everybody's, newest first.
+    async fn history(
+        &self,
+        tenant: Option<&TenantId>,
+        slot: Option<&Slot>,
+        limit: usize,
+    ) -> PortResult<Vec<Event>>;
+    /// Replaces what this process reported before under the same shop, slot, digest and part. `process` is a name that no
+    /// other process has.
+    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()>;
+    /// How the choices of a slot have been doing, over all processes: for one shop, or for all of them. One row per shop,
+    /// digest and part.
+    async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_survives_its_text_form_and_nothing_else_is_one() {
+        for slot in [Slot::Ingest, Slot::Rank, Slot::Search("by-sound".into())] {
+            assert_eq!(slot.to_string().parse(), Ok(slot));
+        }
+        for text in ["", "search", "search/", "search/A", "rank/x", "search/a/b", "Rank"] {
+            assert_eq!(text.parse::<Slot>(), Err(InvalidSlot), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_settings_are_another_choice() {
+        let digest = PluginDigest::of(b"component");
+        let choice = |settings| Choice { digest, name: "r".into(), version: "1.0.0".into(), settings };
+        let plain = choice(serde_json::json!({}));
+        assert_eq!(plain.id().len(), 16);
+        assert_eq!(plain.id(), Choice { version: "2.0.0".into(), ..plain.clone() }.id());
+        assert_ne!(plain.id(), choice(serde_json::json!({"k": 60})).id());
+    }
+
+    #[test]
+    fn tallies_add_up_and_their_quantiles_are_upper_bounds() {
+        let mut one = Tally::default();
+        assert_eq!(one.quantile_micros(0.5), None);
+        (1..=98).for_each(|_| one.count("ok", 100));
+        let mut other = Tally::default();
+        other.count("trap", 5000);
+        other.count("ok", 0);
+        one.add(&other);
+        assert_eq!((one.calls(), one.outcomes["ok"], one.outcomes["trap"]), (100, 99, 1));
+        assert_eq!(one.quantile_micros(0.5), Some(128));
+        assert_eq!(one.quantile_micros(1.0), Some(8192));
+    }
+}
