@@ -7,12 +7,14 @@ mod filters;
 mod finding;
 mod index;
 mod intents;
+mod plugins;
 mod store;
 mod words;
 
 pub use access::access_suite;
 pub use filters::filter_suite;
 pub use index::vector_index_suite;
+pub use plugins::plugin_suite;
 pub use store::store_suite;
 pub use words::words_suite;
 

@@ -4,6 +4,7 @@ mod embedder;
 mod images;
 mod index;
 mod job;
+mod plugins;
 mod policies;
 mod store;
 
@@ -11,6 +12,7 @@ pub use embedder::FakeEmbedder;
 pub use images::{InMemoryImageHost, PpmDecoder, plain, ppm};
 pub use index::InMemoryIndex;
 pub use job::RecordingJob;
+pub use plugins::InMemoryPlugins;
 pub use policies::ScriptedPolicies;
 pub use store::InMemoryStore;
 

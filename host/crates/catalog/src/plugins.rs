@@ -1,7 +1,11 @@
 //! Which policies serve whom: the versions of plugins that are kept, which of them are active for which shop, how they
 //! have been doing, and who changed that and when.
 
-use std::{collections::BTreeMap, collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
+    fmt,
+    str::FromStr,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -222,6 +226,17 @@ pub enum Part {
     Shadow,
 }
 
+impl Part {
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Canary => "canary",
+            Self::Shadow => "shadow",
+        }
+    }
+}
+
 /// How calls went, as sums that can be added up over processes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -304,6 +319,20 @@ pub struct Statistic {
     pub tally: Tally,
 }
 
+impl Statistic {
+    /// Adds up what several processes say of one slot: one row per shop, digest and part, in that order.
+    pub fn add_up(rows: impl IntoIterator<Item = Self>) -> Vec<Self> {
+        let mut sums: BTreeMap<_, Self> = BTreeMap::new();
+        for row in rows {
+            match sums.entry((row.tenant.clone(), row.digest, row.part)) {
+                Entry::Occupied(mut sum) => sum.get_mut().tally.add(&row.tally),
+                Entry::Vacant(place) => drop(place.insert(row)),
+            }
+        }
+        sums.into_values().collect()
+    }
+}
+
 /// Keeps versions, activations, their history and their statistics.
 #[async_trait]
 pub trait PluginStore: Send + Sync {
@@ -325,7 +354,7 @@ pub trait PluginStore: Send + Sync {
     /// Stores an activation and a line of its history, all or nothing, and gives the activation's new revision.
     /// `activation.revision` is the one that the change was made from: `Conflict` when the stored one is another by now.
     async fn change(&self, activation: &Activation, event: &Event) -> PortResult<u64>;
-    /// What happened to the slots of a shop, or to everybody's, newest first.
+    /// What happened to the slots of a shop, or to everybody's: the latest change first.
     async fn history(
         &self,
         tenant: Option<&TenantId>,
@@ -336,7 +365,7 @@ pub trait PluginStore: Send + Sync {
     /// other process has.
     async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()>;
     /// How the choices of a slot have been doing, over all processes: for one shop, or for all of them. One row per shop,
-    /// digest and part.
+    /// digest and part, in that order.
     async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>>;
 }
 

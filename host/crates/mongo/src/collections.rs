@@ -7,8 +7,24 @@ use taja_catalog::{PortResult, port::PortErrorKind};
 use crate::{connection::Mongo, error::failed};
 
 /// The collections beside the one of products.
-const OTHERS: [&str; 9] =
-    ["search", "images", "vectors", "spaces", "receipts", "versions", "intents", "tenants", "api_keys"];
+const OTHERS: [&str; 16] = [
+    "search",
+    "images",
+    "vectors",
+    "spaces",
+    "receipts",
+    "versions",
+    "intents",
+    "tenants",
+    "api_keys",
+    "plugin_versions",
+    "plugin_components",
+    "plugin_pieces",
+    "plugin_activations",
+    "plugin_events",
+    "plugin_statistics",
+    "plugin_counters",
+];
 
 /// Every collection of the store.
 #[derive(Debug, Clone)]
@@ -35,6 +51,20 @@ pub(crate) struct Collections {
     pub(crate) tenants: Collection<Document>,
     /// The keys that speak for them, hashed.
     pub(crate) api_keys: Collection<Document>,
+    /// Versions of plugins, by who owns them.
+    pub(crate) plugin_versions: Collection<Document>,
+    /// One document per component: how large it is, and how many own it.
+    pub(crate) plugin_components: Collection<Document>,
+    /// What components consist of.
+    pub(crate) plugin_pieces: Collection<Document>,
+    /// What fills the slots of shops.
+    pub(crate) plugin_activations: Collection<Document>,
+    /// What was done to those.
+    pub(crate) plugin_events: Collection<Document>,
+    /// What each process counted of each choice.
+    pub(crate) plugin_statistics: Collection<Document>,
+    /// How often activations changed, in its only document.
+    pub(crate) plugin_counters: Collection<Document>,
 }
 
 impl Collections {
@@ -59,6 +89,13 @@ impl Collections {
             intents: named("intents"),
             tenants: named("tenants"),
             api_keys: named("api_keys"),
+            plugin_versions: named("plugin_versions"),
+            plugin_components: named("plugin_components"),
+            plugin_pieces: named("plugin_pieces"),
+            plugin_activations: named("plugin_activations"),
+            plugin_events: named("plugin_events"),
+            plugin_statistics: named("plugin_statistics"),
+            plugin_counters: named("plugin_counters"),
             database,
         })
     }

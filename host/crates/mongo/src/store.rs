@@ -44,7 +44,7 @@ pub struct MongoStoreOptions {
 /// A store in one MongoDB database.
 #[derive(Debug)]
 pub struct MongoStore {
-    collections: Collections,
+    pub(crate) collections: Collections,
     version: String,
     legacy: Option<Legacy>,
     /// Whether Atlas Search answers keyword searches.

@@ -1,14 +1,16 @@
 //! Shops and their keys.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Params, TransactionBehavior, params};
-use serde::{Serialize, de::DeserializeOwned};
+use rusqlite::{Connection, TransactionBehavior, params};
 use taja_catalog::{
     PortResult, TenantId,
     access::{ApiKey, KeyId, Tenant},
 };
 
-use crate::error::{damaged, sqlite, unless_taken};
+use crate::{
+    error::{sqlite, unless_taken},
+    records::{records, text},
+};
 
 /// Registers a shop; false when it is there.
 pub(crate) fn add_tenant(connection: &Connection, tenant: &Tenant) -> PortResult<bool> {
@@ -58,19 +60,4 @@ pub(crate) fn revoke_key(
         transaction.commit().map_err(sqlite)?;
     }
     Ok(true)
-}
-
-fn records<T: DeserializeOwned>(
-    connection: &Connection,
-    sql: &str,
-    values: impl Params,
-) -> PortResult<Vec<T>> {
-    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
-    let rows = statement.query_map(values, |row| row.get::<_, String>(0)).map_err(sqlite)?;
-    rows.map(|text| serde_json::from_str(&text.map_err(sqlite)?).map_err(|error| damaged("record", error)))
-        .collect()
-}
-
-fn text(record: &impl Serialize) -> PortResult<String> {
-    serde_json::to_string(record).map_err(|error| damaged("record", error))
 }

@@ -16,6 +16,8 @@ mod filter;
 mod intents;
 mod keyword;
 mod lookup;
+mod plugins;
+mod records;
 mod rows;
 mod schema;
 mod store;

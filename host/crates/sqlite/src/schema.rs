@@ -17,8 +17,12 @@ const CACHE_KIB: i64 = 16 * 1024;
 
 /// The steps from each version to the next; `PRAGMA user_version` counts those that were taken.
 /// A step that was released is never changed.
-const STEPS: &[&str] =
-    &[include_str!("schema/1.sql"), include_str!("schema/2.sql"), include_str!("schema/3.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema/1.sql"),
+    include_str!("schema/2.sql"),
+    include_str!("schema/3.sql"),
+    include_str!("schema/4.sql"),
+];
 
 /// The connection that writes.
 pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {

@@ -29,7 +29,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 /// A store in one SQLite file.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Threads,
+    pub(crate) writer: Threads,
     readers: Threads,
 }
 
@@ -69,7 +69,8 @@ impl SqliteStore {
         tidied
     }
 
-    async fn read<T: Send + 'static>(
+    /// Runs `work` on a connection that only reads.
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         operation: &'static str,
         work: impl FnOnce(&Connection) -> PortResult<T> + Send + 'static,

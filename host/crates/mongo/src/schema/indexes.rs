@@ -3,7 +3,7 @@
 use mongodb::bson::{Document, doc};
 
 /// Every collection's indexes; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 6] {
+pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 11] {
     [
         (products, of_products()),
         ("search", of_search()),
@@ -11,6 +11,18 @@ pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 6] {
         ("vectors", of_vectors()),
         ("intents", vec![doc! { "name": "taja_age", "key": { "at": 1 } }]),
         ("api_keys", vec![doc! { "name": "taja_shop", "key": { "tenant": 1 } }]),
+        ("plugin_versions", vec![doc! { "name": "taja_owner", "key": { "owner": 1 } }]),
+        (
+            "plugin_pieces",
+            vec![doc! { "name": "taja_piece", "key": { "digest": 1, "n": 1 }, "unique": true }],
+        ),
+        (
+            "plugin_activations",
+            vec![doc! { "name": "taja_revision", "key": { "revision": 1 }, "unique": true }],
+        ),
+        ("plugin_events", vec![doc! { "name": "taja_shop", "key": { "tenant": 1, "_id": -1 } }]),
+        // The slot first: an operator asks about every shop's.
+        ("plugin_statistics", vec![doc! { "name": "taja_slot", "key": { "slot": 1, "tenant": 1 } }]),
     ]
 }
 

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 /// Every collection's rule; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Document); 10] {
+pub(super) fn all(products: &str) -> [(&str, Document); 17] {
     [
         (products, product()),
         ("search", search()),
@@ -15,6 +15,13 @@ pub(super) fn all(products: &str) -> [(&str, Document); 10] {
         ("intents", intent()),
         ("tenants", tenant()),
         ("api_keys", api_key()),
+        ("plugin_versions", plugin_version()),
+        ("plugin_components", plugin_component()),
+        ("plugin_pieces", plugin_piece()),
+        ("plugin_activations", plugin_activation()),
+        ("plugin_events", plugin_event()),
+        ("plugin_statistics", plugin_statistic()),
+        ("plugin_counters", plugin_counter()),
     ]
 }
 
@@ -30,6 +37,15 @@ fn is(kind: &str) -> Document {
 
 fn name() -> Document {
     doc! { "bsonType": "string", "pattern": "^[a-z0-9_-]{1,64}$" }
+}
+
+/// A shop, or none: nobody's, or everybody's.
+fn shop_or_none() -> Document {
+    doc! { "bsonType": ["string", "null"], "pattern": "^[a-z0-9_-]{1,64}$" }
+}
+
+fn hex_digest() -> Document {
+    doc! { "bsonType": "string", "pattern": "^[0-9a-f]{64}$" }
 }
 
 fn digest() -> Document {
@@ -55,7 +71,7 @@ fn rule(schema: Document) -> Document {
 /// A document without a shop is one of the older service, which may go on writing.
 fn product() -> Document {
     let image = required(doc! {
-        "hash": { "bsonType": "string", "pattern": "^[0-9a-f]{64}$" },
+        "hash": hex_digest(),
         "look": is("long"), "url": is("string"), "width": whole(), "height": whole(),
     });
     let attribute =
@@ -132,10 +148,56 @@ fn tenant() -> Document {
 fn api_key() -> Document {
     rule(required(doc! {
         "_id": { "bsonType": "string", "pattern": "^[0-9a-f]{16}$" },
-        "digest": { "bsonType": "string", "pattern": "^[0-9a-f]{64}$" },
+        "digest": hex_digest(),
         "tenant": name(),
         "scopes": list(doc! { "enum": ["search", "catalogue", "admin"] }),
         "label": is("string"),
         "created_at": is("string"),
     }))
+}
+
+fn plugin_version() -> Document {
+    rule(required(doc! {
+        "_id": required(doc! { "o": shop_or_none(), "d": hex_digest() }),
+        "owner": shop_or_none(),
+        "record": is("string"),
+    }))
+}
+
+fn plugin_component() -> Document {
+    rule(required(doc! { "_id": hex_digest(), "size": whole(), "owners": whole() }))
+}
+
+fn plugin_piece() -> Document {
+    rule(required(doc! { "digest": hex_digest(), "n": whole(), "data": is("binData") }))
+}
+
+fn plugin_activation() -> Document {
+    rule(required(doc! {
+        "_id": required(doc! { "t": shop_or_none(), "s": is("string") }),
+        "revision": is("long"),
+        "record": is("string"),
+    }))
+}
+
+fn plugin_event() -> Document {
+    rule(required(doc! {
+        "_id": is("long"), "tenant": shop_or_none(), "slot": is("string"), "record": is("string"),
+    }))
+}
+
+fn plugin_statistic() -> Document {
+    let part = doc! { "enum": ["live", "canary", "shadow"] };
+    rule(required(doc! {
+        "_id": required(doc! {
+            "t": name(), "s": is("string"), "d": hex_digest(), "part": part, "process": is("string"),
+        }),
+        "tenant": name(),
+        "slot": is("string"),
+        "record": is("string"),
+    }))
+}
+
+fn plugin_counter() -> Document {
+    rule(required(doc! { "_id": is("string"), "count": is("long") }))
 }

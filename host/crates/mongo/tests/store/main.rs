@@ -3,6 +3,7 @@
 
 mod old;
 mod plans;
+mod plugins;
 mod support;
 mod writes;
 
@@ -21,6 +22,12 @@ async fn a_database_keeps_the_contract() {
 async fn a_database_keeps_shops_and_keys() {
     let server = Server::start().await;
     contract::access_suite(async || (server.fresh().await, ())).await;
+}
+
+#[tokio::test]
+async fn a_database_keeps_plugins() {
+    let server = Server::start().await;
+    contract::plugin_suite(async || (server.fresh().await, ())).await;
 }
 
 #[tokio::test]

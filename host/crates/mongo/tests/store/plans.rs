@@ -9,7 +9,10 @@ use taja_catalog::{
 };
 use taja_mongo::{Legacy, MongoStore};
 
-use crate::support::{Server, commit, creation, image, named, shop, space};
+use crate::{
+    plugins,
+    support::{Server, commit, creation, image, named, shop, space},
+};
 
 #[tokio::test]
 async fn no_question_reads_a_whole_collection() {
@@ -21,6 +24,7 @@ async fn no_question_reads_a_whole_collection() {
     database.collection::<Document>("products").insert_one(old).await.unwrap();
     database.run_command(doc! { "profile": 2 }).await.unwrap();
     ask_everything(&store).await;
+    plugins::ask_everything(&store).await;
     database.run_command(doc! { "profile": 0 }).await.unwrap();
     let profile = database.collection::<Document>("system.profile");
     let asked = profile.count_documents(doc! {}).await.unwrap();

@@ -62,6 +62,11 @@ async fn the_file_keeps_shops_and_keys() {
 }
 
 #[tokio::test]
+async fn the_file_keeps_plugins() {
+    contract::plugin_suite(async || fresh()).await;
+}
+
+#[tokio::test]
 async fn words_are_found_as_in_every_store() {
     contract::words_suite(async || fresh()).await;
 }

@@ -1,0 +1,83 @@
+//! Versions, each with its owner.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use mongodb::{
+    ClientSession,
+    bson::{Document, doc},
+};
+use taja_catalog::{PluginDigest, PortResult, TenantId, plugins::Version};
+
+use super::{components, name, record, records, text};
+use crate::{collections::Collections, error::mongo, transaction::Transaction};
+
+/// Keeps a version and its component; false when the owner has it.
+pub(super) struct Add<'a> {
+    pub(super) collections: &'a Collections,
+    pub(super) version: &'a Version,
+    pub(super) component: Bytes,
+}
+
+#[async_trait]
+impl Transaction for Add<'_> {
+    type Answer = bool;
+
+    async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
+        let versions = &self.collections.plugin_versions;
+        let owner = self.version.owner.as_ref();
+        let key = key(owner, &self.version.digest);
+        // Looked at before: a taken key would end the transaction.
+        let kept = versions.find_one(doc! { "_id": &key }).session(&mut *session).await.map_err(mongo)?;
+        if kept.is_some() {
+            return Ok(false);
+        }
+        components::take(self.collections, session, &self.version.digest, &self.component).await?;
+        let version = doc! { "_id": key, "owner": name(owner), "record": text(self.version)? };
+        versions.insert_one(version).session(session).await.map_err(mongo)?;
+        Ok(true)
+    }
+}
+
+/// Removes a version, and its component with the last one; false when the owner has none.
+pub(super) struct Remove<'a> {
+    pub(super) collections: &'a Collections,
+    pub(super) owner: Option<&'a TenantId>,
+    pub(super) digest: &'a PluginDigest,
+}
+
+#[async_trait]
+impl Transaction for Remove<'_> {
+    type Answer = bool;
+
+    async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
+        let version = doc! { "_id": key(self.owner, self.digest) };
+        let removed = self.collections.plugin_versions.delete_one(version).session(&mut *session);
+        if removed.await.map_err(mongo)?.deleted_count == 0 {
+            return Ok(false);
+        }
+        components::leave(self.collections, session, self.digest).await?;
+        Ok(true)
+    }
+}
+
+pub(super) async fn one(
+    collections: &Collections,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<Option<Version>> {
+    let version = doc! { "_id": key(owner, digest) };
+    let found = collections.plugin_versions.find_one(version).await.map_err(mongo)?;
+    found.as_ref().map(record).transpose()
+}
+
+/// An owner's versions, oldest first.
+pub(super) async fn of(collections: &Collections, owner: Option<&TenantId>) -> PortResult<Vec<Version>> {
+    let found = collections.plugin_versions.find(doc! { "owner": name(owner) }).await.map_err(mongo)?;
+    let mut versions: Vec<Version> = records(found).await?;
+    versions.sort_by_key(|version| (version.uploaded_at, version.digest));
+    Ok(versions)
+}
+
+fn key(owner: Option<&TenantId>, digest: &PluginDigest) -> Document {
+    doc! { "o": name(owner), "d": digest.to_string() }
+}

@@ -1,0 +1,222 @@
+//! Plugins: their versions, what is active where, and how it has been doing.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use taja_catalog::{
+    PluginDigest, PortResult, TenantId,
+    plugins::{Activation, Event, PluginStore, Slot, Statistic, Version},
+    port::PortErrorKind,
+};
+
+use crate::{
+    error::{failed, sqlite},
+    records::{records, text},
+    store::SqliteStore,
+};
+
+#[async_trait]
+impl PluginStore for SqliteStore {
+    async fn add_version(&self, version: &Version, component: Bytes) -> PortResult<bool> {
+        let version = version.clone();
+        let add = move |connection: &mut Connection| add_version(connection, &version, &component);
+        self.writer.call("add_plugin_version", add).await
+    }
+
+    async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>> {
+        let (owner, digest) = (owner.cloned(), *digest);
+        self.read("plugin_version", move |connection| version(connection, owner.as_ref(), &digest)).await
+    }
+
+    async fn versions(&self, owner: Option<&TenantId>) -> PortResult<Vec<Version>> {
+        let owner = owner.cloned();
+        self.read("plugin_versions", move |connection| versions(connection, owner.as_ref())).await
+    }
+
+    async fn component(&self, digest: &PluginDigest) -> PortResult<Option<Bytes>> {
+        let digest = *digest;
+        self.read("plugin_component", move |connection| component(connection, &digest)).await
+    }
+
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool> {
+        let (owner, digest) = (owner.cloned(), *digest);
+        let remove = move |connection: &mut Connection| remove_version(connection, owner.as_ref(), &digest);
+        self.writer.call("remove_plugin_version", remove).await
+    }
+
+    async fn activations(&self, after: u64) -> PortResult<Vec<Activation>> {
+        self.read("plugin_activations", move |connection| activations(connection, after)).await
+    }
+
+    async fn activation(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Option<Activation>> {
+        let (tenant, slot) = (tenant.cloned(), slot.clone());
+        self.read("plugin_activation", move |connection| activation(connection, tenant.as_ref(), &slot)).await
+    }
+
+    async fn change(&self, activation: &Activation, event: &Event) -> PortResult<u64> {
+        let (activation, event) = (activation.clone(), event.clone());
+        let change = move |connection: &mut Connection| change(connection, activation, &event);
+        self.writer.call("change_plugin", change).await
+    }
+
+    async fn history(
+        &self,
+        tenant: Option<&TenantId>,
+        slot: Option<&Slot>,
+        limit: usize,
+    ) -> PortResult<Vec<Event>> {
+        let (tenant, slot) = (tenant.cloned(), slot.cloned());
+        let history =
+            move |connection: &Connection| history(connection, tenant.as_ref(), slot.as_ref(), limit);
+        self.read("plugin_history", history).await
+    }
+
+    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()> {
+        let (process, statistics) = (process.to_owned(), statistics.to_vec());
+        let report = move |connection: &mut Connection| report(connection, &process, &statistics);
+        self.writer.call("report_plugins", report).await
+    }
+
+    async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>> {
+        let (tenant, slot) = (tenant.cloned(), slot.clone());
+        self.read("plugin_statistics", move |connection| statistics(connection, tenant.as_ref(), &slot)).await
+    }
+}
+
+/// A shop's name in a column; no shop has the empty one.
+fn column(tenant: Option<&TenantId>) -> &str {
+    tenant.map_or("", TenantId::as_str)
+}
+
+fn begin(connection: &mut Connection) -> PortResult<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)
+}
+
+fn add_version(connection: &mut Connection, version: &Version, component: &[u8]) -> PortResult<bool> {
+    let transaction = begin(connection)?;
+    let digest = version.digest.as_bytes().as_slice();
+    let sql = "INSERT OR IGNORE INTO plugin_components (digest, component) VALUES (?1, ?2)";
+    transaction.execute(sql, (digest, component)).map_err(sqlite)?;
+    let sql = "INSERT OR IGNORE INTO plugin_versions (owner, digest, record) VALUES (?1, ?2, ?3)";
+    let row = (column(version.owner.as_ref()), digest, text(version)?);
+    let added = transaction.execute(sql, row).map_err(sqlite)? == 1;
+    transaction.commit().map_err(sqlite)?;
+    Ok(added)
+}
+
+fn version(
+    connection: &Connection,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<Option<Version>> {
+    let sql = "SELECT record FROM plugin_versions WHERE owner = ?1 AND digest = ?2";
+    Ok(records(connection, sql, (column(owner), digest.as_bytes().as_slice()))?.pop())
+}
+
+fn versions(connection: &Connection, owner: Option<&TenantId>) -> PortResult<Vec<Version>> {
+    let sql = "SELECT record FROM plugin_versions WHERE owner = ?1";
+    let mut versions: Vec<Version> = records(connection, sql, [column(owner)])?;
+    versions.sort_by_key(|version| (version.uploaded_at, version.digest));
+    Ok(versions)
+}
+
+fn component(connection: &Connection, digest: &PluginDigest) -> PortResult<Option<Bytes>> {
+    let sql = "SELECT component FROM plugin_components WHERE digest = ?1";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let found = statement.query_row([digest.as_bytes().as_slice()], |row| row.get::<_, Vec<u8>>(0));
+    Ok(found.optional().map_err(sqlite)?.map(Bytes::from))
+}
+
+fn remove_version(
+    connection: &mut Connection,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<bool> {
+    let transaction = begin(connection)?;
+    let digest = digest.as_bytes().as_slice();
+    let sql = "DELETE FROM plugin_versions WHERE owner = ?1 AND digest = ?2";
+    let removed = transaction.execute(sql, (column(owner), digest)).map_err(sqlite)? == 1;
+    let sql = "DELETE FROM plugin_components WHERE digest = ?1
+               AND NOT EXISTS (SELECT 1 FROM plugin_versions WHERE digest = ?1)";
+    transaction.execute(sql, [digest]).map_err(sqlite)?;
+    transaction.commit().map_err(sqlite)?;
+    Ok(removed)
+}
+
+fn activations(connection: &Connection, after: u64) -> PortResult<Vec<Activation>> {
+    let sql = "SELECT record FROM plugin_activations WHERE revision > ?1 ORDER BY revision";
+    records(connection, sql, [i64::try_from(after).unwrap_or(i64::MAX)])
+}
+
+fn activation(
+    connection: &Connection,
+    tenant: Option<&TenantId>,
+    slot: &Slot,
+) -> PortResult<Option<Activation>> {
+    let sql = "SELECT record FROM plugin_activations WHERE tenant = ?1 AND slot = ?2";
+    Ok(records(connection, sql, (column(tenant), slot.to_string()))?.pop())
+}
+
+fn change(connection: &mut Connection, mut activation: Activation, event: &Event) -> PortResult<u64> {
+    let transaction = begin(connection)?;
+    let stored = self::activation(&transaction, activation.tenant.as_ref(), &activation.slot)?;
+    if stored.map_or(0, |stored| stored.revision) != activation.revision {
+        let message = format!("{} was changed by somebody else", activation.slot);
+        return Err(failed(PortErrorKind::Conflict, message));
+    }
+    let sql = "UPDATE plugin_revision SET revision = revision + 1 RETURNING revision";
+    let revision: i64 = transaction.query_row(sql, [], |row| row.get(0)).map_err(sqlite)?;
+    activation.revision = revision.cast_unsigned();
+    let sql =
+        "INSERT OR REPLACE INTO plugin_activations (tenant, slot, revision, record) VALUES (?1, ?2, ?3, ?4)";
+    let (tenant, slot) = (column(activation.tenant.as_ref()), activation.slot.to_string());
+    transaction.execute(sql, params![tenant, slot, revision, text(&activation)?]).map_err(sqlite)?;
+    let sql = "INSERT INTO plugin_events (tenant, revision, slot, record) VALUES (?1, ?2, ?3, ?4)";
+    let (tenant, slot) = (column(event.tenant.as_ref()), event.slot.to_string());
+    transaction.execute(sql, params![tenant, revision, slot, text(event)?]).map_err(sqlite)?;
+    transaction.commit().map_err(sqlite)?;
+    Ok(activation.revision)
+}
+
+fn history(
+    connection: &Connection,
+    tenant: Option<&TenantId>,
+    slot: Option<&Slot>,
+    limit: usize,
+) -> PortResult<Vec<Event>> {
+    let sql = "SELECT record FROM plugin_events WHERE tenant = ?1 AND (?2 IS NULL OR slot = ?2)
+               ORDER BY revision DESC LIMIT ?3";
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    records(connection, sql, (column(tenant), slot.map(Slot::to_string), limit))
+}
+
+fn report(connection: &mut Connection, process: &str, statistics: &[Statistic]) -> PortResult<()> {
+    let transaction = begin(connection)?;
+    let sql = "INSERT OR REPLACE INTO plugin_statistics (slot, tenant, digest, part, process, record)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    for row in statistics {
+        let digest = row.digest.as_bytes().as_slice();
+        let values = params![
+            row.slot.to_string(),
+            row.tenant.as_str(),
+            digest,
+            row.part.as_str(),
+            process,
+            text(row)?
+        ];
+        transaction.prepare_cached(sql).and_then(|mut replace| replace.execute(values)).map_err(sqlite)?;
+    }
+    transaction.commit().map_err(sqlite)
+}
+
+fn statistics(connection: &Connection, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>> {
+    let slot = slot.to_string();
+    let rows: Vec<Statistic> = match tenant {
+        Some(tenant) => {
+            let sql = "SELECT record FROM plugin_statistics WHERE slot = ?1 AND tenant = ?2";
+            records(connection, sql, (slot, tenant.as_str()))?
+        }
+        None => records(connection, "SELECT record FROM plugin_statistics WHERE slot = ?1", [slot])?,
+    };
+    Ok(Statistic::add_up(rows))
+}
