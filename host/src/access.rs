@@ -1,6 +1,6 @@
 //! The door: who a request speaks for, what it may do, and how often.
 
-use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, hash::Hash, num::NonZeroU32, sync::Arc, time::Duration};
 
 use governor::{
     DefaultDirectRateLimiter, Quota, RateLimiter,
@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use taja_catalog::{
     PortError, TenantId,
-    access::{AccessStore, ApiKey, InvalidKey, KEY_BYTES, KeyId, Scope, ShownKey, Tenant},
+    access::{AccessStore, ApiKey, KEY_BYTES, KeyId, Scope, ShownKey, Tenant},
 };
 
 /// How long what is known of a key or a shop is believed: a revoked key opens nothing after that, at any process.
@@ -95,12 +95,11 @@ impl Door {
     pub async fn open(store: Arc<dyn AccessStore>, config: DoorConfig) -> Result<Self, PortError> {
         let name = config.tenant.to_string();
         store.add_tenant(&Tenant { id: config.tenant.clone(), name, created_at: Timestamp::now() }).await?;
-        let believed = || Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED);
         Ok(Self {
             store,
             config,
-            keys: believed().build(),
-            tenants: Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build(),
+            keys: believed(),
+            tenants: believed(),
             allowances: Cache::builder().max_capacity(REMEMBERED).time_to_idle(ALLOWANCE_IDLE).build(),
         })
     }
@@ -112,12 +111,11 @@ impl Door {
 
     /// Who a request speaks for that shows this bearer token and names this shop.
     pub async fn admit(&self, bearer: Option<&str>, tenant: Option<&str>) -> Result<Caller, Refusal> {
+        // Whoever shows a shop's key is that shop, on a service without a key of its own too.
+        if let Some(shown) = bearer.and_then(|shown| shown.parse().ok()) {
+            return self.admit_key(&shown, tenant).await;
+        }
         match (bearer, &self.config.operator_key) {
-            // Whoever shows a shop's key is that shop, on a service without a key of its own too.
-            (Some(shown), _) if shown.parse::<ShownKey>().is_ok() => {
-                let shown = shown.parse().map_err(|InvalidKey| Refusal::Unknown)?;
-                self.admit_key(&shown, tenant).await
-            }
             (_, None) => self.admit_operator(tenant).await,
             (Some(shown), Some(key)) if same(shown, key.expose_secret()) => self.admit_operator(tenant).await,
             (Some(_), Some(_)) => Err(Refusal::Unknown),
@@ -195,6 +193,11 @@ impl Door {
             retry_after: not_until.wait_time_from(DefaultClock::default().now()),
         })
     }
+}
+
+/// Remembers what it is told for as long as it is believed.
+fn believed<K: Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>() -> Cache<K, V> {
+    Cache::builder().max_capacity(REMEMBERED).time_to_live(BELIEVED).build()
 }
 
 /// Digests are compared, so that the time it takes tells nothing of the key.

@@ -3,6 +3,7 @@
 
 mod backends;
 mod model;
+mod plugins;
 mod upkeep;
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use taja_catalog::{
     add_product::AddProduct,
+    plugins::PluginStore,
     policy::Policies,
     port::{Embedder, ImageHost, Store, VectorIndex, VideoDecoder},
     retrieval::{Catalogue, Retrieval},
@@ -59,8 +61,10 @@ pub struct App {
     pub(crate) door: Door,
     /// The policies.
     pub policies: Arc<dyn Policies>,
-    /// What runs them, for its report.
+    /// What runs them, and changes which are active.
     pub(crate) sandbox: Arc<Sandbox>,
+    /// Where they are kept.
+    pub(crate) plugins: Arc<dyn PluginStore>,
     /// The model, or what is known of it where others run it.
     pub model: ModelReport,
     /// Where shoppers see pictures.
@@ -107,14 +111,14 @@ pub async fn start(config: Config) -> Result<Running> {
             let embedder: Arc<dyn Embedder> =
                 Arc::new(EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes));
             let (sandbox, index) = tokio::join!(
-                load_plugins(&config, embedder.clone(), media.clone()),
+                load_plugins(&config, &backends, embedder.clone(), media.clone()),
                 backends.index(embedder.space())
             );
             Engine { sandbox: Arc::new(sandbox?), index: Some(index.context("vector index")?), embedder }
         }
         Model::Elsewhere(_) => {
             let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
-            let sandbox = Arc::new(load_plugins(&config, embedder.clone(), media.clone()).await?);
+            let sandbox = Arc::new(load_plugins(&config, &backends, embedder.clone(), media.clone()).await?);
             Engine { sandbox, index: None, embedder }
         }
     };
@@ -137,6 +141,7 @@ pub async fn start(config: Config) -> Result<Running> {
         index: engine.index,
         policies: engine.sandbox.clone(),
         sandbox: engine.sandbox,
+        plugins: backends.plugins,
         images: backends.images,
         folder: backends.folder,
         staging: backends.staging,
@@ -176,23 +181,21 @@ async fn worker(
             store: store.clone(),
             index: index.clone(),
             images: backends.images.clone(),
-            policies: policies.clone(),
             catalogue: catalogue.clone(),
         },
         search: Search {
             decoder: media.clone(),
             video: media.clone() as Arc<dyn VideoDecoder>,
             store: store.clone(),
-            policies: policies.clone(),
             catalogue,
         },
+        policies,
         results: ResultCache::new(
             config.result_cache,
             backends::shared_results(config).await?,
             space.clone(),
             store.clone(),
             index.clone(),
-            policies,
         ),
         space,
         staging: backends.staging.clone(),
@@ -251,6 +254,14 @@ impl Running {
             });
             tasks.spawn(upkeep::purge(app.clone(), shutdown.clone()));
             tasks.spawn(upkeep::sweep(app.clone(), shutdown.clone()));
+            tasks.spawn(plugins::report(app.clone(), shutdown.clone()));
+        }
+        tasks.spawn(plugins::follow(app.clone(), shutdown.clone()));
+        if app.config.redis.is_some() {
+            tasks.spawn(plugins::announce(app.clone(), shutdown.clone()));
+        }
+        if app.config.mongo.is_none() {
+            tasks.spawn(plugins::watch_folder(app.clone(), shutdown.clone()));
         }
         Self { address, app, shutdown, tasks, _lock: lock }
     }
@@ -306,8 +317,14 @@ fn media_config(config: &Config) -> MediaConfig {
     }
 }
 
-async fn load_plugins(config: &Config, embedder: Arc<dyn Embedder>, media: Arc<Media>) -> Result<Sandbox> {
-    Sandbox::load(sandbox_config(config), embedder, media).await.context("plugins")
+async fn load_plugins(
+    config: &Config,
+    backends: &Backends,
+    embedder: Arc<dyn Embedder>,
+    media: Arc<Media>,
+) -> Result<Sandbox> {
+    let store = backends.plugins.clone();
+    Sandbox::open(sandbox_config(config), store, embedder, media).await.context("plugins")
 }
 
 fn sandbox_config(config: &Config) -> SandboxConfig {
@@ -336,8 +353,7 @@ pub async fn migrate(
 pub async fn plugin_report(config: &Config) -> Result<Vec<PluginStatus>> {
     let sandbox = SandboxConfig { cache: None, ..sandbox_config(config) };
     let media = Arc::new(Media::new(media_config(config))?);
-    let sandbox = Sandbox::load(sandbox, Arc::new(NoModel::default()), media).await?;
-    Ok(sandbox.report().to_vec())
+    Ok(Sandbox::check_folder(sandbox, Arc::new(NoModel::default()), media).await?)
 }
 
 fn worker_config(config: &Config) -> WorkerConfig {

@@ -11,7 +11,7 @@ use serde_json::Value;
 use taja_catalog::{
     Blame, Details, Failure, Filter, ImageHash,
     add_product::{AddProduct, NewProduct},
-    policy::JobHandle,
+    policy::{JobHandle, Pins, Policies},
     search::{Query, RawContent, RawPart, Search, Sort},
 };
 use taja_queue::{Handlers, JobContext, JobError, Queue, Status};
@@ -36,6 +36,9 @@ pub struct AddJob {
     pub details: Details,
     /// Its images in the order of the request.
     pub images: Vec<ImageHash>,
+    /// The policies it is served by.
+    #[serde(default)]
+    pub pins: Pins,
 }
 
 /// What a part of a [`SEARCH`] job holds.
@@ -76,6 +79,9 @@ pub struct SearchJob {
     pub limit: u32,
     /// Whether pages explain themselves.
     pub explain: bool,
+    /// The policies it is served by.
+    #[serde(default)]
+    pub pins: Pins,
 }
 
 /// What the handlers act through.
@@ -85,6 +91,8 @@ pub struct UseCases {
     pub add_product: AddProduct,
     /// Answers queries.
     pub search: Search,
+    /// Who decides for them.
+    pub policies: Arc<dyn Policies>,
     /// Where uploads wait.
     pub staging: Staging,
     /// What was found before.
@@ -142,7 +150,7 @@ fn job_error(failure: Failure) -> JobError {
 
 impl UseCases {
     async fn run_add_product(&self, job: &JobContext) -> Result<Value, Failure> {
-        let AddJob { details, images } = payload(job)?;
+        let AddJob { details, images, pins } = payload(job)?;
         let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
         let tenant = tenant(job)?;
         if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {
@@ -150,14 +158,16 @@ impl UseCases {
         }
         let images = try_join_all(images.iter().map(|hash| self.staged_bytes(job, hash))).await?;
         let new = NewProduct { effect, tenant, details, images };
-        let receipt = self.add_product.run(new, handle(job)).await?;
+        let lineup = self.policies.lineup(&new.tenant, &pins).await?;
+        let receipt = self.add_product.run(new, lineup.as_ref(), handle(job)).await?;
         to_value(&receipt)
     }
 
     async fn run_search(&self, job: &JobContext) -> Result<Value, Failure> {
         let search: SearchJob = payload(job)?;
         let tenant = tenant(job)?;
-        let moment = self.results.moment(&tenant).await?;
+        let lineup = self.policies.lineup(&tenant, &search.pins).await?;
+        let moment = self.results.moment(&tenant, lineup.fingerprint()).await?;
         if let Some(result) = self.results.get(&tenant, &search, &moment).await {
             return Ok(result);
         }
@@ -175,10 +185,13 @@ impl UseCases {
             sort: search.sort.clone(),
             facets: search.facets.clone(),
         };
-        let set = self.search.run(query, handle(job)).await?;
+        let set = self.search.run(query, lineup.as_ref(), handle(job)).await?;
         let mut result = to_value(&set)?;
         result["model"] = self.space.as_str().into();
-        if let Err(error) = self.results.put(&tenant, &search, &moment, &result).await {
+        // What somebody stood in for is not the answer to the next one who asks.
+        if set.degraded.is_empty()
+            && let Err(error) = self.results.put(&tenant, &search, &moment, &result).await
+        {
             tracing::debug!(%error, "a result was not kept");
         }
         Ok(result)

@@ -12,7 +12,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use taja_catalog::{
     PortResult, TenantId,
-    policy::Policies,
     port::{Store, VectorIndex},
 };
 
@@ -34,7 +33,6 @@ pub struct ResultCache {
     space: String,
     store: Arc<dyn Store>,
     index: Arc<dyn VectorIndex>,
-    policies: Arc<dyn Policies>,
 }
 
 #[derive(Clone)]
@@ -61,7 +59,6 @@ impl ResultCache {
         space: String,
         store: Arc<dyn Store>,
         index: Arc<dyn VectorIndex>,
-        policies: Arc<dyn Policies>,
     ) -> Self {
         let shelf = match shared {
             _ if lifetime.is_zero() => Shelf::Nowhere,
@@ -76,19 +73,15 @@ impl ResultCache {
                     .build(),
             ),
         };
-        Self { shelf, lifetime, space, store, index, policies }
+        Self { shelf, lifetime, space, store, index }
     }
 
-    /// What a search of this shop that begins now sees. First waits for an index that lags behind the store, so that
+    /// What a search of this shop that begins now, with these policies, sees. First waits for an index that lags behind the store, so that
     /// what was added before the search is found by it.
-    pub async fn moment(&self, tenant: &TenantId) -> PortResult<Moment> {
+    pub async fn moment(&self, tenant: &TenantId, policies: &str) -> PortResult<Moment> {
         let catalogue = self.store.version(tenant).await?;
         self.index.reach(tenant, catalogue).await;
-        Ok(Moment {
-            catalogue,
-            index: self.index.revision(tenant),
-            policies: self.policies.fingerprint(tenant),
-        })
+        Ok(Moment { catalogue, index: self.index.revision(tenant), policies: policies.to_owned() })
     }
 
     /// The result of the same search at the same moment.
@@ -118,7 +111,7 @@ impl ResultCache {
         moment: &Moment,
         result: &Value,
     ) -> PortResult<()> {
-        if matches!(self.shelf, Shelf::Nowhere) || self.moment(tenant).await? != *moment {
+        if matches!(self.shelf, Shelf::Nowhere) || self.moment(tenant, &moment.policies).await? != *moment {
             return Ok(());
         }
         let text = result.to_string();
@@ -142,7 +135,7 @@ impl ResultCache {
 
     /// Pages and explanations are made from a result when it is read, so they are not part of the key.
     fn key(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> String {
-        let SearchJob { parts, filter, sort, facets, limit: _, explain: _ } = search;
+        let SearchJob { parts, filter, sort, facets, limit: _, explain: _, pins: _ } = search;
         let whole = serde_json::json!([tenant, self.space, moment, parts, filter, sort, facets]);
         Sha256::digest(whole.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -153,7 +146,8 @@ mod tests {
     use serde_json::json;
     use taja_catalog::{
         Embedding, ImageHash,
-        fakes::{InMemoryIndex, InMemoryStore, ScriptedPolicies},
+        fakes::{InMemoryIndex, InMemoryStore},
+        policy::Pins,
         port::{Change, VectorRow},
     };
 
@@ -169,26 +163,33 @@ mod tests {
 
     fn house(lifetime: Duration) -> House {
         let (store, index) = (Arc::new(InMemoryStore::default()), Arc::new(InMemoryIndex::new(2)));
-        let policies = Arc::new(ScriptedPolicies::default());
-        let cache = ResultCache::new(lifetime, None, "model".into(), store.clone(), index.clone(), policies);
+        let cache = ResultCache::new(lifetime, None, "model".into(), store.clone(), index.clone());
         House { cache, store, index, shop: "shop".parse().unwrap() }
     }
 
     fn search(text: &str, limit: u32) -> SearchJob {
         let content = StagedContent::Text(text.into());
         let parts = vec![StagedPart { modality: "text".into(), content, weight: 1.0 }];
-        SearchJob { parts, filter: Value::Null, sort: vec![], facets: vec![], limit, explain: false }
+        SearchJob {
+            parts,
+            filter: Value::Null,
+            sort: vec![],
+            facets: vec![],
+            limit,
+            explain: false,
+            pins: Pins::default(),
+        }
     }
 
     impl House {
         async fn keep(&self) -> Moment {
-            let moment = self.cache.moment(&self.shop).await.unwrap();
+            let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
             self.cache.put(&self.shop, &search("shoe", 10), &moment, &json!("kept")).await.unwrap();
             moment
         }
 
         async fn ask(&self, text: &str) -> Option<Value> {
-            let moment = self.cache.moment(&self.shop).await.unwrap();
+            let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
             self.cache.get(&self.shop, &search(text, 5), &moment).await
         }
     }
@@ -200,7 +201,7 @@ mod tests {
         assert_eq!(house.ask("shoe").await, Some(json!("kept")));
         assert_eq!(house.ask("boot").await, None);
         let other: TenantId = "other".parse().unwrap();
-        let moment = house.cache.moment(&other).await.unwrap();
+        let moment = house.cache.moment(&other, "policies").await.unwrap();
         assert_eq!(house.cache.get(&other, &search("shoe", 5), &moment).await, None);
     }
 

@@ -3,10 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use taja_catalog::{
     Space,
     access::AccessStore,
+    plugins::PluginStore,
     port::{ImageHost, Store, UploadStore, VectorIndex},
     retrieval,
 };
@@ -37,6 +38,8 @@ pub(super) struct Backends {
     pub(super) store: Arc<dyn Store>,
     /// Shops and their keys.
     pub(super) access: Arc<dyn AccessStore>,
+    /// Plugins, and which of them are active.
+    pub(super) plugins: Arc<dyn PluginStore>,
     pub(super) queue: Arc<dyn Queue>,
     pub(super) images: Arc<dyn ImageHost>,
     /// The image host, when it is the embedded one.
@@ -54,13 +57,14 @@ impl Backends {
             Some(settings) => Some(open_mongo(settings, config, space).await.context("product store")?),
             None => None,
         };
-        let (store, access): (Arc<dyn Store>, Arc<dyn AccessStore>) = match &mongo {
-            Some((_, store)) => (store.clone(), store.clone()),
-            None => {
-                let store = Arc::new(SqliteStore::open(&database).context("product store")?);
-                (store.clone(), store)
-            }
-        };
+        let (store, access, plugins): (Arc<dyn Store>, Arc<dyn AccessStore>, Arc<dyn PluginStore>) =
+            match &mongo {
+                Some((_, store)) => (store.clone(), store.clone(), store.clone()),
+                None => {
+                    let store = Arc::new(SqliteStore::open(&database).context("product store")?);
+                    (store.clone(), store.clone(), store)
+                }
+            };
         let queue: Arc<dyn Queue> = match (&config.redis, &mongo) {
             (Some(url), Some((mongo, _))) => {
                 let ledger = Arc::new(MongoLedger::open(mongo).await.context("job records")?);
@@ -83,7 +87,7 @@ impl Backends {
                 (Arc::new(folder.clone()), Some(folder))
             }
         };
-        Ok(Self { store, access, queue, images, folder, staging, mongo })
+        Ok(Self { store, access, plugins, queue, images, folder, staging, mongo })
     }
 
     /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store.
@@ -113,15 +117,25 @@ fn queue_name(config: &Config) -> String {
     config.mongo.as_ref().map_or_else(String::new, |mongo| mongo.database.clone())
 }
 
+/// Redis, where processes share it.
+pub(super) fn redis_client(config: &Config) -> Result<Option<redis::Client>> {
+    let open = |url: &SecretString| redis::Client::open(url.expose_secret()).context("Redis address");
+    config.redis.as_ref().map(open).transpose()
+}
+
+/// What the names of things in Redis begin with.
+pub(super) fn redis_prefix(config: &Config) -> String {
+    format!("taja:{{{}}}:", queue_name(config))
+}
+
 /// A connection for results that all processes share, and what their keys begin with.
 pub(super) async fn shared_results(
     config: &Config,
 ) -> Result<Option<(redis::aio::ConnectionManager, String)>> {
-    let Some(url) = &config.redis else { return Ok(None) };
-    let client = redis::Client::open(url.expose_secret()).context("Redis address")?;
+    let Some(client) = redis_client(config)? else { return Ok(None) };
     let connecting = tokio::time::timeout(CONNECT_WITHIN, client.get_connection_manager());
     let connection = connecting.await.context("Redis does not answer")?.context("Redis")?;
-    Ok(Some((connection, format!("taja:{{{}}}:results:", queue_name(config)))))
+    Ok(Some((connection, format!("{}results:", redis_prefix(config)))))
 }
 
 async fn open_mongo(

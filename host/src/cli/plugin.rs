@@ -84,7 +84,7 @@ fn table(report: &[PluginStatus]) -> String {
             of_manifest(|manifest| {
                 manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }),
-            plugin.digest.as_deref().unwrap_or_default().chars().take(12).collect(),
+            plugin.digest.map(|digest| digest.to_string()[..12].to_owned()).unwrap_or_default(),
             state,
         ]);
     }

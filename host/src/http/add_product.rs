@@ -9,7 +9,7 @@ use axum::{
     response::Response,
 };
 use serde::de::DeserializeOwned;
-use taja_catalog::{Details, access::Scope};
+use taja_catalog::{Details, access::Scope, policy::Pins};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
@@ -79,7 +79,8 @@ pub async fn submit(
     let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
     let job = add_job(form, app.config.limits.images)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
-    job_views::submit(&app, &caller, &headers, batch, ADD_PRODUCT, payload).await
+    let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
+    job_views::submit(&app, &caller, &headers, batch, ADD_PRODUCT, payload, pin).await
 }
 
 /// Reads the fields; all that is wrong with them comes together.
@@ -115,7 +116,8 @@ fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
     if !mistakes.is_empty() {
         return Err(Problem::fields(mistakes));
     }
-    Ok(AddJob { details, images: form.files.into_iter().map(|file| file.hash).collect() })
+    let images = form.files.into_iter().map(|file| file.hash).collect();
+    Ok(AddJob { details, images, pins: Pins::default() })
 }
 
 struct Fields {

@@ -11,7 +11,7 @@ use axum::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use taja_catalog::{ImageHash, access::Scope};
+use taja_catalog::{ImageHash, access::Scope, policy::Pins};
 use taja_queue::{JobError, JobFilter, JobId, JobRecord, NewJob, Queue, Status};
 use utoipa::{IntoParams, ToSchema};
 
@@ -192,8 +192,10 @@ pub async fn submit(
     batch: Batch,
     kind: &'static str,
     payload: Value,
+    pin: impl FnOnce(&str) -> Pins,
 ) -> Result<Response, Problem> {
     let id = batch.job();
+    let pins = pin(&session(headers)?.unwrap_or_else(|| id.to_string()));
     let mut job = NewJob::new(kind, caller.tenant.as_str(), payload).max_attempts(app.config.attempts);
     job.id = id;
     if kind == jobs::SEARCH {
@@ -204,6 +206,8 @@ pub async fn submit(
         let digest = ImageHash::of(format!("{kind}\n{}", job.payload).as_bytes());
         job = job.idempotent(key, digest.to_string());
     }
+    // Not part of what was asked: the same request is the same whoever serves it.
+    job.payload["pins"] = serde_json::to_value(pins).map_err(|error| Problem::internal(&error))?;
     let pushed = push(app.queue.clone(), job, batch).await?;
     accepted(app, headers, &pushed).await
 }
@@ -253,13 +257,22 @@ fn header_value(text: &str) -> Result<HeaderValue, Problem> {
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    short_header(headers, "Idempotency-Key", "idempotency_key_invalid")
+}
+
+/// The conversation that a request is part of; one that names none is one by itself.
+fn session(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    short_header(headers, "Taja-Session", "session_invalid")
+}
+
+fn short_header(headers: &HeaderMap, name: &str, code: &'static str) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
     match value.to_str() {
-        Ok(key) if (1..=255).contains(&key.len()) => Ok(Some(key.to_owned())),
+        Ok(text) if (1..=255).contains(&text.len()) => Ok(Some(text.to_owned())),
         _ => Err(Problem::new(
             StatusCode::BAD_REQUEST,
-            "idempotency_key_invalid",
-            "Idempotency-Key is not 1 to 255 visible ASCII characters",
+            code,
+            format!("{name} is not 1 to 255 visible ASCII characters"),
         )),
     }
 }

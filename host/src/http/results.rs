@@ -39,6 +39,9 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
         "plugins": set.plugins,
         "model": result["model"],
     });
+    if !set.degraded.is_empty() {
+        body["degraded"] = json!(set.degraded);
+    }
     let end = start + page.len();
     if end < set.found.len() {
         body["next"] = write_cursor(job.id, end).into();

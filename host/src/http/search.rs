@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use taja_catalog::{Filter, access::Scope, search::Sort};
+use taja_catalog::{Filter, access::Scope, policy::Pins, search::Sort};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
@@ -117,9 +117,11 @@ pub async fn submit(
             weight: 1.0,
         })
         .collect();
-    let job = search_job(fields, &mut parts, &app.policies.modalities())?;
+    let job = search_job(fields, &mut parts, &app.policies.modalities(&caller.tenant))?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
-    job_views::submit(&app, &caller, &headers, batch, SEARCH, payload).await
+    let modalities: Vec<&str> = job.parts.iter().map(|part| part.modality.as_str()).collect();
+    let pin = |session: &str| app.policies.pin_search(&caller.tenant, &modalities, session);
+    job_views::submit(&app, &caller, &headers, batch, SEARCH, payload, pin).await
 }
 
 /// Which files a part may carry. One of a new kind may be a picture, a video or text, as its plugin likes.
@@ -185,7 +187,8 @@ fn search_job(
     if !options.mistakes.is_empty() {
         return Err(Problem::fields(options.mistakes));
     }
-    Ok(SearchJob { parts: std::mem::take(parts), filter, sort, facets, limit, explain })
+    let parts = std::mem::take(parts);
+    Ok(SearchJob { parts, filter, sort, facets, limit, explain, pins: Pins::default() })
 }
 
 struct Options {

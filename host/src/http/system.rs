@@ -139,7 +139,7 @@ fn index_health(index: &dyn VectorIndex) -> Value {
 
 /// Failing while a kind that every job needs has no plugin.
 fn plugin_health(app: &App) -> Value {
-    let missing = app.sandbox.missing();
+    let missing = app.sandbox.missing(&app.config.tenant);
     json!({
         "status": if missing.is_empty() { "ok" } else { "failing" },
         "missing": missing,

@@ -14,7 +14,8 @@ use crate::{
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::Picture,
     policy::{
-        Decision, DropReason, Dropped, JobHandle, Outcome, PluginRef, Policies, PolicyContext, Submission,
+        Decision, Degraded, DropReason, Dropped, JobHandle, Lineup, Outcome, PluginRef, PolicyContext,
+        Submission,
     },
     port::{
         Change, Embedder, ImageDecoder, ImageHost, MediaError, NewImage, PortError, PortErrorKind, Store,
@@ -46,8 +47,6 @@ pub struct AddProduct {
     pub index: Arc<dyn VectorIndex>,
     /// Where shoppers see the pictures.
     pub images: Arc<dyn ImageHost>,
-    /// Who decides.
-    pub policies: Arc<dyn Policies>,
     /// What the policies may look up.
     pub catalogue: Arc<dyn Catalogue>,
 }
@@ -128,6 +127,9 @@ pub struct Receipt {
     pub reason: Option<String>,
     /// The plugins that decided.
     pub plugins: Vec<PluginRef>,
+    /// Policies that failed, and what was done instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<Degraded>,
 }
 
 /// The pictures of a request, by their place in it.
@@ -137,8 +139,13 @@ struct Decoded {
 }
 
 impl AddProduct {
-    /// Takes one product in. Safe to run again after a crash at any point.
-    pub async fn run(&self, new: NewProduct, job: Arc<dyn JobHandle>) -> Result<Receipt, Failure> {
+    /// Takes one product in with the policies of this lineup. Safe to run again after a crash at any point.
+    pub async fn run(
+        &self,
+        new: NewProduct,
+        lineup: &dyn Lineup,
+        job: Arc<dyn JobHandle>,
+    ) -> Result<Receipt, Failure> {
         if let Some(receipt) = self.receipt(&new.tenant, &new.effect).await? {
             return Ok(receipt);
         }
@@ -154,9 +161,9 @@ impl AddProduct {
                 job.clone(),
             );
             let submission = Submission { details: new.details.clone(), uploads: decoded.good.clone() };
-            let decision = self.policies.ingest(&context, submission).await?;
+            let decision = lineup.ingest(&context, submission).await?;
             stop_if_cancelled(job.as_ref())?;
-            match self.execute(&new, &decoded, decision, context.used(), job.as_ref()).await {
+            match self.execute(&new, &decoded, decision, &context, job.as_ref()).await {
                 Err(error) if error.kind == PortErrorKind::Conflict => {
                     // Another job stored one of these pictures, or this very job ran elsewhere: look again.
                     if let Some(receipt) = self.receipt(&new.tenant, &new.effect).await? {
@@ -200,10 +207,10 @@ impl AddProduct {
         new: &NewProduct,
         decoded: &Decoded,
         decision: Decision,
-        plugins: Vec<PluginRef>,
+        context: &PolicyContext,
         job: &dyn JobHandle,
     ) -> Result<Receipt, PortError> {
-        let mut receipt = blank_receipt(decoded, &decision.dropped, plugins);
+        let mut receipt = blank_receipt(decoded, &decision.dropped, context);
         let by_index: HashMap<u32, &Arc<Picture>> = decoded.good.iter().map(|(i, p)| (*i, p)).collect();
         let kept = |places: &[u32]| -> Vec<Arc<Picture>> {
             places.iter().filter_map(|place| by_index.get(place)).map(|picture| Arc::clone(picture)).collect()
@@ -351,7 +358,7 @@ fn creation(
     Change::Create { product: Box::new(product), images, index_text }
 }
 
-fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], plugins: Vec<PluginRef>) -> Receipt {
+fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], context: &PolicyContext) -> Receipt {
     let mut error_details = decoded.bad.clone();
     let mut duplicate_details = Vec::new();
     for dropped in dropped {
@@ -381,7 +388,8 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], plugins: Vec<PluginRef>
         duplicate_details,
         product_id: None,
         reason: None,
-        plugins,
+        plugins: context.used(),
+        degraded: context.degraded(),
     }
 }
 

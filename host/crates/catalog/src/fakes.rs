@@ -13,7 +13,7 @@ pub use images::{InMemoryImageHost, PpmDecoder, plain, ppm};
 pub use index::InMemoryIndex;
 pub use job::RecordingJob;
 pub use plugins::InMemoryPlugins;
-pub use policies::ScriptedPolicies;
+pub use policies::ScriptedLineup;
 pub use store::InMemoryStore;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,7 @@
 //! What policies decide, in the host's words: the port that the sandbox implements.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,6 +14,8 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::{Picture, VideoFile},
+    plugins::Slot,
+    port::PortResult,
     product::Details,
     retrieval::Catalogue,
 };
@@ -49,7 +51,39 @@ pub struct PolicyContext {
     pub job: Arc<dyn JobHandle>,
     /// The plugins that took part so far.
     used: Mutex<Vec<PluginRef>>,
+    /// What was done in another way than the shop's policies would have.
+    degraded: Mutex<Vec<Degraded>>,
 }
+
+/// Who answered in the place of a policy that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Substitute {
+    /// What is live, in the place of what is on trial.
+    Live,
+    /// What was live before.
+    Previous,
+    /// The host itself, without any policy.
+    Host,
+}
+
+/// A policy failed, and another way was found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Degraded {
+    /// The policy that failed.
+    pub plugin: PluginRef,
+    /// Who answered in its place.
+    pub substitute: Substitute,
+    /// How it failed, for people.
+    pub reason: String,
+}
+
+/// The choices that a job is served by, at every attempt: by slot the name of a choice ([`Choice::id`]).
+///
+/// [`Choice::id`]: crate::plugins::Choice::id
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Pins(pub BTreeMap<Slot, String>);
 
 impl PolicyContext {
     /// A context in which no plugin ran yet.
@@ -59,7 +93,12 @@ impl PolicyContext {
         filter: Filter,
         job: Arc<dyn JobHandle>,
     ) -> Self {
-        Self { tenant, catalogue, filter, job, used: Mutex::default() }
+        Self { tenant, catalogue, filter, job, used: Mutex::default(), degraded: Mutex::default() }
+    }
+
+    /// A context of its own for a policy that runs beside the one that serves: what it does shows nowhere.
+    pub fn aside(&self, job: Arc<dyn JobHandle>) -> Self {
+        Self::new(self.tenant.clone(), Arc::clone(&self.catalogue), self.filter.clone(), job)
     }
 
     /// Notes that a plugin took part.
@@ -73,6 +112,16 @@ impl PolicyContext {
     /// The plugins that took part, in the order of their first call.
     pub fn used(&self) -> Vec<PluginRef> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes that another way was found than the shop's policy.
+    pub fn note_degraded(&self, degraded: Degraded) {
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).push(degraded);
+    }
+
+    /// What was done in another way than the shop's policies would have.
+    pub fn degraded(&self) -> Vec<Degraded> {
+        self.degraded.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -355,11 +404,26 @@ impl From<PolicyError> for Failure {
     }
 }
 
-/// The policies of every tenant, ready to run.
+/// The policies of every shop, as they change while the service runs.
 #[async_trait]
 pub trait Policies: Send + Sync {
-    /// Every modality that some search policy accepts.
-    fn modalities(&self) -> HashSet<String>;
+    /// Every modality that some search policy of a shop accepts.
+    fn modalities(&self, tenant: &TenantId) -> HashSet<String>;
+    /// The choices in force for a search of these modalities that comes in now. `session` names the conversation it is
+    /// part of: all of a session is on the same side of a trial.
+    fn pin_search(&self, tenant: &TenantId, modalities: &[&str], session: &str) -> Pins;
+    /// The choice in force for a submission that comes in now.
+    fn pin_ingest(&self, tenant: &TenantId, session: &str) -> Pins;
+    /// Who serves a job that is pinned so, from its beginning to its end. Where a pinned choice is gone, none of the pins
+    /// hold: a job never mixes what was never in force together.
+    async fn lineup(&self, tenant: &TenantId, pins: &Pins) -> PortResult<Arc<dyn Lineup>>;
+}
+
+/// The policies that serve one job.
+#[async_trait]
+pub trait Lineup: Send + Sync {
+    /// Names the policies and settings: another one whenever those are others.
+    fn fingerprint(&self) -> &str;
     /// Hands each part to the search policy that accepts its modality; all their legs.
     async fn search(
         &self,
@@ -367,12 +431,10 @@ pub trait Policies: Send + Sync {
         parts: Vec<Part>,
         limit: u32,
     ) -> Result<Vec<Leg>, PolicyError>;
-    /// Asks the tenant's ingestion policy.
+    /// Asks the ingestion policy.
     async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError>;
-    /// Names the policies and settings in force for a tenant's searches: another one whenever those are others.
-    fn fingerprint(&self, tenant: &TenantId) -> String;
-    /// The product attributes that the tenant's ranking policy asks for.
-    fn ranking_columns(&self, tenant: &TenantId) -> Columns;
-    /// Asks the tenant's ranking policy. The answer is checked against the candidates.
+    /// The product attributes that the ranking policy asks for.
+    fn ranking_columns(&self) -> Columns;
+    /// Asks the ranking policy. The answer is checked against the candidates.
     async fn rank(&self, context: &PolicyContext, candidates: Candidates) -> Result<Ranking, PolicyError>;
 }

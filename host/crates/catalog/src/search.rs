@@ -20,7 +20,7 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::VideoFile,
-    policy::{Columns, Content, JobHandle, Measure, Part, PluginRef, Policies, PolicyContext},
+    policy::{Columns, Content, Degraded, JobHandle, Lineup, Measure, Part, PluginRef, PolicyContext},
     port::{ImageDecoder, Store, VideoDecoder},
     product::Product,
     retrieval::Catalogue,
@@ -38,8 +38,6 @@ pub struct Search {
     pub video: Arc<dyn VideoDecoder>,
     /// The truth.
     pub store: Arc<dyn Store>,
-    /// Who decides.
-    pub policies: Arc<dyn Policies>,
     /// What the policies may look up.
     pub catalogue: Arc<dyn Catalogue>,
 }
@@ -159,25 +157,33 @@ pub struct ResultSet {
     pub legs: Vec<LegSummary>,
     /// The plugins that took part.
     pub plugins: Vec<PluginRef>,
+    /// Policies that failed, and what was done instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub degraded: Vec<Degraded>,
 }
 
 impl Search {
-    /// Answers a query.
-    pub async fn run(&self, query: Query, job: Arc<dyn JobHandle>) -> Result<ResultSet, Failure> {
+    /// Answers a query with the policies of this lineup.
+    pub async fn run(
+        &self,
+        query: Query,
+        lineup: &dyn Lineup,
+        job: Arc<dyn JobHandle>,
+    ) -> Result<ResultSet, Failure> {
         job.progress(5, "reading the query");
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
         let context =
             PolicyContext::new(query.tenant.clone(), self.catalogue.clone(), query.filter, job.clone());
         job.progress(20, "searching");
-        let legs = self.policies.search(&context, parts, RESULT_SET).await?;
+        let legs = lineup.search(&context, parts, RESULT_SET).await?;
         stop_if_cancelled(job.as_ref())?;
         job.progress(80, "ranking");
         let joined = Joined::of(&legs);
-        let columns = self.policies.ranking_columns(&query.tenant);
+        let columns = lineup.ranking_columns();
         let known = self.columns(&query.tenant, &joined.products, &columns).await?;
-        let ranking = self.policies.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
-        let mut set = joined.result_set(&legs, ranking, context.used());
+        let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
+        let mut set = joined.result_set(&legs, ranking, &context);
         set.found.truncate(RESULT_SET as usize);
         self.arrange(&query.tenant, &mut set, &query.sort, &query.facets).await?;
         Ok(set)

@@ -29,6 +29,10 @@ pub struct SandboxConfig {
     pub tick: Duration,
     /// The most a manifest gets, whatever it asks for.
     pub maximum: Limits,
+    /// How long what was live before is kept for the jobs that are pinned to it, beyond the choices that are always kept.
+    pub drain: Duration,
+    /// How long a choice that went live is watched, to go back by itself when it misbehaves.
+    pub probation: Duration,
     /// Largest component file that is read, bytes.
     pub max_component_bytes: u64,
     /// Bytes of each linear memory that stay mapped between calls and are cleared by writing zeros:
@@ -61,6 +65,8 @@ impl SandboxConfig {
             host_call_timeout: Duration::from_secs(30),
             tick: Duration::from_millis(5),
             maximum: Limits::maximum(),
+            drain: Duration::from_secs(120),
+            probation: Duration::from_secs(600),
             max_component_bytes: 64 << 20,
             keep_resident_bytes: 1 << 20,
             pagemap_scan: PagemapScan::WhereSafe,

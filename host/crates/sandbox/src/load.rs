@@ -1,14 +1,14 @@
-//! From a file to a plugin that can be called: what it is, what it asks for, compiled, linked and tried out once.
+//! From the bytes of a component to a plugin that can be called: read, compiled, linked and tried out once.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-    time::Instant,
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
+use taja_catalog::PluginDigest;
 use wasmtime::{
     Engine,
     component::{Component, Linker},
@@ -17,130 +17,99 @@ use wasmtime::{
 use crate::{
     bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
     cache::Cache,
-    config::SandboxConfig,
-    host,
+    host, imports,
     limits::{Kind, Limits},
-    manifest::{self, Manifest},
+    manifest::{self, Capability, Manifest},
     plugin::{Entry, Identity, Plugin},
     runner::Runner,
     section::check_component,
     state::GuestState,
 };
 
-/// Why there is no sandbox at all.
-#[derive(Debug, thiserror::Error)]
-pub enum SandboxError {
-    /// The engine cannot be built; the text says which of its settings is at fault.
-    #[error("wasm engine cannot be built: {0}")]
-    Engine(String),
-    /// A folder cannot be used.
-    #[error("{path} cannot be used")]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The thread that interrupts guests cannot be started.
-    #[error("ticker thread cannot be started")]
-    Ticker(#[source] io::Error),
+/// Why a component is not taken: what is wrong, and where that was noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{reason}")]
+pub struct Refused {
+    /// The check that failed: `size`, `format`, `manifest`, `signature`, `compile`, `imports`, `grants`, `world`, `trial`
+    /// or `goldens`.
+    pub stage: &'static str,
+    /// What is wrong, and what to change.
+    pub reason: String,
 }
 
-/// Whether a plugin can be called.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase", tag = "state", content = "reason")]
-pub enum PluginState {
-    /// It can.
-    Ready,
-    /// It cannot, and why.
-    Refused(String),
+impl Refused {
+    /// Gives what went wrong the name of the check.
+    pub(crate) fn at(stage: &'static str) -> impl Fn(String) -> Self {
+        move |reason| Self { stage, reason }
+    }
 }
 
-/// What became of one file of the plugin folder.
-#[derive(Debug, Clone, Serialize)]
-pub struct PluginStatus {
-    /// Its name inside the folder.
-    pub file: String,
-    /// What it says of itself, if that could be read.
-    pub manifest: Option<Manifest>,
-    /// SHA-256 of the file, lower-case hex, if it could be read.
-    pub digest: Option<String>,
-    /// Whether it can be called.
-    #[serde(flatten)]
-    pub state: PluginState,
-    /// Milliseconds from its bytes to machine code.
-    pub compile_ms: u64,
+/// A plugin, and what it took to get it.
+pub(crate) struct Loaded {
+    pub(crate) plugin: Plugin,
+    /// From its bytes to machine code.
+    pub(crate) compiled_in: Duration,
     /// Whether the machine code came from the cache.
-    pub cached: bool,
+    pub(crate) cached: bool,
 }
 
-/// Loads files one by one.
-pub(crate) struct Loader<'a> {
-    pub(crate) engine: &'a Engine,
-    pub(crate) config: &'a SandboxConfig,
+/// Turns components into plugins.
+pub(crate) struct Loader {
+    pub(crate) engine: Engine,
+    pub(crate) maximum: Limits,
     pub(crate) cache: Option<Arc<Cache>>,
-    pub(crate) runner: &'a Runner,
 }
 
-/// The plugin files of a folder, sorted by name.
-pub(crate) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wasm") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
+/// A component that was read, with what it says of itself.
+pub(crate) struct Read {
+    pub(crate) digest: PluginDigest,
+    pub(crate) manifest: Manifest,
+    bytes: Bytes,
 }
 
-impl Loader<'_> {
-    /// Loads one file. A file that is no good is reported, not an error.
-    pub(crate) async fn load(&self, path: &Path) -> (PluginStatus, Option<Plugin>) {
-        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let state = PluginState::Ready;
-        let mut status =
-            PluginStatus { file, manifest: None, digest: None, state, compile_ms: 0, cached: false };
-        match self.plugin(path, &mut status).await {
-            Ok(plugin) => (status, Some(plugin)),
-            Err(reason) => {
-                status.state = PluginState::Refused(reason);
-                (status, None)
-            }
-        }
-    }
+/// Reads a component as far as that takes no compiler.
+pub(crate) fn read(bytes: Bytes) -> Result<Read, Refused> {
+    check_component(&bytes).map_err(|error| Refused::at("format")(error.to_string()))?;
+    let manifest = manifest::read(&bytes).map_err(|error| {
+        let stage = if matches!(error, manifest::ManifestError::Binary(_)) { "format" } else { "manifest" };
+        Refused::at(stage)(error.to_string())
+    })?;
+    Ok(Read { digest: PluginDigest::of(&bytes), manifest, bytes })
+}
 
-    async fn plugin(&self, path: &Path, status: &mut PluginStatus) -> Result<Plugin, String> {
-        let bytes = read(path, self.config.max_component_bytes)?;
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        status.digest = Some(digest.clone());
-        check_component(&bytes).map_err(|error| error.to_string())?;
-        let manifest = manifest::read(&bytes).map_err(|error| error.to_string())?;
-        status.manifest = Some(manifest.clone());
+impl Loader {
+    /// Compiles, links and tries out. Of what the manifest asks for, the plugin gets what is in `granted`; when that must
+    /// be all that it imports, whatever is missing is named.
+    pub(crate) async fn load(
+        &self,
+        runner: &Runner,
+        read: Read,
+        granted: &BTreeSet<Capability>,
+        must_suffice: bool,
+    ) -> Result<Loaded, Refused> {
         let began = Instant::now();
-        let (component, cached) = self.compile(bytes, &digest).await?;
-        status.compile_ms = began.elapsed().as_millis() as u64;
-        status.cached = cached;
+        let Read { digest, manifest, bytes } = read;
+        let (component, cached) = self.compile(bytes, digest).await.map_err(Refused::at("compile"))?;
+        let compiled_in = began.elapsed();
+        imports::check_offered(&self.engine, &component, manifest.kind).map_err(Refused::at("imports"))?;
+        let granted: BTreeSet<_> =
+            manifest.capabilities.iter().filter(|asked| granted.contains(asked)).copied().collect();
+        if must_suffice {
+            let needed = imports::needed(&self.engine, &component);
+            check_granted(&manifest, &needed, &granted).map_err(Refused::at("grants"))?;
+        }
         let plugin = Plugin {
-            limits: Limits::of(manifest.kind).granted(&manifest.limits, &self.config.maximum),
-            settings: self
-                .config
-                .settings
-                .get(&manifest.name)
-                .map_or_else(|| "{}".into(), ToString::to_string),
-            entry: link(self.engine, &component, manifest.kind)?,
-            identity: Arc::new(Identity { manifest, digest }),
-            metrics: OnceLock::new(),
+            limits: Limits::of(manifest.kind).granted(&manifest.limits, &self.maximum),
+            entry: link(&self.engine, &component, manifest.kind).map_err(Refused::at("world"))?,
+            identity: Arc::new(Identity { manifest, digest, granted }),
         };
-        self.try_out(&plugin).await?;
-        Ok(plugin)
+        try_out(runner, &plugin).await.map_err(Refused::at("trial"))?;
+        Ok(Loaded { plugin, compiled_in, cached })
     }
 
     /// Machine code from the cache, or compiled off the async threads and then kept.
-    async fn compile(&self, bytes: Vec<u8>, digest: &str) -> Result<(Component, bool), String> {
-        let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), digest.to_owned());
+    async fn compile(&self, bytes: Bytes, digest: PluginDigest) -> Result<(Component, bool), String> {
+        let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), digest.to_string());
         let compile = move || {
             if let Some(component) = cache.as_ref().and_then(|cache| cache.load(&engine, &digest)) {
                 return Ok((component, true));
@@ -154,26 +123,32 @@ impl Loader<'_> {
         };
         tokio::task::spawn_blocking(compile).await.map_err(|error| format!("compiler failed: {error}"))?
     }
-
-    async fn try_out(&self, plugin: &Plugin) -> Result<(), String> {
-        let mut visit = self.runner.enter(plugin, None).await.map_err(|fault| fault.to_string())?;
-        let tried = visit.try_out(&plugin.entry).await;
-        visit.dismiss();
-        tried.map_err(|fault| format!("trial instance {fault}"))
-    }
 }
 
-fn read(path: &Path, max_bytes: u64) -> Result<Vec<u8>, String> {
-    let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-    if size > max_bytes {
-        return Err(format!("is {size} bytes; the limit is {max_bytes}"));
-    }
-    fs::read(path).map_err(|error| format!("cannot be read: {error}"))
+/// Says for every capability that is missing who has to change what.
+fn check_granted(
+    manifest: &Manifest,
+    needed: &BTreeSet<Capability>,
+    granted: &BTreeSet<Capability>,
+) -> Result<(), String> {
+    let missing = |capability: &Capability| {
+        if manifest.capabilities.contains(capability) {
+            format!("the operator does not grant \"{capability}\" to plugins of this shop: ask them to upload it, or use nothing of taja:host/{capability}")
+        } else {
+            format!("imports functions of taja:host/{capability}: add \"{capability}\" to the line `capabilities = [..]` of plugin.toml")
+        }
+    };
+    let missing: Vec<_> = needed.difference(granted).map(missing).collect();
+    if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
+}
+
+async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), String> {
+    let mut visit = runner.enter(plugin, None, None).await.map_err(|fault| fault.to_string())?;
+    visit.try_out(&plugin.entry).await.map_err(|fault| format!("trial instance {fault}"))
 }
 
 /// Links a component to the world of its kind: every import must be offered, every export be there.
 fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, String> {
-    check_imports(engine, component, kind)?;
     let mut linker = Linker::new(engine);
     let linked = match kind {
         Kind::Rank => host::link_rank(&mut linker),
@@ -187,20 +162,4 @@ fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, Str
         Kind::Rank => RankPre::<GuestState>::new(pre).map(Entry::Rank),
     };
     entry.map_err(|error| format!("exports do not fit the world {kind} of taja:plugin@0.1: {error:#}"))
-}
-
-/// Says by name what a component imports that its kind does not get.
-fn check_imports(engine: &Engine, component: &Component, kind: Kind) -> Result<(), String> {
-    const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
-    let offered = |name: &str| match kind {
-        _ if name.starts_with("taja:host/log@") => true,
-        Kind::Search | Kind::Ingest if name.starts_with("taja:host/") => true,
-        _ => WASI.iter().any(|allowed| name.starts_with(allowed)),
-    };
-    let ty = component.component_type();
-    let foreign: Vec<_> = ty.imports(engine).map(|(name, _)| name).filter(|name| !offered(name)).collect();
-    if foreign.is_empty() {
-        return Ok(());
-    }
-    Err(format!("imports {}, which a {kind} plugin does not get", foreign.join(", ")))
 }

@@ -1,10 +1,13 @@
 //! The manifest of a plugin: what it is, what it accepts and what it asks for. It travels inside the component.
 
-use std::{collections::HashSet, fmt};
+use std::{collections::HashSet, fmt, str::FromStr};
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
-use taja_catalog::policy::Columns;
+use taja_catalog::{
+    plugins::{Slot, is_plugin_name},
+    policy::Columns,
+};
 
 use crate::{
     limits::{Kind, LimitRequest},
@@ -19,7 +22,7 @@ const MAX_BYTES: usize = 64 * 1024;
 const MAX_COLUMNS: usize = 32;
 
 /// Something a plugin must be granted before a host call is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Capability {
     /// Cutting pictures, reading pixels, sampling frames.
@@ -31,6 +34,25 @@ pub enum Capability {
     /// Reporting progress and seeing cancellation.
     Job,
 }
+
+impl Capability {
+    /// Every capability.
+    pub const ALL: [Self; 4] = [Self::Media, Self::Embed, Self::Catalogue, Self::Job];
+}
+
+impl FromStr for Capability {
+    type Err = UnknownCapability;
+
+    fn from_str(word: &str) -> Result<Self, UnknownCapability> {
+        let known = Self::ALL.into_iter().find(|capability| capability.to_string() == word);
+        known.ok_or_else(|| UnknownCapability(word.chars().take(80).collect()))
+    }
+}
+
+/// The word is no capability.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no capability: it is one of media, embed, catalogue, job")]
+pub struct UnknownCapability(String);
 
 impl fmt::Display for Capability {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -134,6 +156,15 @@ pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
 }
 
 impl Manifest {
+    /// The slot that the plugin can take.
+    pub fn slot(&self) -> Slot {
+        match self.kind {
+            Kind::Rank => Slot::Rank,
+            Kind::Ingest => Slot::Ingest,
+            Kind::Search => Slot::Search(self.name.clone()),
+        }
+    }
+
     fn mistakes(&self) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut check = |holds: bool, mistake: &str| {
@@ -141,9 +172,9 @@ impl Manifest {
                 mistakes.push(mistake.to_owned());
             }
         };
-        check(is_name(&self.name), "name is not 1 to 64 of a-z, 0-9 and hyphen");
+        check(is_plugin_name(&self.name), "name is not 1 to 64 of a-z, 0-9 and hyphen");
         check(
-            self.accepts.iter().all(|name| is_name(name)),
+            self.accepts.iter().all(|name| is_plugin_name(name)),
             "accepts holds a modality that is no plain name",
         );
         check(all_different(&self.accepts), "accepts names a modality twice");
@@ -155,7 +186,7 @@ impl Manifest {
             columns.iter().all(|name| (1..=80).contains(&name.len())),
             "columns holds a name that is no attribute",
         );
-        check(self.fallback.as_deref().is_none_or(is_name), "fallback is not the name of a plugin");
+        check(self.fallback.as_deref().is_none_or(is_plugin_name), "fallback is not the name of a plugin");
         let (search, rank) = (self.kind == Kind::Search, self.kind == Kind::Rank);
         check(
             !search || !self.accepts.is_empty(),
@@ -171,11 +202,6 @@ impl Manifest {
         );
         mistakes
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn all_different<T: Eq + std::hash::Hash>(entries: &[T]) -> bool {

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, histogram};
-use taja_catalog::policy::{PluginRef, PolicyFault};
+use metrics::{Counter, Histogram, Label, counter, histogram};
+use taja_catalog::{
+    TenantId,
+    plugins::Part,
+    policy::{PluginRef, PolicyFault},
+};
 
 use crate::{limits::Kind, plugin::Identity};
 
@@ -26,19 +30,22 @@ pub struct CallStats {
     pub cpu: Duration,
     /// Host calls that could have been refused.
     pub host_calls: u32,
+    /// Bytes that the host put behind the guest's handles.
+    pub host_bytes: u64,
     /// Bytes of linear memories and tables at their largest.
     pub peak_memory_bytes: usize,
     /// Log lines that found no room.
     pub log_lines_dropped: u64,
 }
 
-/// The metrics of one plugin, looked up once.
+/// The metrics of one version for one shop, looked up once.
 pub(crate) struct CallMetrics {
     outcomes: Vec<(&'static str, Counter)>,
     seconds: Histogram,
     cpu: Histogram,
     instantiation: Histogram,
     host_calls: Histogram,
+    host_bytes: Histogram,
     peak_memory: Histogram,
     queue_wait: Histogram,
 }
@@ -52,22 +59,29 @@ const OUTCOMES: [&str; 8] =
     [OK, "guest_error", "trap", "timeout", "invalid_answer", "host_failure", "busy", CANCELLED];
 
 impl CallMetrics {
-    pub(crate) fn of(identity: &Identity) -> Self {
-        let (plugin, kind) = (identity.manifest.name.clone(), identity.manifest.kind.name());
-        let labels = [("plugin", plugin), ("kind", kind.to_owned())];
+    pub(crate) fn of(identity: &Identity, tenant: &TenantId, part: Part) -> Self {
+        let labels = vec![
+            Label::new("plugin", identity.manifest.name.clone()),
+            Label::new("kind", identity.manifest.kind.name()),
+            Label::new("digest", identity.digest.to_string()),
+            Label::new("tenant", tenant.to_string()),
+            Label::new("part", part.as_str()),
+        ];
         let outcome = |name: &'static str| {
-            let [plugin, kind] = labels.clone();
-            let labels = [plugin, kind, ("outcome", name.to_owned())];
-            (name, counter!("taja_plugin_calls_total", &labels))
+            let mut labels = labels.clone();
+            labels.push(Label::new("outcome", name));
+            (name, counter!("taja_plugin_calls_total", labels))
         };
+        let histogram = |name: &'static str| histogram!(name, labels.clone());
         Self {
             outcomes: OUTCOMES.into_iter().map(outcome).collect(),
-            seconds: histogram!("taja_plugin_call_seconds", &labels),
-            cpu: histogram!("taja_plugin_cpu_seconds", &labels),
-            instantiation: histogram!("taja_plugin_instantiation_seconds", &labels),
-            host_calls: histogram!("taja_plugin_host_calls", &labels),
-            peak_memory: histogram!("taja_plugin_peak_memory_bytes", &labels),
-            queue_wait: histogram!("taja_plugin_queue_wait_seconds", &labels),
+            seconds: histogram("taja_plugin_call_seconds"),
+            cpu: histogram("taja_plugin_cpu_seconds"),
+            instantiation: histogram("taja_plugin_instantiation_seconds"),
+            host_calls: histogram("taja_plugin_host_calls"),
+            host_bytes: histogram("taja_plugin_host_bytes"),
+            peak_memory: histogram("taja_plugin_peak_memory_bytes"),
+            queue_wait: histogram("taja_plugin_queue_wait_seconds"),
         }
     }
 
@@ -78,6 +92,7 @@ impl CallMetrics {
         self.cpu.record(stats.cpu);
         self.instantiation.record(stats.instantiation);
         self.host_calls.record(stats.host_calls);
+        self.host_bytes.record(stats.host_bytes as f64);
         self.peak_memory.record(stats.peak_memory_bytes as f64);
     }
 

@@ -1,25 +1,28 @@
-//! One plugin, compiled and ready to be called.
+//! One version of a plugin, compiled and ready to be called, and the settings it is called with.
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::Arc};
 
-use taja_catalog::policy::PluginRef;
-
-use std::sync::Arc;
+use taja_catalog::{
+    PluginDigest,
+    plugins::{Choice, Slot},
+    policy::PluginRef,
+};
 
 use crate::{
     bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
     limits::{Kind, Limits},
-    manifest::Manifest,
-    metrics::CallMetrics,
+    manifest::{Capability, Manifest},
     state::GuestState,
 };
 
-/// Who a plugin is.
+/// Who a plugin is, and what it may do.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) manifest: Manifest,
-    /// SHA-256 of the component, lower-case hex.
-    pub(crate) digest: String,
+    /// SHA-256 of the component.
+    pub(crate) digest: PluginDigest,
+    /// What the operator grants of what the manifest asks for.
+    pub(crate) granted: BTreeSet<Capability>,
 }
 
 impl Identity {
@@ -27,7 +30,7 @@ impl Identity {
         PluginRef {
             name: self.manifest.name.clone(),
             version: self.manifest.version.to_string(),
-            digest: self.digest.clone(),
+            digest: self.digest.to_string(),
         }
     }
 }
@@ -36,10 +39,7 @@ impl Identity {
 pub(crate) struct Plugin {
     pub(crate) identity: Arc<Identity>,
     pub(crate) limits: Limits,
-    /// JSON text for the guest.
-    pub(crate) settings: String,
     pub(crate) entry: Entry,
-    pub(crate) metrics: OnceLock<CallMetrics>,
 }
 
 /// The world a plugin is linked to.
@@ -56,5 +56,25 @@ impl Plugin {
 
     pub(crate) fn kind(&self) -> Kind {
         self.identity.manifest.kind
+    }
+
+    pub(crate) fn slot(&self) -> Slot {
+        self.identity.manifest.slot()
+    }
+}
+
+/// A plugin with settings: what a slot is filled with.
+pub(crate) struct Binding {
+    pub(crate) plugin: Arc<Plugin>,
+    pub(crate) choice: Choice,
+    /// Names the choice.
+    pub(crate) id: String,
+    /// JSON text for the guest.
+    pub(crate) settings: String,
+}
+
+impl Binding {
+    pub(crate) fn new(plugin: Arc<Plugin>, choice: Choice) -> Self {
+        Self { plugin, id: choice.id(), settings: choice.settings.to_string(), choice }
     }
 }

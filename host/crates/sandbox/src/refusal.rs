@@ -45,11 +45,14 @@ impl Refusal {
         Self::Answer(Error::Unavailable(text.into()))
     }
 
-    /// The manifest does not ask for this; says which line to add.
-    pub(crate) fn denied(capability: Capability) -> Self {
-        Self::Answer(Error::Denied(format!(
-            "not granted: add \"{capability}\" to the line `capabilities = [..]` of plugin.toml"
-        )))
+    /// The plugin does not hold this; says who has to change what.
+    pub(crate) fn denied(capability: Capability, asked: bool) -> Self {
+        let what = if asked {
+            format!("the operator does not grant \"{capability}\" to this plugin")
+        } else {
+            format!("add \"{capability}\" to the line `capabilities = [..]` of plugin.toml")
+        };
+        Self::Answer(Error::Denied(format!("not granted: {what}")))
     }
 
     /// As the end of the run, for functions that have no way to refuse.

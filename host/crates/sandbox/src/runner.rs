@@ -14,7 +14,8 @@ use crate::{
     config::SandboxConfig,
     limits::Limits,
     meter::{Meter, WallTimeUp},
-    metrics::{CANCELLED, CallMetrics, CallStats, outcome},
+    book::Record,
+    metrics::{CANCELLED, CallStats, outcome},
     outcome::{CpuUsedUp, Stage, fault},
     plugin::{Identity, Plugin},
     state::{GuestState, Ports, Session},
@@ -36,9 +37,10 @@ pub(crate) struct Visit<'a> {
     pub(crate) store: Store<GuestState>,
     plugin: &'a Plugin,
     meter: Arc<Meter>,
+    /// None for a call that counts nowhere: a trial of a plugin that serves nobody yet.
+    record: Option<Arc<Record>>,
     queue_wait: Duration,
     instantiation: Option<Duration>,
-    told: bool,
     // Last, so that the place is free only after the store is gone.
     _place: OwnedSemaphorePermit,
 }
@@ -49,23 +51,33 @@ impl Runner {
         Self { engine, places, queue_wait: config.queue_wait, ports }
     }
 
+    /// What answers host calls.
+    pub(crate) fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
     /// Waits for a free place and makes a fresh store.
     pub(crate) async fn enter<'a>(
         &self,
         plugin: &'a Plugin,
+        record: Option<Arc<Record>>,
         session: Option<Session>,
     ) -> Result<Visit<'a>, PolicyFault> {
         let asked = Instant::now();
-        let place = self.place().await.inspect_err(|busy| metrics_of(plugin).count(busy.outcome()))?;
+        let place = self.place().await.inspect_err(|busy| {
+            if let Some(record) = &record {
+                record.turned_away(busy.outcome());
+            }
+        })?;
         let state = GuestState::new(Arc::clone(&plugin.identity), plugin.limits, self.ports.clone(), session);
         let meter = Arc::clone(&state.meter);
         Ok(Visit {
             store: store(&self.engine, state, &plugin.limits),
             plugin,
+            record,
             meter,
             queue_wait: asked.elapsed(),
             instantiation: None,
-            told: false,
             _place: place,
         })
     }
@@ -90,10 +102,6 @@ fn store(engine: &Engine, state: GuestState, limits: &Limits) -> Store<GuestStat
     });
     store.set_epoch_deadline(1);
     store
-}
-
-fn metrics_of(plugin: &Plugin) -> &CallMetrics {
-    plugin.metrics.get_or_init(|| CallMetrics::of(&plugin.identity))
 }
 
 /// Instantiates a world and calls it under the clocks of a visit.
@@ -169,9 +177,10 @@ impl Visit<'_> {
     /// Tells logs and metrics how the call went. Called once the answer was checked.
     pub(crate) fn tell<T>(mut self, answer: &Result<T, PolicyFault>) -> CallStats {
         let stats = self.stats(outcome(answer));
-        metrics_of(self.plugin).record(&stats);
-        self.told = true;
-        let Identity { manifest, digest } = &*self.plugin.identity;
+        if let Some(record) = self.record.take() {
+            record.call(&stats);
+        }
+        let Identity { manifest, digest, .. } = &*self.plugin.identity;
         let name = &manifest.name;
         if let Err(fault) = answer {
             tracing::warn!(plugin.name = %name, plugin.digest = %digest, outcome = stats.outcome, %fault, "a plugin call failed");
@@ -181,11 +190,6 @@ impl Visit<'_> {
             tracing::warn!(plugin.name = %name, plugin.digest = %digest, dropped, "log lines of a plugin were dropped");
         }
         stats
-    }
-
-    /// Ends a visit that was no call: nothing is told of it.
-    pub(crate) fn dismiss(mut self) {
-        self.told = true;
     }
 
     fn stats(&self, outcome: &'static str) -> CallStats {
@@ -199,6 +203,7 @@ impl Visit<'_> {
             instantiation: self.instantiation.unwrap_or_default(),
             cpu: self.meter.cpu(),
             host_calls: self.meter.host_calls(),
+            host_bytes: state.given_bytes(),
             peak_memory_bytes: state.memory.used(),
             log_lines_dropped: state.log.dropped(),
         }
@@ -207,8 +212,8 @@ impl Visit<'_> {
 
 impl Drop for Visit<'_> {
     fn drop(&mut self) {
-        if !self.told {
-            metrics_of(self.plugin).record(&self.stats(CANCELLED));
+        if let Some(record) = self.record.take() {
+            record.call(&self.stats(CANCELLED));
         }
     }
 }

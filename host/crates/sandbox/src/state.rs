@@ -62,6 +62,7 @@ pub(crate) struct GuestState {
     table: ResourceTable,
     handles: usize,
     held_bytes: usize,
+    given_bytes: u64,
     limits: Limits,
 }
 
@@ -95,19 +96,21 @@ impl GuestState {
             table: ResourceTable::new(),
             handles: 0,
             held_bytes: 0,
+            given_bytes: 0,
             limits,
         }
     }
 
-    /// Whether the manifest asks for this.
+    /// Whether the operator grants this, of what the manifest asks for.
     pub(crate) fn grants(&self, capability: Capability) -> bool {
-        self.identity.manifest.capabilities.contains(&capability)
+        self.identity.granted.contains(&capability)
     }
 
     /// Begins a host call that can be refused: is it granted, and is there one left?
     pub(crate) fn begin(&self, capability: Capability) -> Answer<()> {
         if !self.grants(capability) {
-            return Err(Refusal::denied(capability));
+            let asked = self.identity.manifest.capabilities.contains(&capability);
+            return Err(Refusal::denied(capability, asked));
         }
         if !self.meter.take_host_call() {
             let limit = self.limits.host_calls;
@@ -136,6 +139,11 @@ impl GuestState {
         }
     }
 
+    /// Bytes that were put behind handles so far.
+    pub(crate) fn given_bytes(&self) -> u64 {
+        self.given_bytes
+    }
+
     /// Whether `bytes` more may be held behind handles. Asked before anything of that size is made.
     pub(crate) fn room_for(&self, bytes: usize) -> Answer<()> {
         if self.held_bytes.saturating_add(bytes) > self.limits.memory_bytes {
@@ -160,6 +168,7 @@ impl GuestState {
         let handle = self.table.push(entry)?;
         self.handles += 1;
         self.held_bytes += bytes;
+        self.given_bytes += bytes as u64;
         Ok(handle)
     }
 

@@ -9,7 +9,7 @@ use super::*;
 use crate::{
     fakes::{
         FakeEmbedder, InMemoryImageHost, InMemoryIndex, InMemoryStore, PpmDecoder, RecordingJob,
-        ScriptedPolicies, plain,
+        ScriptedLineup, plain,
     },
     policy::{PolicyError, PolicyFault},
     retrieval::Retrieval,
@@ -21,6 +21,7 @@ struct House {
     images: Arc<InMemoryImageHost>,
     index: Arc<InMemoryIndex>,
     add: AddProduct,
+    lineup: ScriptedLineup,
 }
 
 fn keep_all(submission: &Submission) -> Decision {
@@ -34,17 +35,16 @@ fn house(ingest: impl Fn(&Submission) -> Result<Decision, PolicyError> + Send + 
     let images = Arc::new(InMemoryImageHost::default());
     let embedder = Arc::new(FakeEmbedder::default());
     let index = Arc::new(InMemoryIndex::new(embedder.space().dimension));
-    let policies = ScriptedPolicies { ingest: Box::new(ingest), ..ScriptedPolicies::default() };
+    let lineup = ScriptedLineup { ingest: Box::new(ingest), ..ScriptedLineup::default() };
     let add = AddProduct {
         decoder: Arc::new(PpmDecoder),
         embedder,
         store: store.clone(),
         index: index.clone(),
         images: images.clone(),
-        policies: Arc::new(policies),
         catalogue: Arc::new(Retrieval::new(store.clone(), index.clone())),
     };
-    House { store, images, index, add }
+    House { store, images, index, add, lineup }
 }
 
 fn new(effect: &str, seeds: &[u8]) -> NewProduct {
@@ -57,7 +57,7 @@ fn new(effect: &str, seeds: &[u8]) -> NewProduct {
 }
 
 async fn run(house: &House, new: NewProduct) -> Result<Receipt, Failure> {
-    house.add.run(new, Arc::new(RecordingJob::default())).await
+    house.add.run(new, &house.lineup, Arc::new(RecordingJob::default())).await
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_cancelled_job_stores_nothing() {
     let house = house(|submission| Ok(keep_all(submission)));
     let job = Arc::new(RecordingJob::default());
     job.cancel();
-    let failure = house.add.run(new("job-1", &[1]), job).await.unwrap_err();
+    let failure = house.add.run(new("job-1", &[1]), &house.lineup, job).await.unwrap_err();
     assert_eq!(failure.code, "cancelled");
     assert_eq!(house.store.counts().await.unwrap().products, 0);
 }

@@ -1,14 +1,9 @@
 //! Policies that are plain functions.
 
-use std::collections::HashSet;
-
 use async_trait::async_trait;
 
-use crate::{
-    id::TenantId,
-    policy::{
-        Candidates, Columns, Decision, Leg, Part, Policies, PolicyContext, PolicyError, Ranking, Submission,
-    },
+use crate::policy::{
+    Candidates, Columns, Decision, Leg, Lineup, Part, PolicyContext, PolicyError, Ranking, Submission,
 };
 
 type Ingest = dyn Fn(&Submission) -> Result<Decision, PolicyError> + Send + Sync;
@@ -16,7 +11,7 @@ type Search = dyn Fn(&[Part]) -> Result<Vec<Leg>, PolicyError> + Send + Sync;
 type Rank = dyn Fn(&Candidates) -> Result<Ranking, PolicyError> + Send + Sync;
 
 /// Each policy is a function of what it is asked.
-pub struct ScriptedPolicies {
+pub struct ScriptedLineup {
     /// Decides on submissions.
     pub ingest: Box<Ingest>,
     /// Answers queries.
@@ -27,7 +22,7 @@ pub struct ScriptedPolicies {
     pub columns: Columns,
 }
 
-impl Default for ScriptedPolicies {
+impl Default for ScriptedLineup {
     fn default() -> Self {
         Self {
             ingest: Box::new(|_| unreachable!("no ingestion policy was given")),
@@ -39,9 +34,9 @@ impl Default for ScriptedPolicies {
 }
 
 #[async_trait]
-impl Policies for ScriptedPolicies {
-    fn modalities(&self) -> HashSet<String> {
-        ["text", "image", "video"].map(str::to_owned).into()
+impl Lineup for ScriptedLineup {
+    fn fingerprint(&self) -> &str {
+        "scripted"
     }
 
     async fn search(&self, _: &PolicyContext, parts: Vec<Part>, _: u32) -> Result<Vec<Leg>, PolicyError> {
@@ -52,11 +47,7 @@ impl Policies for ScriptedPolicies {
         (self.ingest)(&submission)
     }
 
-    fn fingerprint(&self, _: &TenantId) -> String {
-        "scripted".into()
-    }
-
-    fn ranking_columns(&self, _: &TenantId) -> Columns {
+    fn ranking_columns(&self) -> Columns {
         self.columns.clone()
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of};
 use crate::{
     id::ProductId,
-    policy::{Candidates, Columns, Hit, Leg, LegInfo, Matches, PluginRef, Ranking},
+    policy::{Candidates, Columns, Hit, Leg, LegInfo, Matches, PolicyContext, Ranking},
     product::Product,
 };
 
@@ -68,7 +68,7 @@ impl Joined {
         }
     }
 
-    pub(super) fn result_set(&self, legs: &[Leg], ranking: Ranking, plugins: Vec<PluginRef>) -> ResultSet {
+    pub(super) fn result_set(&self, legs: &[Leg], ranking: Ranking, context: &PolicyContext) -> ResultSet {
         let hits: Vec<&Hit> = legs.iter().flat_map(|leg| &leg.hits).collect();
         let evidence = |place: usize| Evidence {
             leg: self.matches.legs[place],
@@ -107,7 +107,8 @@ impl Joined {
             found: found.collect(),
             facets: HashMap::new(),
             legs: legs.iter().map(summary).collect(),
-            plugins,
+            plugins: context.used(),
+            degraded: context.degraded(),
         }
     }
 }

@@ -1,10 +1,10 @@
 //! Submissions for an ingesting guest, and the decision it answers with.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use serde_json::Value;
 use taja_catalog::{
-    Details, ImageHash, ProductId,
+    Details, ImageHash, Picture, ProductId,
     policy::{Decision, DropReason, Dropped, Outcome, Submission},
 };
 
@@ -22,13 +22,15 @@ const MAX_REASON_BYTES: usize = 1000;
 /// The submission as the guest sees it, with handles for its pictures.
 pub(crate) fn submission(
     state: &mut GuestState,
-    submission: Submission,
+    submission: &Submission,
     settings: String,
 ) -> Answer<guest::Submission> {
     let details = details(&submission.details);
-    let upload =
-        |(index, picture)| Ok(guest::Upload { index, image: state.give(ImageEntry::of_request(picture))? });
-    let uploads = submission.uploads.into_iter().map(upload).collect::<Answer<_>>()?;
+    let mut upload = |(index, picture): &(u32, Arc<Picture>)| {
+        let image = state.give(ImageEntry::of_request(Arc::clone(picture)))?;
+        Ok(guest::Upload { index: *index, image })
+    };
+    let uploads = submission.uploads.iter().map(&mut upload).collect::<Answer<_>>()?;
     Ok(guest::Submission { details, uploads, settings })
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use taja_catalog::policy::{Candidates, Measure, Ranked, Ranking};
 
 use super::Checked;
-use crate::bindings::rank::exports::taja::plugin::ranking as guest;
+use crate::{bindings::rank::exports::taja::plugin::ranking as guest, manifest::AskedColumns};
 
 /// Notes that are kept.
 const MAX_NOTES: usize = 100;
@@ -39,6 +39,20 @@ pub(crate) fn candidates(candidates: Candidates, settings: String) -> guest::Can
         limit: candidates.limit,
         settings,
     }
+}
+
+/// The candidates with the columns of this policy only; none when they have no others.
+pub(crate) fn narrowed(candidates: &guest::Candidates, asked: &AskedColumns) -> Option<guest::Candidates> {
+    let is_asked = |names: &[String], name: &String| names.contains(name);
+    let all = candidates.numbers.iter().all(|column| is_asked(&asked.numbers, &column.name))
+        && candidates.texts.iter().all(|column| is_asked(&asked.texts, &column.name));
+    if all {
+        return None;
+    }
+    let mut narrowed = candidates.clone();
+    narrowed.numbers.retain(|column| is_asked(&asked.numbers, &column.name));
+    narrowed.texts.retain(|column| is_asked(&asked.texts, &column.name));
+    Some(narrowed)
 }
 
 fn text_column((name, values): (String, Vec<Option<String>>)) -> guest::TextColumn {

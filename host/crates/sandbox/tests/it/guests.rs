@@ -1,23 +1,51 @@
 //! Guests for the tests, and sandboxes that hold them.
-use serde_json::json;
-use taja_sandbox::{Sandbox, SandboxConfig, manifest};
+
+use std::{ops::Deref, sync::Arc};
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use taja_catalog::{
+    PluginDigest, TenantId,
+    fakes::InMemoryPlugins,
+    plugins::{Action, Activation, Choice, Event, PluginStore, Slot, Version},
+    policy::{Candidates, Decision, Leg, Part, Pins, PolicyContext, PolicyError, Ranking, Submission},
+};
+use taja_sandbox::{
+    Called, Capability, Order, OrderError, PluginState, Sandbox, SandboxConfig, Step, Team, Upload, Wanted,
+    manifest,
+};
 use tempfile::TempDir;
 
 use crate::{component::fixture, fakes::World};
 
-/// The fixture with a manifest of these lines.
+/// The fixture with a manifest of these lines. Unless they say otherwise it asks for everything that there is.
 pub(crate) fn plugin(kind: &str, name: &str, lines: &str) -> Vec<u8> {
-    manifest::embed(&fixture(kind), &manifest_text(kind, name, lines)).expect("the manifest is valid")
+    let all = "capabilities = [\"media\", \"embed\", \"catalogue\", \"job\"]\n";
+    let asks = if kind == "rank" || lines.contains("capabilities") { "" } else { all };
+    manifest::embed(&fixture(kind), &manifest_text(kind, name, &format!("{asks}{lines}")))
+        .expect("the manifest is valid")
 }
 
 pub(crate) fn manifest_text(kind: &str, name: &str, lines: &str) -> String {
     format!("name = \"{name}\"\nversion = \"1.2.3\"\nkind = \"{kind}\"\n{lines}\n")
 }
 
-/// A plugin folder and the sandbox over it.
+/// A plugin folder, a store, and the sandboxes over them.
 pub(crate) struct House {
     pub(crate) folder: TempDir,
     pub(crate) config: SandboxConfig,
+    pub(crate) store: Arc<InMemoryPlugins>,
+}
+
+/// A sandbox, asked without anybody standing in for what fails.
+pub(crate) struct Opened(Sandbox);
+
+impl Deref for Opened {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        &self.0
+    }
 }
 
 impl House {
@@ -28,7 +56,7 @@ impl House {
         config.concurrency = 4;
         config.rank = "rank".into();
         config.ingest = "ingest".into();
-        Self { folder, config }
+        Self { folder, config, store: Arc::default() }
     }
 
     /// With one more file.
@@ -43,17 +71,124 @@ impl House {
         self
     }
 
-    pub(crate) async fn open(&self, world: &World) -> Sandbox {
+    /// With a version in the store that is active for everybody, granted these capabilities and no others.
+    pub(crate) async fn keep_active(&self, component: &[u8], granted: &[&str], task: &str) {
+        let read = manifest::read(component).expect("the manifest is valid");
+        let digest = PluginDigest::of(component);
+        let version = Version {
+            owner: None,
+            digest,
+            name: read.name.clone(),
+            version: read.version.to_string(),
+            slot: read.slot(),
+            size: component.len() as u64,
+            granted: granted.iter().map(|word| (*word).to_owned()).collect(),
+            manifest: Value::Null,
+            signer: None,
+            uploaded_at: Timestamp::now(),
+            uploaded_by: "test".into(),
+        };
+        self.store.add_version(&version, component.to_vec().into()).await.expect("the store answers");
+        let settings = json!({ "do": task });
+        let live = Choice { digest, name: read.name.clone(), version: version.version.clone(), settings };
+        let row = Activation {
+            tenant: None,
+            slot: read.slot(),
+            live: Some(live),
+            previous: Vec::new(),
+            canary: None,
+            shadow: None,
+            changed_at: Timestamp::now(),
+            changed_by: "test".into(),
+            revision: 0,
+        };
+        let event = Event {
+            tenant: None,
+            slot: read.slot(),
+            action: Action::Activated,
+            choice: None,
+            reason: String::new(),
+            by: "test".into(),
+            at: Timestamp::now(),
+        };
+        self.store.change(&row, &event).await.expect("the store answers");
+    }
+
+    /// One process of a service: others may have the same store.
+    pub(crate) async fn open(&self, world: &World) -> Opened {
         let (embedder, video) = (world.embedder.clone(), world.video.clone());
-        Sandbox::load(self.config.clone(), embedder, video).await.expect("the engine can be built")
+        let sandbox = Sandbox::open(self.config.clone(), self.store.clone(), embedder, video).await;
+        Opened(sandbox.expect("the engine can be built"))
     }
 
     /// Opens and insists that every plugin is ready.
-    pub(crate) async fn ready(&self, world: &World) -> Sandbox {
+    pub(crate) async fn ready(&self, world: &World) -> Opened {
         let sandbox = self.open(world).await;
         for status in sandbox.report() {
-            assert_eq!(status.state, taja_sandbox::PluginState::Ready, "{}", status.file);
+            assert_eq!(status.state, PluginState::Ready, "{}", status.file);
         }
         sandbox
     }
+}
+
+impl Opened {
+    pub(crate) async fn team(&self, tenant: &TenantId) -> Team {
+        Sandbox::team(self, tenant, &Pins::default()).await.expect("the store answers")
+    }
+
+    pub(crate) async fn rank_measured(
+        &self,
+        context: &PolicyContext,
+        candidates: Candidates,
+    ) -> Called<Ranking> {
+        self.team(&context.tenant).await.rank_measured(context, candidates).await
+    }
+
+    pub(crate) async fn rank(
+        &self,
+        context: &PolicyContext,
+        candidates: Candidates,
+    ) -> Result<Ranking, PolicyError> {
+        self.rank_measured(context, candidates).await.0
+    }
+
+    pub(crate) async fn search(
+        &self,
+        context: &PolicyContext,
+        parts: Vec<Part>,
+        limit: u32,
+    ) -> Result<Vec<Leg>, PolicyError> {
+        Ok(self.team(&context.tenant).await.search_measured(context, parts, limit).await?.0)
+    }
+
+    pub(crate) async fn ingest(
+        &self,
+        context: &PolicyContext,
+        submission: Submission,
+    ) -> Result<Decision, PolicyError> {
+        self.team(&context.tenant).await.ingest_measured(context, submission).await.0
+    }
+
+    /// Uploads a component for everybody.
+    pub(crate) async fn upload(&self, component: &[u8]) -> PluginDigest {
+        let upload = Upload {
+            owner: None,
+            by: "test".into(),
+            component: component.to_vec().into(),
+            signature: None,
+            granted: Capability::ALL.into(),
+        };
+        self.add(upload).await.expect("the component is good").version.digest
+    }
+
+    /// Takes a step for everybody.
+    pub(crate) async fn step(&self, slot: Slot, step: Step) -> Result<Activation, OrderError> {
+        let order = Order { tenant: None, slot, step, reason: "a test".into(), by: "test".into() };
+        self.order(&order).await
+    }
+}
+
+/// A version that is told to do this.
+pub(crate) fn wanted(digest: PluginDigest, task: &str) -> Wanted {
+    Wanted { digest, settings: Some(Value::from_iter([("do", task)])) }
 }

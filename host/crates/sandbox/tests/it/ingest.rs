@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use taja_catalog::{
     Details,
-    policy::{DropReason, Outcome, Policies, PolicyFault, Submission},
+    policy::{DropReason, Outcome, PolicyFault, Submission},
 };
 
 use crate::{
@@ -20,7 +20,7 @@ fn submission() -> Submission {
 }
 
 async fn decide(task: &str, world: &World) -> Result<taja_catalog::policy::Decision, PolicyFault> {
-    let component = plugin("ingest", "ingest", "capabilities = [\"catalogue\"]");
+    let component = plugin("ingest", "ingest", "");
     let sandbox = House::empty().with("ingest.wasm", &component).told("ingest", task).ready(world).await;
     sandbox.ingest(&world.context("shop", ""), submission()).await.map_err(|error| error.fault)
 }

@@ -2,12 +2,15 @@
 
 use std::fs;
 
-use taja_catalog::policy::{Candidates, Policies, PolicyFault};
+use taja_catalog::{
+    PluginDigest,
+    policy::{Candidates, Lineup, PolicyFault},
+};
 use taja_sandbox::{PluginState, manifest};
 
 use crate::{
     component::fixture,
-    fakes::World,
+    fakes::{World, id},
     guests::{House, manifest_text, plugin},
 };
 
@@ -28,15 +31,13 @@ async fn refusal(bytes: &[u8]) -> String {
 #[tokio::test]
 async fn a_good_file_is_reported_with_what_it_is() {
     let world = World::new();
-    let sandbox = House::empty()
-        .with("r.wasm", &plugin("rank", "rank", "[columns]\nnumbers = [\"price\"]"))
-        .ready(&world)
-        .await;
+    let component = plugin("rank", "rank", "[columns]\nnumbers = [\"price\"]");
+    let sandbox = House::empty().with("r.wasm", &component).ready(&world).await;
     let status = &sandbox.report()[0];
     assert_eq!(status.file, "r.wasm");
-    assert_eq!(status.digest.as_ref().unwrap().len(), 64);
+    assert_eq!(status.digest, Some(PluginDigest::of(&component)));
     assert_eq!(status.manifest.as_ref().unwrap().name, "rank");
-    assert_eq!(sandbox.ranking_columns(&"shop".parse().unwrap()).numbers, ["price"]);
+    assert_eq!(sandbox.team(&id("shop")).await.ranking_columns().numbers, ["price"]);
 }
 
 #[tokio::test]
@@ -154,7 +155,8 @@ async fn the_later_of_two_plugins_that_clash_is_refused() {
         .with("c.wasm", &search("one"))
         .with("d.wasm", &search("two"));
     let sandbox = house.open(&World::new()).await;
-    let states: Vec<_> = sandbox.report().iter().map(|status| &status.state).collect();
+    let report = sandbox.report();
+    let states: Vec<_> = report.iter().map(|status| &status.state).collect();
     assert_eq!((states[0], states[2]), (&PluginState::Ready, &PluginState::Ready));
     assert!(
         matches!(states[1], PluginState::Refused(reason) if reason.contains("taken by a.wasm")),
@@ -168,17 +170,17 @@ async fn the_later_of_two_plugins_that_clash_is_refused() {
 
 #[tokio::test]
 async fn the_kinds_that_requests_need_and_that_are_not_there_are_named() {
-    let world = World::new();
-    assert_eq!(House::empty().open(&world).await.missing(), ["search", "ingest", "rank"]);
+    let (world, shop) = (World::new(), id("shop"));
+    assert_eq!(House::empty().open(&world).await.missing(&shop), ["search", "ingest", "rank"]);
     let mut house = House::empty()
         .with("i.wasm", &plugin("ingest", "ingest", ""))
         .with("r.wasm", &plugin("rank", "rank", ""));
-    assert_eq!(house.ready(&world).await.missing(), ["search"]);
+    assert_eq!(house.ready(&world).await.missing(&shop), ["search"]);
     house = house.with("s.wasm", &plugin("search", "words", "accepts = [\"text\"]"));
-    assert!(house.ready(&world).await.missing().is_empty());
+    assert!(house.ready(&world).await.missing(&shop).is_empty());
     // Loaded, but not by the name that is configured.
     house.config.rank = "another".into();
-    assert_eq!(house.ready(&world).await.missing(), ["rank"]);
+    assert_eq!(house.ready(&world).await.missing(&shop), ["rank"]);
 }
 
 #[tokio::test]
@@ -187,7 +189,7 @@ async fn without_a_ranking_plugin_ranking_is_the_hosts_failure() {
     let sandbox = House::empty().open(&world).await;
     let error = sandbox.rank(&world.context("shop", ""), Candidates::default()).await.unwrap_err();
     assert!(
-        matches!(&error.fault, PolicyFault::Host(text) if text.contains("no plugin of kind rank")),
+        matches!(&error.fault, PolicyFault::Host(text) if text.contains("no plugin of kind rank is active")),
         "{error}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use taja_catalog::policy::{Candidates, LegInfo, Matches, Measure, Policies, PolicyFault, Ranking};
+use taja_catalog::policy::{Candidates, LegInfo, Matches, Measure, PolicyFault, Ranking};
 use taja_sandbox::{CallStats, PagemapScan};
 
 use crate::{
@@ -206,7 +206,7 @@ async fn a_call_that_finds_no_free_place_is_told_so_and_a_dropped_call_frees_its
 
 #[tokio::test]
 async fn good_calls_go_on_beside_guests_that_spin() {
-    let bad = plugin("search", "spinner", "accepts = [\"text\"]\ncapabilities = [\"embed\"]");
+    let bad = plugin("search", "spinner", "accepts = [\"text\"]");
     let house = house("order").with("bad.wasm", &bad).told("spinner", "spin");
     let world = World::new();
     let sandbox = house.ready(&world).await;

@@ -1,0 +1,192 @@
+//! The plugin folder: what lies in it is taken in as if it had been uploaded, and serves every shop unless somebody chose
+//! otherwise.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs, io,
+    path::Path,
+};
+
+use bytes::Bytes;
+use serde::Serialize;
+use taja_catalog::{PluginDigest, plugins::Slot};
+
+use crate::{
+    admission::Upload,
+    house::House,
+    life::{Order, OrderError, Step, Wanted},
+    load,
+    manifest::{Capability, Manifest},
+};
+
+/// Who it is that activates what lies in the folder.
+pub(crate) const FOLDER: &str = "plugin folder";
+
+/// Whether a plugin can be called.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase", tag = "state", content = "reason")]
+pub enum PluginState {
+    /// It can.
+    Ready,
+    /// It cannot, and why.
+    Refused(String),
+}
+
+/// What became of one file of the plugin folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct PluginStatus {
+    /// Its name inside the folder.
+    pub file: String,
+    /// What it says of itself, if that could be read.
+    pub manifest: Option<Manifest>,
+    /// SHA-256 of the file, lower-case hex, if it could be read.
+    pub digest: Option<PluginDigest>,
+    /// Whether it can be called.
+    #[serde(flatten)]
+    pub state: PluginState,
+    /// Milliseconds from its bytes to machine code.
+    pub compile_ms: u64,
+    /// Whether the machine code came from the cache.
+    pub cached: bool,
+}
+
+/// A file of the folder that may be a plugin.
+pub(crate) struct File {
+    pub(crate) component: Bytes,
+    pub(crate) manifest: Manifest,
+    /// What signs it lies beside it.
+    signature: Option<String>,
+}
+
+/// The plugin files of a folder, sorted by name, each read as far as that takes no compiler.
+pub(crate) fn survey(folder: &Path, max_bytes: u64) -> io::Result<Vec<(PluginStatus, Option<File>)>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    let mut found = Found::default();
+    Ok(paths.iter().map(|path| found.take(path, max_bytes)).collect())
+}
+
+/// Names and modalities that are taken by files before.
+#[derive(Default)]
+struct Found {
+    names: HashMap<String, String>,
+    modalities: HashMap<String, String>,
+}
+
+impl Found {
+    fn take(&mut self, path: &Path, max_bytes: u64) -> (PluginStatus, Option<File>) {
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let state = PluginState::Ready;
+        let mut status =
+            PluginStatus { file, manifest: None, digest: None, state, compile_ms: 0, cached: false };
+        let read = self.read(path, max_bytes, &mut status).map_err(|reason| status.refuse(reason));
+        (status, read.ok())
+    }
+
+    fn read(&mut self, path: &Path, max_bytes: u64, status: &mut PluginStatus) -> Result<File, String> {
+        let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
+        if size > max_bytes {
+            return Err(format!("is {size} bytes; the limit is {max_bytes}"));
+        }
+        let component = Bytes::from(fs::read(path).map_err(|error| format!("cannot be read: {error}"))?);
+        status.digest = Some(PluginDigest::of(&component));
+        let manifest = load::read(component.clone()).map_err(|refused| refused.to_string())?.manifest;
+        status.manifest = Some(manifest.clone());
+        self.clash(&status.file, &manifest)?;
+        let signature = fs::read_to_string(path.with_extension("wasm.sig")).ok();
+        Ok(File { component, manifest, signature })
+    }
+
+    /// A plugin cannot stand beside one before it that has its name, or answers what it answers.
+    fn clash(&mut self, file: &str, manifest: &Manifest) -> Result<(), String> {
+        if let Some(other) = self.names.get(&manifest.name) {
+            return Err(format!("the name {:?} is taken by {other}", manifest.name));
+        }
+        let mut accepts = manifest.accepts.iter();
+        if let Some((modality, by)) = accepts.find_map(|name| Some((name, self.modalities.get(name)?))) {
+            return Err(format!("the modality {modality:?} is taken by the plugin {by:?}"));
+        }
+        self.names.insert(manifest.name.clone(), file.to_owned());
+        let accepts = manifest.accepts.iter().map(|modality| (modality.clone(), manifest.name.clone()));
+        self.modalities.extend(accepts);
+        Ok(())
+    }
+}
+
+impl PluginStatus {
+    pub(crate) fn refuse(&mut self, reason: String) {
+        tracing::warn!(file = self.file, reason, "plugin refused");
+        self.state = PluginState::Refused(reason);
+    }
+}
+
+impl House {
+    /// Takes in what the folder holds. A file that is no good is told in the report, not an error; what served before then
+    /// goes on serving.
+    pub(crate) async fn take_in_folder(&self) -> io::Result<Vec<PluginStatus>> {
+        let (folder, most) = (self.config.plugins.clone(), self.config.max_component_bytes);
+        let found = tokio::task::spawn_blocking(move || survey(&folder, most)).await;
+        let mut report = Vec::new();
+        for (mut status, file) in found.map_err(io::Error::other)?? {
+            if let Some(file) = file {
+                match self.take_in(file, &mut status).await {
+                    Ok(()) => tracing::info!(file = status.file, digest = ?status.digest, "plugin ready"),
+                    Err(reason) => status.refuse(reason),
+                }
+            }
+            report.push(status);
+        }
+        Ok(report)
+    }
+
+    async fn take_in(&self, file: File, status: &mut PluginStatus) -> Result<(), String> {
+        let upload = Upload {
+            owner: None,
+            by: FOLDER.to_owned(),
+            component: file.component,
+            signature: file.signature,
+            granted: BTreeSet::from(Capability::ALL),
+        };
+        let added = self.add(upload).await.map_err(|error| error.to_string())?;
+        status.compile_ms = added.compiled_in.as_millis() as u64;
+        status.cached = added.cached;
+        let serves = self.put_in_service(added.version.digest, &file.manifest, added.is_new).await;
+        serves.map_err(|error| error.to_string())
+    }
+
+    /// Activates what lies in the folder for everybody, unless an operator chose something else: a file that is new takes
+    /// the place of another version of itself, though.
+    async fn put_in_service(
+        &self,
+        digest: PluginDigest,
+        manifest: &Manifest,
+        is_new: bool,
+    ) -> Result<(), OrderError> {
+        let slot = manifest.slot();
+        let configured = match slot {
+            Slot::Rank => manifest.name == self.config.rank,
+            Slot::Ingest => manifest.name == self.config.ingest,
+            Slot::Search(_) => true,
+        };
+        let stored = self.store.activation(None, &slot).await?;
+        let free = stored.as_ref().is_none_or(|row| {
+            let same = row.live.as_ref().is_some_and(|live| live.name == manifest.name);
+            row.changed_by == FOLDER || (is_new && same)
+        });
+        if !configured || !free {
+            return Ok(());
+        }
+        let settings = self.config.settings.get(&manifest.name).cloned();
+        let settings = settings.unwrap_or_else(|| serde_json::json!({}));
+        let wanted = Wanted { digest, settings: Some(settings) };
+        let order =
+            Order { tenant: None, slot, step: Step::Activate(wanted), reason: String::new(), by: FOLDER.to_owned() };
+        self.order(&order).await.map(drop)
+    }
+}

@@ -1,0 +1,407 @@
+//! The policies that serve one job, from its beginning to its end: asked, asked again when they fail, and stood in for.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+};
+
+use async_trait::async_trait;
+use futures::future::try_join_all;
+use sha2::{Digest, Sha256};
+use taja_catalog::{
+    TenantId,
+    plugins::{Part as Role, Slot},
+    policy::{
+        Candidates, Columns, Decision, Degraded, Leg, Lineup, Part, PluginRef, PolicyContext, PolicyError,
+        PolicyFault, Ranking, Submission, Substitute,
+    },
+};
+use tracing::Instrument;
+
+use crate::{
+    answer::{decision, legs, ranking},
+    beside,
+    bindings::rank::exports::taja::plugin::ranking as guest,
+    house::House,
+    limits::Kind,
+    metrics::CallStats,
+    plain,
+    plugin::{Binding, Entry},
+    refusal::Refusal,
+    runner::Visit,
+    seats::{Seating, Station},
+    state::Session,
+    watch::is_failure,
+};
+
+/// An answer, and what it took to get it; the second is none when the call found no place to run in.
+pub type Called<T> = (Result<T, PolicyError>, Option<CallStats>);
+
+/// The policies that serve one job.
+pub struct Team {
+    house: Arc<House>,
+    tenant: TenantId,
+    seating: Arc<Seating>,
+    stations: BTreeMap<Slot, Station>,
+    fingerprint: String,
+}
+
+/// What one attempt is made with.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub(crate) house: &'a Arc<House>,
+    pub(crate) tenant: &'a TenantId,
+    pub(crate) binding: &'a Binding,
+    pub(crate) role: Role,
+}
+
+impl Team {
+    pub(crate) fn new(
+        house: Arc<House>,
+        tenant: TenantId,
+        seating: Arc<Seating>,
+        stations: BTreeMap<Slot, Station>,
+    ) -> Self {
+        let mut hash = Sha256::new();
+        for (slot, station) in &stations {
+            hash.update(format!("{slot}={}\n", station.binding.id));
+        }
+        let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { house, tenant, seating, stations, fingerprint }
+    }
+
+    fn station(&self, slot: &Slot, kind: Kind) -> Result<&Station, PolicyError> {
+        self.stations.get(slot).ok_or_else(|| {
+            let fault = PolicyFault::Host(format!("no plugin of kind {kind} is active"));
+            PolicyError { plugin: kind.name().into(), fault }
+        })
+    }
+
+    fn attempt<'a>(&'a self, binding: &'a Binding, role: Role) -> Attempt<'a> {
+        Attempt { house: &self.house, tenant: &self.tenant, binding, role }
+    }
+
+    /// Asks what is to rank once, without anybody standing in; beside the answer what the call used.
+    pub async fn rank_measured(&self, context: &PolicyContext, candidates: Candidates) -> Called<Ranking> {
+        let station = match self.station(&Slot::Rank, Kind::Rank) {
+            Ok(station) => station,
+            Err(error) => return (Err(error), None),
+        };
+        let mut candidates = ranking::candidates(candidates, String::new());
+        self.attempt(&station.binding, station.part).rank(context, &mut candidates).await
+    }
+
+    /// Asks what is to decide once, without anybody standing in; beside the answer what the call used.
+    pub async fn ingest_measured(&self, context: &PolicyContext, submission: Submission) -> Called<Decision> {
+        match self.station(&Slot::Ingest, Kind::Ingest) {
+            Ok(station) => self.attempt(&station.binding, station.part).ingest(context, &submission).await,
+            Err(error) => (Err(error), None),
+        }
+    }
+
+    /// Asks what is to search once, all at the same time, without anybody standing in; with the legs what each call used.
+    pub async fn search_measured(
+        &self,
+        context: &PolicyContext,
+        parts: Vec<Part>,
+        limit: u32,
+    ) -> Result<(Vec<Leg>, Vec<CallStats>), PolicyError> {
+        let calls = self.by_station(parts)?.into_iter().map(|(station, parts)| async move {
+            let attempt = self.attempt(&station.binding, station.part);
+            let (legs, stats) = attempt.search(context, &parts, limit).await;
+            legs.map(|legs| ((attempt.binding.plugin.name().to_owned(), legs), stats))
+        });
+        let (answers, stats): (Vec<_>, Vec<_>) = try_join_all(calls).await?.into_iter().unzip();
+        Ok((legs::joined(answers), stats.into_iter().flatten().collect()))
+    }
+
+    /// The parts, grouped by the station that accepts their modality, in the order of the first part of each.
+    fn by_station(&self, parts: Vec<Part>) -> Result<Vec<(&Station, Vec<Part>)>, PolicyError> {
+        let mut groups: Vec<(&Station, Vec<Part>)> = Vec::new();
+        for part in parts {
+            let station = self.seating.slot_of(&part.modality).and_then(|slot| self.stations.get(slot));
+            let Some(station) = station else {
+                let fault =
+                    PolicyFault::Host(format!("no plugin of kind search accepts {:?}", part.modality));
+                return Err(PolicyError { plugin: Kind::Search.name().into(), fault });
+            };
+            match groups.iter_mut().find(|(known, _)| std::ptr::eq(*known, station)) {
+                Some((_, parts)) => parts.push(part),
+                None => groups.push((station, vec![part])),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// Tells the watch over a choice how a call of it went, and withdraws it when that was too much.
+    fn watch(&self, station: &Station, binding: &Arc<Binding>, role: Role, fault: Option<&PolicyFault>) {
+        if binding.id != station.binding.id {
+            return;
+        }
+        let Some((watch, other)) = station.watch() else { return };
+        let fault = fault.filter(|fault| is_failure(fault));
+        let this = self.house.book.record(&binding.plugin, &self.tenant, role);
+        let other = self.house.book.record(&other.plugin, &self.tenant, Role::Live);
+        if let Some(reason) = watch.note(fault, &this, &other) {
+            let (house, seat, binding) = (self.house.clone(), station.seat.clone(), binding.clone());
+            tokio::spawn(async move { house.withdraw(&seat, &binding, role, reason).await });
+        }
+    }
+
+    async fn search_at(
+        &self,
+        station: &Station,
+        context: &PolicyContext,
+        parts: Vec<Part>,
+        limit: u32,
+    ) -> Result<(String, Vec<Leg>), PolicyError> {
+        let mut fall = Fall::default();
+        for (binding, role, substitute) in station.rungs() {
+            let (answer, _) = self.attempt(binding, role).search(context, &parts, limit).await;
+            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
+            match answer {
+                Ok(legs) => {
+                    fall.landed(context, substitute);
+                    beside::search(&self.house, &self.tenant, station, context, &parts, limit, &legs);
+                    return Ok((binding.plugin.name().to_owned(), legs));
+                }
+                Err(error) if is_failure(&error.fault) => fall.note(binding, error),
+                // A policy's refusal is its answer, and what the host cannot do now it cannot do for another either.
+                Err(error) => return Err(fall.first(error)),
+            }
+        }
+        let plain = plain::legs(&Session::from(context), self.house.runner.ports(), &parts, limit).await;
+        match plain {
+            Some(legs) => {
+                fall.landed(context, Some(Substitute::Host));
+                Ok((station.binding.plugin.name().to_owned(), legs))
+            }
+            None => Err(fall.last()),
+        }
+    }
+}
+
+#[async_trait]
+impl Lineup for Team {
+    fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    async fn search(
+        &self,
+        context: &PolicyContext,
+        parts: Vec<Part>,
+        limit: u32,
+    ) -> Result<Vec<Leg>, PolicyError> {
+        let calls = self.by_station(parts)?.into_iter();
+        let calls = calls.map(|(station, parts)| self.search_at(station, context, parts, limit));
+        Ok(legs::joined(try_join_all(calls).await?))
+    }
+
+    /// Nobody stands in for the policies of ingestion but earlier ones of them: what is stored stays, so the job rather
+    /// waits until there is one that works.
+    async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError> {
+        let station = self.station(&Slot::Ingest, Kind::Ingest)?;
+        let mut fall = Fall::default();
+        for (binding, role, substitute) in station.rungs() {
+            let (answer, _) = self.attempt(binding, role).ingest(context, &submission).await;
+            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
+            match answer {
+                Ok(decision) => {
+                    fall.landed(context, substitute);
+                    beside::ingest(&self.house, &self.tenant, station, context, &submission, &decision);
+                    return Ok(decision);
+                }
+                Err(error) if is_failure(&error.fault) => fall.note(binding, error),
+                Err(error) => return Err(fall.first(error)),
+            }
+        }
+        Err(fall.last())
+    }
+
+    /// What any of the policies asks for that may be asked in this job.
+    fn ranking_columns(&self) -> Columns {
+        let mut columns = Columns::default();
+        let Some(station) = self.stations.get(&Slot::Rank) else { return columns };
+        for binding in station.bindings() {
+            let asked = &binding.plugin.identity.manifest.columns;
+            for (known, asked) in
+                [(&mut columns.numbers, &asked.numbers), (&mut columns.texts, &asked.texts)]
+            {
+                known.extend(asked.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>());
+            }
+        }
+        columns
+    }
+
+    async fn rank(&self, context: &PolicyContext, candidates: Candidates) -> Result<Ranking, PolicyError> {
+        let station = self.station(&Slot::Rank, Kind::Rank)?;
+        let mut candidates = ranking::candidates(candidates, String::new());
+        let mut fall = Fall::default();
+        for (binding, role, substitute) in station.rungs() {
+            if fall.is_pointless(binding) {
+                continue;
+            }
+            let (answer, _) = self.attempt(binding, role).rank(context, &mut candidates).await;
+            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
+            match answer {
+                Ok(ranking) => {
+                    fall.landed(context, substitute);
+                    beside::rank(&self.house, &self.tenant, station, context, candidates, &ranking);
+                    return Ok(ranking);
+                }
+                Err(error) if is_failure(&error.fault) || matches!(error.fault, PolicyFault::Guest(_)) => {
+                    fall.note(binding, error);
+                }
+                Err(error) => return Err(fall.first(error)),
+            }
+        }
+        fall.landed(context, Some(Substitute::Host));
+        Ok(plain::ranking(&candidates))
+    }
+}
+
+impl Attempt<'_> {
+    async fn enter(&self, context: &PolicyContext, session: Option<Session>) -> Result<Visit<'_>, PolicyError> {
+        context.note_use(self.binding.plugin.identity.reference());
+        let record = self.house.book.record(&self.binding.plugin, self.tenant, self.role);
+        let visit = self.house.runner.enter(&self.binding.plugin, Some(record), session).await;
+        visit.map_err(|fault| self.error(fault))
+    }
+
+    fn error(&self, fault: PolicyFault) -> PolicyError {
+        PolicyError { plugin: self.binding.plugin.name().to_owned(), fault }
+    }
+
+    fn told<T>(&self, visit: Visit<'_>, answer: Result<T, PolicyFault>) -> Called<T> {
+        let stats = visit.tell(&answer);
+        (answer.map_err(|fault| self.error(fault)), Some(stats))
+    }
+
+    fn span(&self) -> tracing::Span {
+        let identity = &self.binding.plugin.identity;
+        tracing::debug_span!("plugin", plugin.name = %identity.manifest.name, plugin.digest = %identity.digest,
+            kind = %identity.manifest.kind, tenant = %self.tenant, part = self.role.as_str())
+    }
+
+    /// A ranking runs on nobody's behalf: it imports nothing that would ask. Its settings, and the columns it asks for,
+    /// are put into the candidates.
+    pub(crate) async fn rank(
+        &self,
+        context: &PolicyContext,
+        candidates: &mut guest::Candidates,
+    ) -> Called<Ranking> {
+        let Entry::Rank(pre) = &self.binding.plugin.entry else { return self.misplaced() };
+        let call = async {
+            let mut visit = match self.enter(context, None).await {
+                Ok(visit) => visit,
+                Err(busy) => return (Err(busy), None),
+            };
+            candidates.settings.clone_from(&self.binding.settings);
+            let asked = &self.binding.plugin.identity.manifest.columns;
+            let answer = match ranking::narrowed(candidates, asked) {
+                Some(narrowed) => visit.rank(pre, &narrowed).await,
+                None => visit.rank(pre, candidates).await,
+            };
+            let answer = answer
+                .and_then(|ranked| ranking::ranking(ranked, candidates).map_err(PolicyFault::InvalidAnswer));
+            self.told(visit, answer)
+        };
+        call.instrument(self.span()).await
+    }
+
+    pub(crate) async fn ingest(&self, context: &PolicyContext, submission: &Submission) -> Called<Decision> {
+        let Entry::Ingest(pre) = &self.binding.plugin.entry else { return self.misplaced() };
+        let call = async {
+            let mut visit = match self.enter(context, Some(context.into())).await {
+                Ok(visit) => visit,
+                Err(busy) => return (Err(busy), None),
+            };
+            let places = submission.uploads.iter().map(|(index, _)| *index).collect();
+            let settings = self.binding.settings.clone();
+            let answer = match decision::submission(visit.store.data_mut(), submission, settings) {
+                Ok(submission) => visit.ingest(pre, &submission).await,
+                Err(refusal) => Err(unhanded(refusal)),
+            };
+            let answer = answer
+                .and_then(|answer| decision::decision(answer, &places).map_err(PolicyFault::InvalidAnswer));
+            self.told(visit, answer)
+        };
+        call.instrument(self.span()).await
+    }
+
+    pub(crate) async fn search(&self, context: &PolicyContext, parts: &[Part], limit: u32) -> Called<Vec<Leg>> {
+        let Entry::Search(pre) = &self.binding.plugin.entry else { return self.misplaced() };
+        let call = async {
+            let mut visit = match self.enter(context, Some(context.into())).await {
+                Ok(visit) => visit,
+                Err(busy) => return (Err(busy), None),
+            };
+            let settings = self.binding.settings.clone();
+            let answer = match legs::query(visit.store.data_mut(), parts, limit, settings) {
+                Ok(query) => visit.search(pre, &query).await,
+                Err(refusal) => Err(unhanded(refusal)),
+            };
+            let answer = answer.and_then(|legs| {
+                legs::legs(visit.store.data_mut(), legs, parts).map_err(PolicyFault::InvalidAnswer)
+            });
+            self.told(visit, answer)
+        };
+        call.instrument(self.span()).await
+    }
+
+    /// A plugin of one kind in the seat of another: the store is damaged.
+    fn misplaced<T>(&self) -> Called<T> {
+        let kind = self.binding.plugin.kind();
+        (Err(self.error(PolicyFault::Host(format!("is of kind {kind}, which this slot does not take")))), None)
+    }
+}
+
+/// The request's own media found no room behind the plugin's handles.
+fn unhanded(refusal: Refusal) -> PolicyFault {
+    PolicyFault::Host(format!("the request cannot be handed over: {:#}", refusal.into_error()))
+}
+
+/// How policies failed, one after the other.
+#[derive(Default)]
+struct Fall {
+    first: Option<(PluginRef, PolicyError)>,
+    /// The choice that answered with an error of its own: it would do so again.
+    refused: Option<String>,
+}
+
+impl Fall {
+    fn note(&mut self, binding: &Binding, error: PolicyError) {
+        if matches!(error.fault, PolicyFault::Guest(_)) {
+            self.refused = Some(binding.id.clone());
+        }
+        self.first.get_or_insert_with(|| (binding.plugin.identity.reference(), error));
+    }
+
+    fn is_pointless(&self, binding: &Binding) -> bool {
+        self.refused.as_ref() == Some(&binding.id)
+    }
+
+    /// Somebody answered: tells the job who stood in, and for whom.
+    fn landed(self, context: &PolicyContext, substitute: Option<Substitute>) {
+        let (Some((plugin, error)), Some(substitute)) = (self.first, substitute) else { return };
+        let substitute_name = match substitute {
+            Substitute::Live => "live",
+            Substitute::Previous => "previous",
+            Substitute::Host => "host",
+        };
+        metrics::counter!("taja_plugin_degraded_total", "plugin" => plugin.name.clone(),
+            "substitute" => substitute_name)
+        .increment(1);
+        context.note_degraded(Degraded { plugin, substitute, reason: error.fault.to_string() });
+    }
+
+    /// The error to tell: how the first one failed, if there was one before this.
+    fn first(self, error: PolicyError) -> PolicyError {
+        self.first.map_or(error, |(_, first)| first)
+    }
+
+    fn last(self) -> PolicyError {
+        self.first(PolicyError { plugin: "none".into(), fault: PolicyFault::Host("nobody was asked".into()) })
+    }
+}
