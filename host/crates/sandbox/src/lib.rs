@@ -21,6 +21,8 @@ mod refusal;
 mod runner;
 mod sampling;
 mod section;
+#[allow(dead_code, reason = "admission and activation are about to call it")]
+mod settings;
 mod state;
 mod ticker;
 
