@@ -23,6 +23,7 @@ mod sampling;
 mod section;
 #[allow(dead_code, reason = "admission and activation are about to call it")]
 mod settings;
+pub mod signature;
 mod state;
 mod ticker;
 
