@@ -101,7 +101,9 @@ pub struct Version {
     pub granted: BTreeSet<String>,
     /// What it says of itself.
     pub manifest: Value,
-    /// The trusted key that signed it.
+    /// The signature it came with, hexadecimal.
+    pub signature: Option<String>,
+    /// The trusted key that it was made with.
     pub signer: Option<String>,
     /// When it came.
     pub uploaded_at: Timestamp,

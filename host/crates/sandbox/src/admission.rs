@@ -13,6 +13,7 @@ use crate::{
     plugin::Plugin,
     runner::Runner,
     settings,
+    signature::Signature,
 };
 
 /// A component that somebody brings.
@@ -24,8 +25,8 @@ pub struct Upload {
     pub by: String,
     /// A component with its manifest inside.
     pub component: Bytes,
-    /// 128 hex digits: an ed25519 signature.
-    pub signature: Option<String>,
+    /// By whoever vouches for it.
+    pub signature: Option<Signature>,
     /// The capabilities it gets of those it asks for.
     pub granted: BTreeSet<Capability>,
 }
@@ -75,6 +76,7 @@ impl House {
             size: component.len() as u64,
             granted: identity.granted.iter().map(ToString::to_string).collect(),
             manifest,
+            signature: upload.signature.map(|signature| signature.to_string()),
             signer,
             uploaded_at: Timestamp::now(),
             uploaded_by: upload.by,
@@ -92,7 +94,8 @@ impl House {
         if size > most {
             return Err(Refused::at("size")(format!("is {size} bytes; the limit is {most}")));
         }
-        let signer = None;
+        let signer = self.config.trusted.verify(&upload.component, upload.signature.as_ref());
+        let signer = signer.map_err(Refused::at("signature"))?;
         let loaded = check(&self.loader, &self.runner, upload.component.clone(), &upload.granted).await?;
         let (compiled_in, cached) = (loaded.compiled_in, loaded.cached);
         Ok((self.keep_warm(loaded), signer, compiled_in, cached))

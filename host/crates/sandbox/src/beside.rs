@@ -42,7 +42,8 @@ impl Due {
         station: &Station,
         context: &PolicyContext,
     ) -> Option<Self> {
-        let shadow = station.seat.shadow.as_ref().filter(|shadow| station.part == Role::Live && shadow.is_due())?;
+        let shadow =
+            station.seat.shadow.as_ref().filter(|shadow| station.part == Role::Live && shadow.is_due())?;
         let room = Arc::clone(&house.beside).try_acquire_owned().ok()?;
         Some(Self {
             house: Arc::clone(house),
@@ -133,5 +134,11 @@ fn nearness<K: Clone + Eq + std::hash::Hash>(live: &[(K, f32)], other: &[(K, f32
     (overlap_of_first_ten(&keys(live), &keys(other)), score_distance(live, other).unwrap_or(0.0))
 }
 
-fn overlap_of_first_ten<K: Eq + std::hash::Hash>(one: &[K], other: &[K]) -> f64 { let _ = (one, other); 1.0 } // STUB
-fn score_distance<K: Eq + std::hash::Hash>(one: &[(K, f32)], other: &[(K, f32)]) -> Option<f64> { let _ = (one, other); None } // STUB
+fn overlap_of_first_ten<K: Eq + std::hash::Hash>(one: &[K], other: &[K]) -> f64 {
+    let _ = (one, other);
+    1.0
+} // STUB
+fn score_distance<K: Eq + std::hash::Hash>(one: &[(K, f32)], other: &[(K, f32)]) -> Option<f64> {
+    let _ = (one, other);
+    None
+} // STUB

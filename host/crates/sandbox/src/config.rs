@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 
-use crate::limits::Limits;
+use crate::{limits::Limits, signature::TrustedKeys};
 
 /// What the operator decides about plugins.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct SandboxConfig {
     pub host_call_timeout: Duration,
     /// Distance of the checks on a guest that computes: it yields, and is stopped when its time is used up.
     pub tick: Duration,
+    /// Whose signatures components need; nobody's when there are none.
+    pub trusted: TrustedKeys,
     /// The most a manifest gets, whatever it asks for.
     pub maximum: Limits,
     /// How long what was live before is kept for the jobs that are pinned to it, beyond the choices that are always kept.
@@ -64,6 +66,7 @@ impl SandboxConfig {
             queue_wait: Duration::from_secs(2),
             host_call_timeout: Duration::from_secs(30),
             tick: Duration::from_millis(5),
+            trusted: TrustedKeys::default(),
             maximum: Limits::maximum(),
             drain: Duration::from_secs(120),
             probation: Duration::from_secs(600),

@@ -17,6 +17,7 @@ use crate::{
     life::{Order, OrderError, Step, Wanted},
     load,
     manifest::{Capability, Manifest},
+    signature::Signature,
 };
 
 /// Who it is that activates what lies in the folder.
@@ -55,7 +56,7 @@ pub(crate) struct File {
     pub(crate) component: Bytes,
     pub(crate) manifest: Manifest,
     /// What signs it lies beside it.
-    signature: Option<String>,
+    signature: Option<Signature>,
 }
 
 /// The plugin files of a folder, sorted by name, each read as far as that takes no compiler.
@@ -99,7 +100,10 @@ impl Found {
         let manifest = load::read(component.clone()).map_err(|refused| refused.to_string())?.manifest;
         status.manifest = Some(manifest.clone());
         self.clash(&status.file, &manifest)?;
-        let signature = fs::read_to_string(path.with_extension("wasm.sig")).ok();
+        let signature = match fs::read_to_string(path.with_extension("wasm.sig")) {
+            Ok(text) => Some(text.trim().parse().map_err(|error| format!("{}.sig: {error}", status.file))?),
+            Err(_) => None,
+        };
         Ok(File { component, manifest, signature })
     }
 
@@ -185,8 +189,13 @@ impl House {
         let settings = self.config.settings.get(&manifest.name).cloned();
         let settings = settings.unwrap_or_else(|| serde_json::json!({}));
         let wanted = Wanted { digest, settings: Some(settings) };
-        let order =
-            Order { tenant: None, slot, step: Step::Activate(wanted), reason: String::new(), by: FOLDER.to_owned() };
+        let order = Order {
+            tenant: None,
+            slot,
+            step: Step::Activate(wanted),
+            reason: String::new(),
+            by: FOLDER.to_owned(),
+        };
         self.order(&order).await.map(drop)
     }
 }

@@ -129,7 +129,12 @@ impl House {
                 }
                 Err(reason) => {
                     metrics::counter!("taja_plugin_refresh_failures_total").increment(1);
-                    tracing::error!(tenant, slot, reason, "a slot stays as it was: the new choice cannot be loaded");
+                    tracing::error!(
+                        tenant,
+                        slot,
+                        reason,
+                        "a slot stays as it was: the new choice cannot be loaded"
+                    );
                     roster.troubled.insert(place, (row, reason));
                 }
             }
@@ -154,7 +159,9 @@ impl House {
             // What cannot be loaded any more cannot stand in either.
             match self.binding(tenant, choice).await {
                 Ok(binding) => previous.push(binding),
-                Err(reason) => tracing::warn!(plugin = %choice.name, reason, "an earlier choice cannot be loaded"),
+                Err(reason) => {
+                    tracing::warn!(plugin = %choice.name, reason, "an earlier choice cannot be loaded")
+                }
             }
         }
         let canary = match &row.canary {
@@ -222,7 +229,11 @@ impl House {
             return Ok(plugin);
         }
         let component = self.store.component(&version.digest).await.map_err(|error| error.to_string())?;
-        let component = component.ok_or_else(|| format!("component {} is not kept any more", version.digest))?;
+        let component =
+            component.ok_or_else(|| format!("component {} is not kept any more", version.digest))?;
+        // Whoever can write to the store cannot sign.
+        let signature = version.signature.as_ref().map(|text| text.parse()).transpose()?;
+        self.config.trusted.verify(&component, signature.as_ref())?;
         let read = load::read(component).map_err(|refused| refused.to_string())?;
         if read.digest != version.digest {
             return Err(format!("the component kept as {} is {}", version.digest, read.digest));
@@ -240,8 +251,7 @@ impl House {
 
     fn keep(&self, loaded: Loaded) -> (Arc<Plugin>, Loading) {
         let plugin = Arc::new(loaded.plugin);
-        let loading =
-            Loading { digest: plugin.identity.digest, granted: plugin.identity.granted.clone() };
+        let loading = Loading { digest: plugin.identity.digest, granted: plugin.identity.granted.clone() };
         let mut known = self.loaded.lock();
         // Somebody else may have loaded it meanwhile: one is enough.
         let plugin = known.get(&loading).and_then(Weak::upgrade).unwrap_or(plugin);

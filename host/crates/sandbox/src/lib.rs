@@ -31,6 +31,7 @@ mod sampling;
 mod seats;
 mod section;
 mod settings;
+pub mod signature;
 mod state;
 mod team;
 mod ticker;

@@ -82,7 +82,9 @@ impl House {
         let stored = loop {
             let before = self.store.activation(order.tenant.as_ref(), &order.slot).await?;
             let before = before.unwrap_or_else(|| blank(order));
-            let Some((mut after, action, choice)) = self.step(order, &before).await? else { return Ok(before) };
+            let Some((mut after, action, choice)) = self.step(order, &before).await? else {
+                return Ok(before);
+            };
             after.changed_at = Timestamp::now();
             after.changed_by = order.by.clone();
             let event = Event {
@@ -134,7 +136,9 @@ impl House {
             }
             Step::StartCanary(wanted, percent) => {
                 if !(1..=100).contains(percent) {
-                    return Err(OrderError::Refused(format!("a share of {percent} percent is not from 1 to 100")));
+                    return Err(OrderError::Refused(format!(
+                        "a share of {percent} percent is not from 1 to 100"
+                    )));
                 }
                 let choice = self.beside_live(order, wanted, before).await?;
                 let canary = Canary { choice: choice.clone(), percent: *percent };
@@ -170,7 +174,8 @@ impl House {
                     Some(digest) => after.previous.iter().position(|earlier| earlier.digest == *digest),
                 };
                 let place = place.filter(|place| *place < after.previous.len());
-                let place = place.ok_or_else(|| nothing("there is no such earlier choice to go back to", order))?;
+                let place =
+                    place.ok_or_else(|| nothing("there is no such earlier choice to go back to", order))?;
                 let choice = after.previous.remove(place);
                 after.live = Some(choice.clone());
                 (Action::RolledBack, Some(choice))
@@ -207,8 +212,9 @@ impl House {
         before: &Activation,
     ) -> Result<Choice, OrderError> {
         let version = self.version(order.tenant.as_ref(), &wanted.digest).await?;
-        let version: Version = version
-            .ok_or_else(|| OrderError::NotFound(format!("there is no version with the digest {}", wanted.digest)))?;
+        let version: Version = version.ok_or_else(|| {
+            OrderError::NotFound(format!("there is no version with the digest {}", wanted.digest))
+        })?;
         if version.slot != order.slot {
             let (name, slot, wrong) = (&version.name, &version.slot, &order.slot);
             return Err(OrderError::Refused(format!("{name} takes the slot {slot}, not {wrong}")));
@@ -218,9 +224,12 @@ impl House {
         })?;
         self.check_modalities(order, &plugin.identity.manifest.accepts)?;
         let standing = before.live.iter().chain(before.canary.iter().map(|canary| &canary.choice));
-        let inherited = standing.filter(|choice| choice.name == version.name).map(|choice| &choice.settings).next();
+        let inherited =
+            standing.filter(|choice| choice.name == version.name).map(|choice| &choice.settings).next();
         let settings = settings::checked(&plugin.identity.manifest, wanted.settings.as_ref().or(inherited))
-            .map_err(|reason| OrderError::Refused(format!("the settings of {}: {reason}", version.name)))?;
+            .map_err(|reason| {
+            OrderError::Refused(format!("the settings of {}: {reason}", version.name))
+        })?;
         let Version { name, version, .. } = version;
         Ok(Choice { digest: wanted.digest, name, version, settings })
     }
@@ -310,6 +319,7 @@ fn blank(order: &Order) -> Activation {
 }
 
 fn nothing(what: &str, order: &Order) -> OrderError {
-    let whose = order.tenant.as_ref().map_or_else(|| "every shop".to_owned(), |tenant| format!("shop {tenant}"));
+    let whose =
+        order.tenant.as_ref().map_or_else(|| "every shop".to_owned(), |tenant| format!("shop {tenant}"));
     OrderError::NotFound(format!("in the slot {} of {whose} {what}", order.slot))
 }

@@ -133,9 +133,13 @@ fn check_granted(
 ) -> Result<(), String> {
     let missing = |capability: &Capability| {
         if manifest.capabilities.contains(capability) {
-            format!("the operator does not grant \"{capability}\" to plugins of this shop: ask them to upload it, or use nothing of taja:host/{capability}")
+            format!(
+                "the operator does not grant \"{capability}\" to plugins of this shop: ask them to upload it, or use nothing of taja:host/{capability}"
+            )
         } else {
-            format!("imports functions of taja:host/{capability}: add \"{capability}\" to the line `capabilities = [..]` of plugin.toml")
+            format!(
+                "imports functions of taja:host/{capability}: add \"{capability}\" to the line `capabilities = [..]` of plugin.toml"
+            )
         }
     };
     let missing: Vec<_> = needed.difference(granted).map(missing).collect();

@@ -14,10 +14,14 @@ use crate::{
     section::{self, InvalidBinary},
 };
 
+mod nesting;
+
 /// Name of the custom section that holds the manifest.
 pub const SECTION: &str = "taja:manifest";
 /// Longest manifest, bytes.
 const MAX_BYTES: usize = 64 * 1024;
+/// Deepest nesting of brackets and dotted keys; reading takes stack for every level.
+const MAX_NESTING: usize = 96;
 /// Most attributes a ranking policy may ask for: each is a column of every call.
 const MAX_COLUMNS: usize = 32;
 
@@ -149,6 +153,10 @@ pub fn read(component: &[u8]) -> Result<Manifest, ManifestError> {
 
 /// Reads and checks the text of a manifest; every mistake is reported together.
 pub fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    if nesting::nesting(text) > MAX_NESTING {
+        let reason = format!("nests deeper than {MAX_NESTING} levels, or a bracket is not closed");
+        return Err(ManifestError::Syntax(reason));
+    }
     let manifest: Manifest =
         toml::from_str(text).map_err(|error| ManifestError::Syntax(error.to_string()))?;
     let mistakes = manifest.mistakes();
@@ -230,6 +238,19 @@ mod tests {
     fn a_line_that_means_nothing_is_refused(#[case] line: &str, #[case] says: &str) {
         let error = parse(&format!("{RANK}{line}\n")).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_manifest_that_would_overflow_the_stack_is_refused() {
+        let nested = |tables: usize| {
+            let key = ["a"; 60].join(".");
+            (0..tables).fold("1".to_owned(), |inner, _| format!("{{ {key} = {inner} }}"))
+        };
+        let deep = parse(&format!("{RANK}[settings]\nx = {}", nested(70))).unwrap_err().to_string();
+        assert!(deep.contains("nests deeper than 96 levels"), "{deep}");
+        // Nothing of what is let through is too much: a header as long as the parser takes, and all that may follow.
+        let header = ["b"; 78].join(".");
+        assert!(parse(&format!("{RANK}[settings.{header}]\nx = {}", nested(1))).is_ok());
     }
 
     #[test]

@@ -22,8 +22,9 @@ const LEG_OF_TEXT: f32 = 0.5;
 /// Reciprocal-rank fusion of the legs by their weights. Products keep the order of their numbers where they tie.
 pub(crate) fn ranking(candidates: &guest::Candidates) -> Ranking {
     let count = candidates.product_count as usize;
-    let mut ranked: Vec<Ranked> =
-        (0..candidates.product_count).map(|product| Ranked { product, score: 0.0, evidence: Vec::new() }).collect();
+    let mut ranked: Vec<Ranked> = (0..candidates.product_count)
+        .map(|product| Ranked { product, score: 0.0, evidence: Vec::new() })
+        .collect();
     // The places that each leg has given away, and the last leg that ranked each product.
     let mut places: HashMap<u32, u32> = HashMap::new();
     let mut counted = vec![u32::MAX; count];
@@ -91,7 +92,8 @@ async fn nearest(
     times: &[Option<u32>],
     limit: u32,
 ) -> Option<Vec<Hit>> {
-    let found = session.catalogue.nearest(&session.tenant, vectors, &session.filter, limit as usize).await.ok()?;
+    let found =
+        session.catalogue.nearest(&session.tenant, vectors, &session.filter, limit as usize).await.ok()?;
     let of_query = |(neighbours, at_ms): (Vec<taja_catalog::port::Neighbour>, &Option<u32>)| {
         let at_ms = *at_ms;
         neighbours.into_iter().map(move |neighbour| Hit {

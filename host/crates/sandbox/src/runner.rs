@@ -11,10 +11,10 @@ use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::{
     bindings::{ingest, rank, search},
+    book::Record,
     config::SandboxConfig,
     limits::Limits,
     meter::{Meter, WallTimeUp},
-    book::Record,
     metrics::{CANCELLED, CallStats, outcome},
     outcome::{CpuUsedUp, Stage, fault},
     plugin::{Identity, Plugin},

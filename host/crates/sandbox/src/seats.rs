@@ -115,16 +115,19 @@ impl Station {
     /// What to try, one after the other: the choice, once more, then what may stand in for it.
     pub(crate) fn rungs(&self) -> impl Iterator<Item = (&Arc<Binding>, Part, Option<Substitute>)> {
         let own = [(&self.binding, self.part, None); 2];
-        let live = (self.part == Part::Canary)
-            .then_some((&self.seat.live, Part::Live, Some(Substitute::Live)));
-        let previous = self.seat.previous.iter().map(|binding| (binding, Part::Live, Some(Substitute::Previous)));
+        let live =
+            (self.part == Part::Canary).then_some((&self.seat.live, Part::Live, Some(Substitute::Live)));
+        let previous =
+            self.seat.previous.iter().map(|binding| (binding, Part::Live, Some(Substitute::Previous)));
         let others = previous.filter(|(binding, ..)| binding.id != self.binding.id).take(1);
         own.into_iter().chain(live).chain(others)
     }
 
     /// The choices that may be called in this job: what serves, and what may have to stand in or runs beside.
     pub(crate) fn bindings(&self) -> impl Iterator<Item = &Arc<Binding>> {
-        self.rungs().map(|(binding, ..)| binding).chain(self.seat.shadow.as_ref().map(|shadow| &shadow.binding))
+        self.rungs()
+            .map(|(binding, ..)| binding)
+            .chain(self.seat.shadow.as_ref().map(|shadow| &shadow.binding))
     }
 
     /// The watch over what serves, if there is one, and the choice it is measured by.

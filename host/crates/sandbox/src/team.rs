@@ -1,9 +1,6 @@
 //! The policies that serve one job, from its beginning to its end: asked, asked again when they fail, and stood in for.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
@@ -225,8 +222,7 @@ impl Lineup for Team {
         let Some(station) = self.stations.get(&Slot::Rank) else { return columns };
         for binding in station.bindings() {
             let asked = &binding.plugin.identity.manifest.columns;
-            for (known, asked) in
-                [(&mut columns.numbers, &asked.numbers), (&mut columns.texts, &asked.texts)]
+            for (known, asked) in [(&mut columns.numbers, &asked.numbers), (&mut columns.texts, &asked.texts)]
             {
                 known.extend(asked.iter().filter(|name| !known.contains(name)).cloned().collect::<Vec<_>>());
             }
@@ -262,7 +258,11 @@ impl Lineup for Team {
 }
 
 impl Attempt<'_> {
-    async fn enter(&self, context: &PolicyContext, session: Option<Session>) -> Result<Visit<'_>, PolicyError> {
+    async fn enter(
+        &self,
+        context: &PolicyContext,
+        session: Option<Session>,
+    ) -> Result<Visit<'_>, PolicyError> {
         context.note_use(self.binding.plugin.identity.reference());
         let record = self.house.book.record(&self.binding.plugin, self.tenant, self.role);
         let visit = self.house.runner.enter(&self.binding.plugin, Some(record), session).await;
@@ -330,7 +330,12 @@ impl Attempt<'_> {
         call.instrument(self.span()).await
     }
 
-    pub(crate) async fn search(&self, context: &PolicyContext, parts: &[Part], limit: u32) -> Called<Vec<Leg>> {
+    pub(crate) async fn search(
+        &self,
+        context: &PolicyContext,
+        parts: &[Part],
+        limit: u32,
+    ) -> Called<Vec<Leg>> {
         let Entry::Search(pre) = &self.binding.plugin.entry else { return self.misplaced() };
         let call = async {
             let mut visit = match self.enter(context, Some(context.into())).await {
@@ -353,7 +358,10 @@ impl Attempt<'_> {
     /// A plugin of one kind in the seat of another: the store is damaged.
     fn misplaced<T>(&self) -> Called<T> {
         let kind = self.binding.plugin.kind();
-        (Err(self.error(PolicyFault::Host(format!("is of kind {kind}, which this slot does not take")))), None)
+        (
+            Err(self.error(PolicyFault::Host(format!("is of kind {kind}, which this slot does not take")))),
+            None,
+        )
     }
 }
 

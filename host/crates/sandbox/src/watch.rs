@@ -31,7 +31,12 @@ struct Recent {
 
 impl Watch {
     /// Notes how a call went. Why the choice is to be withdrawn, once, when this was too much.
-    pub(crate) fn note(&self, fault: Option<&PolicyFault>, this: &Arc<Record>, other: &Arc<Record>) -> Option<String> {
+    pub(crate) fn note(
+        &self,
+        fault: Option<&PolicyFault>,
+        this: &Arc<Record>,
+        other: &Arc<Record>,
+    ) -> Option<String> {
         let mut recent = self.0.lock();
         recent.failed.push_back(fault.is_some());
         if recent.failed.len() > WINDOW {
@@ -42,9 +47,10 @@ impl Watch {
         }
         let failures = recent.failed.iter().filter(|failed| **failed).count();
         let reason = match fault {
-            Some(fault) if failures >= FAILURES => {
-                Some(format!("{failures} of its last {} calls failed; the last one {fault}", recent.failed.len()))
-            }
+            Some(fault) if failures >= FAILURES => Some(format!(
+                "{failures} of its last {} calls failed; the last one {fault}",
+                recent.failed.len()
+            )),
             _ => too_slow(this, other),
         };
         recent.withdrawn = reason.is_some();
@@ -61,7 +67,9 @@ fn too_slow(this: &Record, other: &Record) -> Option<String> {
     let (this, other) = (this.quantile_micros(0.9, CALLS)?, other.quantile_micros(0.9, CALLS)?);
     let allowed = (other * SLOWER).max(QUICK);
     (this > allowed).then(|| {
-        format!("nine calls of ten take up to {this} microseconds; those of the choice it replaces take {other}")
+        format!(
+            "nine calls of ten take up to {this} microseconds; those of the choice it replaces take {other}"
+        )
     })
 }
 

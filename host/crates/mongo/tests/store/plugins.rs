@@ -31,6 +31,7 @@ fn version() -> Version {
         size: COMPONENT.len() as u64,
         granted: [].into(),
         manifest: json!({}),
+        signature: None,
         signer: None,
         uploaded_at: Timestamp::UNIX_EPOCH,
         uploaded_by: "operator".into(),

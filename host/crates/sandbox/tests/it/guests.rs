@@ -84,6 +84,7 @@ impl House {
             size: component.len() as u64,
             granted: granted.iter().map(|word| (*word).to_owned()).collect(),
             manifest: Value::Null,
+            signature: None,
             signer: None,
             uploaded_at: Timestamp::now(),
             uploaded_by: "test".into(),
