@@ -6,6 +6,7 @@ use taja_catalog::{
     TenantId,
     plugins::Part as Role,
     policy::{Decision, JobHandle, Leg, Part, PolicyContext, PolicyError, Ranking, Submission},
+    recording::{overlap_of_first_ten, score_distance},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -133,12 +134,3 @@ fn nearness<K: Clone + Eq + std::hash::Hash>(live: &[(K, f32)], other: &[(K, f32
     let keys = |list: &[(K, f32)]| list.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     (overlap_of_first_ten(&keys(live), &keys(other)), score_distance(live, other).unwrap_or(0.0))
 }
-
-fn overlap_of_first_ten<K: Eq + std::hash::Hash>(one: &[K], other: &[K]) -> f64 {
-    let _ = (one, other);
-    1.0
-} // STUB
-fn score_distance<K: Eq + std::hash::Hash>(one: &[(K, f32)], other: &[(K, f32)]) -> Option<f64> {
-    let _ = (one, other);
-    None
-} // STUB
