@@ -10,10 +10,7 @@ use taja_catalog::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    bindings::rank::exports::taja::plugin::ranking as guest, house::House, plugin::Binding, seats::Station,
-    team::Attempt,
-};
+use crate::{answer::ranking::Asked, attempt::Attempt, house::House, plugin::Binding, seats::Station};
 
 /// Receives what a shadow says of its progress: nobody.
 struct Nobody;
@@ -56,7 +53,7 @@ impl Due {
     }
 
     fn attempt(&self) -> Attempt<'_> {
-        Attempt { house: &self.house, tenant: &self.tenant, binding: &self.binding, role: Role::Shadow }
+        Attempt::counted(&self.house, &self.tenant, &self.binding, Role::Shadow)
     }
 
     /// Notes how near an answer came; one that failed is counted by its call.
@@ -75,7 +72,7 @@ pub(crate) fn rank(
     tenant: &TenantId,
     station: &Station,
     context: &PolicyContext,
-    mut candidates: guest::Candidates,
+    mut candidates: Asked,
     live: &Ranking,
 ) {
     let Some(due) = Due::now(house, tenant, station, context) else { return };
