@@ -4,6 +4,7 @@
 mod answer;
 mod bindings;
 mod cache;
+pub mod compile;
 mod config;
 mod engine;
 mod hits;

@@ -17,6 +17,7 @@ use wasmtime::{
 use crate::{
     bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
     cache::Cache,
+    compile,
     config::SandboxConfig,
     host,
     limits::{Kind, Limits},
@@ -141,18 +142,25 @@ impl Loader<'_> {
     /// Machine code from the cache, or compiled off the async threads and then kept.
     async fn compile(&self, bytes: Vec<u8>, digest: &str) -> Result<(Component, bool), String> {
         let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), digest.to_owned());
-        let compile = move || {
-            if let Some(component) = cache.as_ref().and_then(|cache| cache.load(&engine, &digest)) {
-                return Ok((component, true));
-            }
-            let component = Component::from_binary(&engine, &bytes)
-                .map_err(|error| format!("does not compile: {error:#}"))?;
-            if let Some(error) = cache.and_then(|cache| cache.store(&engine, &digest, &component).err()) {
+        let Some(cache) = cache else {
+            let compiled = compile::component(self.config.compiler.as_ref(), &engine, bytes).await?;
+            return Ok((compiled, false));
+        };
+        let kept = {
+            let (engine, cache, digest) = (engine.clone(), cache.clone(), digest.clone());
+            compile::blocking(move || Ok(cache.load(&engine, &digest))).await?
+        };
+        if let Some(component) = kept {
+            return Ok((component, true));
+        }
+        let component = compile::component(self.config.compiler.as_ref(), &engine, bytes).await?;
+        let keep = move || {
+            if let Err(error) = cache.store(&engine, &digest, &component) {
                 tracing::warn!(plugin.digest = %digest, %error, "a compiled plugin cannot be kept in the cache");
             }
             Ok((component, false))
         };
-        tokio::task::spawn_blocking(compile).await.map_err(|error| format!("compiler failed: {error}"))?
+        compile::blocking(keep).await
     }
 
     async fn try_out(&self, plugin: &Plugin) -> Result<(), String> {
