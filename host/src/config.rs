@@ -111,6 +111,9 @@ pub struct Config {
     pub ingest_plugin: String,
     /// The operator's settings by plugin.
     pub plugin_settings: HashMap<String, Value>,
+    /// The `taja` program, for what is compiled in a process of its own. No setting: the command line knows where it
+    /// is, and whoever starts a service inside another program has none.
+    pub compiler: Option<PathBuf>,
     /// Limits of a request.
     pub limits: Limits,
     /// Threads for heavy computation.
@@ -211,6 +214,7 @@ impl Config {
             rank_plugin: reader.parsed("rank-plugin"),
             ingest_plugin: reader.parsed("ingest-plugin"),
             plugin_settings: reader.plugin_settings(),
+            compiler: None,
             limits: Limits {
                 image_types: reader.types("image-types", &ImageType::ALL, ImageType::mime),
                 video_types: reader.types("video-types", &VideoType::ALL, VideoType::mime),
