@@ -8,6 +8,7 @@ mod images;
 mod jobs;
 mod linger;
 mod problem;
+mod recordings;
 mod results;
 mod search;
 mod system;
@@ -80,6 +81,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::read))
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
+        .routes(routes!(recordings::read))
         .routes(routes!(images::image))
 }
 
