@@ -333,6 +333,8 @@ fn sandbox_config(config: &Config) -> SandboxConfig {
         rank: config.rank_plugin.clone(),
         ingest: config.ingest_plugin.clone(),
         settings: config.plugin_settings.clone(),
+        trusted: config.trusted_keys.clone(),
+        max_component_bytes: config.limits.plugin_bytes,
         ..SandboxConfig::new(&config.plugins)
     }
 }
