@@ -44,7 +44,7 @@ impl Plugin {
 }
 
 async fn list(json: bool, settings: &Settings) -> anyhow::Result<bool> {
-    let report = app::plugin_report(&settings.read()?).await?;
+    let report = app::plugin_report(&settings.read()?, Vec::new()).await?;
     write_out(&if json { serde_json::to_string_pretty(&report)? } else { table(&report) })?;
     Ok(report.iter().all(|plugin| plugin.state == PluginState::Ready))
 }
