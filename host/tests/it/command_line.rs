@@ -3,10 +3,11 @@
 use std::process::Output;
 
 use serde_json::{Value, json};
+use taja_sandbox::signature::TrustedKeys;
 
 use crate::{
     pictures::{another_view, photograph},
-    support::{Server, taja},
+    support::{Server, provisioned, taja},
 };
 
 async fn run(arguments: &[&str], folder: &std::path::Path) -> Output {
@@ -96,6 +97,30 @@ async fn plugins_and_models_are_listed_and_checked() {
     let models = run(&["model", "list", "--json"], folder.path()).await;
     let models: Value = serde_json::from_slice(&models.stdout).unwrap();
     assert!(models.as_array().unwrap().iter().any(|model| model["active"] == true), "{models}");
+}
+
+#[tokio::test]
+async fn a_component_is_signed_with_a_key_made_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let packed = provisioned("TAJA_PLUGINS", "target/plugins").join("rank-default.wasm");
+    std::fs::copy(packed, folder.path().join("rank.wasm")).unwrap();
+
+    let made = run(&["plugin", "keygen", "--out", "shop.key"], folder.path()).await;
+    assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));
+    let trusted = TrustedKeys::parse([format!("shop={}", text(&made.stdout))]).unwrap();
+    let again = run(&["plugin", "keygen", "--out", "shop.key"], folder.path()).await;
+    assert_eq!(again.status.code(), Some(1), "a key was overwritten");
+
+    let signed = run(&["plugin", "sign", "rank.wasm", "--key", "shop.key"], folder.path()).await;
+    assert_eq!(signed.status.code(), Some(0), "{}", text(&signed.stderr));
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    let signature = text(&read("rank.wasm.sig")).parse().unwrap();
+    assert_eq!(trusted.verify(&read("rank.wasm"), Some(&signature)), Ok(Some("shop".into())));
+
+    std::fs::write(folder.path().join("bare.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
+    let bare = run(&["plugin", "sign", "bare.wasm", "--key", "shop.key"], folder.path()).await;
+    assert_eq!(bare.status.code(), Some(1));
+    assert!(text(&bare.stderr).contains("embed a plugin.toml"), "{}", text(&bare.stderr));
 }
 
 #[tokio::test]

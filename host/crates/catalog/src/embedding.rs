@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// The space that one model's vectors live in. Vectors of two spaces are never compared.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Space {
     /// Unique to the model's files: its name, `@`, and the first 16 hex digits of their joint SHA-256.
     pub id: String,
@@ -31,6 +32,9 @@ pub enum InvalidEmbedding {
     /// Zero, infinite or NaN: it has no direction.
     #[error("vector has no direction")]
     Degenerate,
+    /// Of another length than 1 where it should have been scaled already.
+    #[error("vector is not of length 1")]
+    NotUnit,
 }
 
 impl Embedding {
@@ -78,6 +82,18 @@ impl Embedding {
         }
         Self::normalised(words.iter().copied().map(f32::from_le_bytes).collect(), dimension)
     }
+
+    /// Reads what [`Embedding::to_le_bytes`] wrote, bit for bit: scaling again would move the last digits.
+    pub fn from_exact_le_bytes(bytes: &[u8]) -> Result<Self, InvalidEmbedding> {
+        let dimension = bytes.len() / 4;
+        let scaled = Self::from_le_bytes(bytes, dimension)?;
+        let exact: Box<[f32]> = bytes.as_chunks::<4>().0.iter().copied().map(f32::from_le_bytes).collect();
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-3;
+        match exact.iter().zip(&scaled.0).all(near) {
+            true => Ok(Self(exact)),
+            false => Err(InvalidEmbedding::NotUnit),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -104,5 +120,14 @@ mod tests {
         let back = Embedding::from_le_bytes(&e.to_le_bytes(), 3).unwrap();
         assert!(e.cosine(&back) > 0.999_999);
         assert!(Embedding::from_le_bytes(&e.to_le_bytes()[..11], 3).is_err());
+    }
+
+    #[test]
+    fn a_vector_read_exactly_keeps_its_bits_and_must_be_of_length_1() {
+        let e = Embedding::normalised(vec![0.1, -0.7, 0.3], 3).unwrap();
+        assert_eq!(Embedding::from_exact_le_bytes(&e.to_le_bytes()), Ok(e));
+        let long: Vec<u8> = [3.0_f32, 4.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        assert_eq!(Embedding::from_exact_le_bytes(&long), Err(InvalidEmbedding::NotUnit));
+        assert!(Embedding::from_exact_le_bytes(&[]).is_err());
     }
 }

@@ -4,7 +4,8 @@
 //! `{"field": {"eq"|"ne"|"in"|"gt"|"gte"|"lt"|"lte"|"exists"|"prefix": operand}}`; several fields or operators in one
 //! object must all hold. `{"and": [..]}`, `{"or": [..]}` and `{"not": {..}}` combine conditions.
 
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Value, json};
 
 use crate::product::Details;
 
@@ -12,6 +13,9 @@ use crate::product::Details;
 const MAX_DEPTH: usize = 16;
 /// Most conditions one filter may hold.
 const MAX_CONDITIONS: usize = 200;
+/// How much deeper and wider a filter may be that was written by [`Filter::to_value`]: a written filter has a level of
+/// its own for each `All`, and may be a request's filter joined with a policy's.
+const WRITTEN: usize = 3;
 
 /// A condition on products.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,7 +107,23 @@ impl Filter {
 
     /// Reads a JSON value.
     pub fn parse(value: &Value) -> Result<Self, InvalidFilter> {
-        Parser { conditions: 0 }.filter(value, "", 0)
+        Parser { conditions: 0, room: 1 }.filter(value, "", 0)
+    }
+
+    /// As JSON that means the same, in the one form that [`Filter::from_written`] gives back exactly.
+    pub fn to_value(&self) -> Value {
+        let list = |filters: &[Self]| filters.iter().map(Self::to_value).collect::<Vec<_>>();
+        match self {
+            Self::All(filters) => json!({ "and": list(filters) }),
+            Self::Any(filters) => json!({ "or": list(filters) }),
+            Self::Not(filter) => json!({ "not": filter.to_value() }),
+            Self::Field { name, test } => json!({ name: test.to_value() }),
+        }
+    }
+
+    /// Reads what [`Filter::to_value`] wrote, under the rules of [`Filter::parse`] with more room.
+    pub fn from_written(value: &Value) -> Result<Self, InvalidFilter> {
+        Parser { conditions: 0, room: WRITTEN }.filter(value, "", 0)
     }
 
     /// Whether a product with these details passes. What every store's own evaluation must agree with.
@@ -117,7 +137,31 @@ impl Filter {
     }
 }
 
+impl Serialize for Filter {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Filter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::from_written(&Value::deserialize(deserializer)?).map_err(de::Error::custom)
+    }
+}
+
 impl Test {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::In(operands) => json!({ "in": operands.iter().map(Operand::to_value).collect::<Vec<_>>() }),
+            Self::AtLeast(bound) => json!({ "gte": bound }),
+            Self::Above(bound) => json!({ "gt": bound }),
+            Self::AtMost(bound) => json!({ "lte": bound }),
+            Self::Below(bound) => json!({ "lt": bound }),
+            Self::Prefix(prefix) => json!({ "prefix": prefix }),
+            Self::Exists(wanted) => json!({ "exists": wanted }),
+        }
+    }
+
     fn passes(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Exists(wanted), value) => value.is_some() == *wanted,
@@ -142,6 +186,14 @@ impl Test {
 }
 
 impl Operand {
+    fn to_value(&self) -> Value {
+        match self {
+            Self::Text(text) => json!(text),
+            Self::Number(number) => json!(number),
+            Self::Bool(truth) => json!(truth),
+        }
+    }
+
     fn equals(&self, value: &Value) -> bool {
         match self {
             Self::Text(text) => value.as_str() == Some(text),
@@ -153,12 +205,14 @@ impl Operand {
 
 struct Parser {
     conditions: usize,
+    /// How many times the depth and the conditions of a client's filter are taken.
+    room: usize,
 }
 
 impl Parser {
     fn filter(&mut self, value: &Value, at: &str, depth: usize) -> Result<Filter, InvalidFilter> {
-        if depth > MAX_DEPTH {
-            return refuse(at, format!("is nested deeper than {MAX_DEPTH}"));
+        if depth > MAX_DEPTH * self.room {
+            return refuse(at, format!("is nested deeper than {}", MAX_DEPTH * self.room));
         }
         let Some(object) = value.as_object() else {
             return refuse(at, "is not an object");
@@ -197,8 +251,8 @@ impl Parser {
             scalar => vec![test("eq", scalar, at)?],
         };
         self.conditions += tests.len();
-        if self.conditions > MAX_CONDITIONS {
-            return refuse(at, format!("is one of more than {MAX_CONDITIONS} conditions"));
+        if self.conditions > MAX_CONDITIONS * self.room {
+            return refuse(at, format!("is one of more than {} conditions", MAX_CONDITIONS * self.room));
         }
         let field = |test| match test {
             (true, test) => Filter::Field { name: name.to_owned(), test },
@@ -321,5 +375,21 @@ mod tests {
         assert!(Filter::parse(&deep).is_err());
         let wide = json!({"or": vec![json!({"price": 1}); MAX_CONDITIONS + 1]});
         assert!(Filter::parse(&wide).is_err());
+    }
+
+    #[rstest::rstest]
+    #[case(json!({}))]
+    #[case(json!({"and": [{}, {"or": []}]}))]
+    #[case(json!({"price": {"gte": 0.1, "gt": -0.0, "lt": 1e300, "lte": 9_007_199_254_740_993_u64}, "a": {"ne": true}}))]
+    #[case(json!({"not": {"not": {"name": {"in": ["x", 1, false]}, "a.b": {"prefix": "é"}, "c": {"exists": false}}}}))]
+    #[case::as_deep_as_it_may_be((0..MAX_DEPTH).fold(json!({}), |inner, _| json!({"and": [inner], "a": 1, "not": {"b": [1]}})))]
+    #[case::as_wide_as_it_may_be(json!({"or": vec![json!({"price": {"ne": 1}}); MAX_CONDITIONS]}))]
+    fn a_written_filter_is_the_same_filter_also_when_joined(#[case] filter: Value) {
+        let filter = Filter::parse(&filter).unwrap();
+        let joined = filter.clone().and(filter.clone());
+        for filter in [filter, joined] {
+            let text = serde_json::to_string(&filter).unwrap();
+            assert_eq!(serde_json::from_str::<Filter>(&text).unwrap(), filter);
+        }
     }
 }

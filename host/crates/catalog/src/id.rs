@@ -173,6 +173,10 @@ digest_id! {
     /// SHA-256 of a plugin's component, which names its version. Written as 64 lower-case hex digits.
     PluginDigest, "plugin digest"
 }
+digest_id! {
+    /// SHA-256 of an argument too large to be kept: of a picture's pixels or of a vector. 64 lower-case hex digits.
+    ArgumentDigest, "argument digest"
+}
 
 #[cfg(test)]
 mod tests {

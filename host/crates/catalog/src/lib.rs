@@ -13,6 +13,7 @@ pub mod plugins;
 pub mod policy;
 pub mod port;
 pub mod product;
+pub mod recording;
 pub mod retrieval;
 pub mod search;
 pub mod sweep;

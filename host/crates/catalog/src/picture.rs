@@ -2,7 +2,9 @@
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
-use crate::id::ImageHash;
+use serde::{Deserialize, Serialize};
+
+use crate::{id::ImageHash, recording::exact};
 
 /// 8-bit RGB pixels, row by row from the top left: `width * height * 3` bytes.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +65,8 @@ impl fmt::Debug for Raster {
 /// one being the most significant. One thing is added to the usual recipe: brighter means by more than 2 levels of 255.
 /// Product photographs have plain backgrounds, where neighbours differ by encoding noise alone and half of the bits
 /// would be dice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PerceptualHash(pub u64);
 
 /// Columns and rows of the grid.
@@ -131,6 +134,19 @@ impl FromStr for PerceptualHash {
     }
 }
 
+impl TryFrom<String> for PerceptualHash {
+    type Error = std::num::ParseIntError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<PerceptualHash> for String {
+    fn from(hash: PerceptualHash) -> Self {
+        hash.to_string()
+    }
+}
+
 /// A decoded picture: upright, RGB, first frame only.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Picture {
@@ -143,7 +159,8 @@ pub struct Picture {
 }
 
 /// A picture out of a video.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Frame {
     /// Milliseconds from the start of the video.
     pub timestamp_ms: u32,
@@ -152,7 +169,8 @@ pub struct Frame {
 }
 
 /// How frames are chosen from a video.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum FramePlan {
     /// This many frames at equal distances over the whole duration.
     Uniform {
@@ -162,6 +180,7 @@ pub enum FramePlan {
     /// The first frame and then each that differs from its predecessor.
     SceneChange {
         /// 0 (any change) to 1 (a hard cut).
+        #[serde(with = "exact")]
         threshold: f32,
         /// Upper bound of the number of frames.
         max_frames: u32,
@@ -169,7 +188,8 @@ pub enum FramePlan {
 }
 
 /// What a video's container says of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VideoInfo {
     /// Duration in milliseconds.
     pub duration_ms: u32,
@@ -180,9 +200,11 @@ pub struct VideoInfo {
 }
 
 /// A video that was checked and lies in a file the host owns.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct VideoFile {
-    /// Where it lies.
+    /// Where it lies; the host's own business, so it is never written.
+    #[serde(skip)]
     pub path: PathBuf,
     /// What it is.
     pub info: VideoInfo,

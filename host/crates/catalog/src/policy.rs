@@ -17,6 +17,7 @@ use crate::{
     plugins::Slot,
     port::PortResult,
     product::Details,
+    recording::{Tape, exact, packed},
     retrieval::Catalogue,
 };
 
@@ -49,6 +50,8 @@ pub struct PolicyContext {
     pub filter: Filter,
     /// The job.
     pub job: Arc<dyn JobHandle>,
+    /// Where each policy call is to be recorded, if at all.
+    pub tape: Option<Arc<Tape>>,
     /// The plugins that took part so far.
     used: Mutex<Vec<PluginRef>>,
     /// What was done in another way than the shop's policies would have.
@@ -93,7 +96,13 @@ impl PolicyContext {
         filter: Filter,
         job: Arc<dyn JobHandle>,
     ) -> Self {
-        Self { tenant, catalogue, filter, job, used: Mutex::default(), degraded: Mutex::default() }
+        let (used, degraded) = (Mutex::default(), Mutex::default());
+        Self { tenant, catalogue, filter, job, tape: None, used, degraded }
+    }
+
+    /// The same context with every policy call recorded on a tape.
+    pub fn with_tape(self, tape: Arc<Tape>) -> Self {
+        Self { tape: Some(tape), ..self }
     }
 
     /// A context of its own for a policy that runs beside the one that serves: what it does shows nowhere.
@@ -126,37 +135,44 @@ impl PolicyContext {
 }
 
 /// What one part of a query holds.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Content {
     /// Words, or the text of a part of a new kind.
     Text(String),
     /// A picture.
-    Image(Arc<Picture>),
+    Image(#[serde(with = "packed::shared")] Arc<Picture>),
     /// A video.
-    Video(Arc<VideoFile>),
+    Video(#[serde(with = "packed::shared")] Arc<VideoFile>),
 }
 
 /// One part of a query.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Part {
     /// `text`, `image`, `video`, or a new name that some plugin accepts.
     pub modality: String,
     /// What it holds.
     pub content: Content,
     /// How much it counts; 1 unless the client says otherwise.
+    #[serde(with = "exact")]
     pub weight: f32,
 }
 
 /// A match, with its evidence.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Hit {
     /// The product.
     pub product: ProductId,
     /// The image that matched, if it was by an image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageHash>,
     /// Cosine or relevance.
+    #[serde(with = "exact")]
     pub score: f32,
     /// Where in the query's video the matching frame lies, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_ms: Option<u32>,
 }
 
@@ -171,7 +187,8 @@ pub enum Measure {
 }
 
 /// A named, ranked list of matches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Leg {
     /// Unique inside a query.
     pub name: String,
@@ -180,17 +197,20 @@ pub struct Leg {
     /// What its scores are.
     pub measure: Measure,
     /// How much it should count.
+    #[serde(with = "exact")]
     pub weight: f32,
     /// Best first.
     pub hits: Vec<Hit>,
 }
 
 /// A product on its way in, for the ingestion policy.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Submission {
     /// What the client said.
     pub details: Details,
     /// Decoded pictures with their place in the request.
+    #[serde(with = "packed::uploads")]
     pub uploads: Vec<(u32, Arc<Picture>)>,
 }
 
@@ -209,20 +229,24 @@ pub enum DropReason {
 }
 
 /// A picture that is not kept, and the evidence.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Dropped {
     /// Its place in the request.
     pub index: u32,
     /// Why.
     pub reason: DropReason,
     /// The product that has it already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub product: Option<ProductId>,
     /// The stored image it equals or resembles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageHash>,
 }
 
 /// What becomes of a submission.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Outcome {
     /// A new product.
     Create {
@@ -253,7 +277,8 @@ pub enum Outcome {
 }
 
 /// An ingestion policy's answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Decision {
     /// What is to happen.
     pub outcome: Outcome,
@@ -278,7 +303,8 @@ impl Columns {
 }
 
 /// One leg, as the ranking policy sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LegInfo {
     /// Unique inside the query.
     pub name: String,
@@ -287,11 +313,13 @@ pub struct LegInfo {
     /// What its scores are.
     pub measure: Measure,
     /// Its weight.
+    #[serde(with = "exact")]
     pub weight: f32,
 }
 
 /// Every match of every leg, in columns of equal length: leg by leg, best first inside a leg.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Matches {
     /// Place in `Candidates::legs`.
     pub legs: Vec<u32>,
@@ -300,11 +328,13 @@ pub struct Matches {
     /// Equal numbers for equal images; `u32::MAX` where the match is not by an image.
     pub images: Vec<u32>,
     /// The leg's score.
+    #[serde(with = "exact::list")]
     pub scores: Vec<f32>,
 }
 
 /// What there is to rank.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Candidates {
     /// The legs.
     pub legs: Vec<LegInfo>,
@@ -313,6 +343,7 @@ pub struct Candidates {
     /// All matches.
     pub matches: Matches,
     /// Numeric attributes by name, one value per product; NaN where missing.
+    #[serde(with = "exact::columns")]
     pub numbers: Vec<(String, Vec<f64>)>,
     /// Text attributes by name, one value per product.
     pub texts: Vec<(String, Vec<Option<String>>)>,
@@ -321,18 +352,21 @@ pub struct Candidates {
 }
 
 /// One ranked product.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ranked {
     /// Product number.
     pub product: u32,
     /// Finite; never rises from one place to the next.
+    #[serde(with = "exact")]
     pub score: f32,
     /// Places in the matches to show, best first.
     pub evidence: Vec<u32>,
 }
 
 /// A ranking policy's answer, checked: known products only, each once, finite falling scores, own evidence only.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ranking {
     /// Best first.
     pub products: Vec<Ranked>,

@@ -9,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
@@ -18,13 +19,15 @@ use crate::{
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
     product::{Product, StoredImage},
+    recording::exact,
 };
 
 /// What every port answers with.
 pub type PortResult<T> = Result<T, PortError>;
 
 /// What a caller branches on when a port fails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PortErrorKind {
     /// It may work later: unreachable, busy, timed out.
     Unavailable,
@@ -92,7 +95,8 @@ pub trait Embedder: Send + Sync {
 }
 
 /// Why bytes are no picture Taja takes.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum MediaError {
     /// Not one byte.
     #[error("file is empty")]
@@ -209,7 +213,8 @@ pub struct VectorRow {
 }
 
 /// A stored picture that looks like, or is, a given one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct KnownImage {
     /// The product it belongs to.
     pub product: ProductId,
@@ -355,13 +360,15 @@ pub trait Store: Send + Sync {
 }
 
 /// A stored image near a query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Neighbour {
     /// The product.
     pub product: ProductId,
     /// Its image.
     pub image: ImageHash,
     /// Cosine, -1 to 1.
+    #[serde(with = "exact")]
     pub score: f32,
 }
 

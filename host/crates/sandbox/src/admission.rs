@@ -11,6 +11,7 @@ use crate::{
     load::{self, Loaded, Loader, Refused},
     manifest::Capability,
     plugin::Plugin,
+    replay::check_goldens,
     runner::Runner,
     settings,
     signature::Signature,
@@ -109,7 +110,9 @@ pub(crate) async fn check(
     component: Bytes,
     granted: &BTreeSet<Capability>,
 ) -> Result<Loaded, Refused> {
-    let read = load::read(component)?;
+    let read = load::read(component.clone())?;
     settings::schema(&read.manifest).map_err(Refused::at("manifest"))?;
-    loader.load(runner, read, granted, true).await
+    let loaded = loader.load(runner, read, granted, true).await?;
+    check_goldens(runner, &loaded.plugin, &component).await.map_err(Refused::at("goldens"))?;
+    Ok(loaded)
 }

@@ -6,13 +6,11 @@ use taja_catalog::{
     TenantId,
     plugins::Part as Role,
     policy::{Decision, JobHandle, Leg, Part, PolicyContext, PolicyError, Ranking, Submission},
+    recording::{overlap_of_first_ten, score_distance},
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::{
-    bindings::rank::exports::taja::plugin::ranking as guest, house::House, plugin::Binding, seats::Station,
-    team::Attempt,
-};
+use crate::{answer::ranking::Asked, attempt::Attempt, house::House, plugin::Binding, seats::Station};
 
 /// Receives what a shadow says of its progress: nobody.
 struct Nobody;
@@ -55,7 +53,7 @@ impl Due {
     }
 
     fn attempt(&self) -> Attempt<'_> {
-        Attempt { house: &self.house, tenant: &self.tenant, binding: &self.binding, role: Role::Shadow }
+        Attempt::counted(&self.house, &self.tenant, &self.binding, Role::Shadow)
     }
 
     /// Notes how near an answer came; one that failed is counted by its call.
@@ -74,7 +72,7 @@ pub(crate) fn rank(
     tenant: &TenantId,
     station: &Station,
     context: &PolicyContext,
-    mut candidates: guest::Candidates,
+    mut candidates: Asked,
     live: &Ranking,
 ) {
     let Some(due) = Due::now(house, tenant, station, context) else { return };
@@ -133,12 +131,3 @@ fn nearness<K: Clone + Eq + std::hash::Hash>(live: &[(K, f32)], other: &[(K, f32
     let keys = |list: &[(K, f32)]| list.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>();
     (overlap_of_first_ten(&keys(live), &keys(other)), score_distance(live, other).unwrap_or(0.0))
 }
-
-fn overlap_of_first_ten<K: Eq + std::hash::Hash>(one: &[K], other: &[K]) -> f64 {
-    let _ = (one, other);
-    1.0
-} // STUB
-fn score_distance<K: Eq + std::hash::Hash>(one: &[(K, f32)], other: &[(K, f32)]) -> Option<f64> {
-    let _ = (one, other);
-    None
-} // STUB

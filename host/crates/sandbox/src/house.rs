@@ -250,7 +250,7 @@ impl House {
     }
 
     fn keep(&self, loaded: Loaded) -> (Arc<Plugin>, Loading) {
-        let plugin = Arc::new(loaded.plugin);
+        let plugin = loaded.plugin;
         let loading = Loading { digest: plugin.identity.digest, granted: plugin.identity.granted.clone() };
         let mut known = self.loaded.lock();
         // Somebody else may have loaded it meanwhile: one is enough.

@@ -3,6 +3,7 @@
 
 mod admission;
 mod answer;
+mod attempt;
 mod beside;
 mod bindings;
 mod book;
@@ -26,6 +27,7 @@ mod plain;
 mod plugin;
 mod policies;
 mod refusal;
+mod replay;
 mod runner;
 mod sampling;
 mod seats;
@@ -38,6 +40,7 @@ mod ticker;
 mod watch;
 
 pub use admission::{AddError, Added, Upload};
+pub use attempt::Called;
 pub use config::{PagemapScan, SandboxConfig};
 pub use folder::{PluginState, PluginStatus};
 pub use life::{Order, OrderError, Step, Wanted};
@@ -46,5 +49,6 @@ pub use load::Refused;
 pub use manifest::{Capability, Manifest, ManifestError};
 pub use metrics::CallStats;
 pub use policies::{Sandbox, SandboxError};
+pub use replay::{Player, Replayed};
 pub use section::InvalidBinary;
-pub use team::{Called, Team};
+pub use team::Team;

@@ -46,7 +46,7 @@ impl Refused {
 
 /// A plugin, and what it took to get it.
 pub(crate) struct Loaded {
-    pub(crate) plugin: Plugin,
+    pub(crate) plugin: Arc<Plugin>,
     /// From its bytes to machine code.
     pub(crate) compiled_in: Duration,
     /// Whether the machine code came from the cache.
@@ -104,7 +104,7 @@ impl Loader {
             identity: Arc::new(Identity { manifest, digest, granted }),
         };
         try_out(runner, &plugin).await.map_err(Refused::at("trial"))?;
-        Ok(Loaded { plugin, compiled_in, cached })
+        Ok(Loaded { plugin: Arc::new(plugin), compiled_in, cached })
     }
 
     /// Machine code from the cache, or compiled off the async threads and then kept.
@@ -147,7 +147,7 @@ fn check_granted(
 }
 
 async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), String> {
-    let mut visit = runner.enter(plugin, None, None).await.map_err(|fault| fault.to_string())?;
+    let mut visit = runner.enter(plugin, None, None, None).await.map_err(|fault| fault.to_string())?;
     visit.try_out(&plugin.entry).await.map_err(|fault| format!("trial instance {fault}"))
 }
 

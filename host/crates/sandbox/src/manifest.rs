@@ -18,6 +18,8 @@ mod nesting;
 
 /// Name of the custom section that holds the manifest.
 pub const SECTION: &str = "taja:manifest";
+/// Name of the custom section that holds golden requests: a recording of calls and of the answers that are expected.
+pub const GOLDENS: &str = "taja:goldens";
 /// Longest manifest, bytes.
 const MAX_BYTES: usize = 64 * 1024;
 /// Deepest nesting of brackets and dotted keys; reading takes stack for every level.
@@ -139,6 +141,16 @@ pub enum ManifestError {
 pub fn embed(component: &[u8], manifest: &str) -> Result<Vec<u8>, ManifestError> {
     parse(manifest)?;
     Ok(section::replace(component, SECTION, manifest.as_bytes())?)
+}
+
+/// Puts golden requests into a component, in the place of those that are there already.
+pub fn embed_goldens(component: &[u8], recording: &[u8]) -> Result<Vec<u8>, InvalidBinary> {
+    section::replace(component, GOLDENS, recording)
+}
+
+/// The golden requests of a component, as JSON, if it carries any.
+pub(crate) fn goldens(component: &[u8]) -> Result<Option<&[u8]>, InvalidBinary> {
+    section::find(component, GOLDENS)
 }
 
 /// Reads and checks the manifest of a component.

@@ -186,7 +186,7 @@ impl Sandbox {
 }
 
 /// What components are loaded with, and run on.
-fn machinery(
+pub(crate) fn machinery(
     config: &SandboxConfig,
     embedder: Arc<dyn Embedder>,
     video: Arc<dyn VideoDecoder>,

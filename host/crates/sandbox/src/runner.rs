@@ -62,6 +62,7 @@ impl Runner {
         plugin: &'a Plugin,
         record: Option<Arc<Record>>,
         session: Option<Session>,
+        ports: Option<Ports>,
     ) -> Result<Visit<'a>, PolicyFault> {
         let asked = Instant::now();
         let place = self.place().await.inspect_err(|busy| {
@@ -69,7 +70,10 @@ impl Runner {
                 record.turned_away(busy.outcome());
             }
         })?;
-        let state = GuestState::new(Arc::clone(&plugin.identity), plugin.limits, self.ports.clone(), session);
+        // Whoever takes notes of a call, or plays it from notes, wants it to go the same way again.
+        let exact = ports.is_some();
+        let ports = ports.unwrap_or_else(|| self.ports.clone());
+        let state = GuestState::new(Arc::clone(&plugin.identity), plugin.limits, ports, session, exact);
         let meter = Arc::clone(&state.meter);
         Ok(Visit {
             store: store(&self.engine, state, &plugin.limits),

@@ -13,7 +13,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use crate::{
     hits::Interner,
     host::{log::LogBook, wasi::Wasi},
-    limits::Limits,
+    limits::{Kind, Limits},
     manifest::Capability,
     memory::MemoryCap,
     meter::Meter,
@@ -81,12 +81,13 @@ impl GuestState {
         limits: Limits,
         ports: Ports,
         session: Option<Session>,
+        exact: bool,
     ) -> Self {
         let log = LogBook::new(Arc::clone(&identity), limits.log_bytes);
         Self {
             meter: Arc::new(Meter::start(&limits)),
             memory: MemoryCap::new(limits.memory_bytes),
-            wasi: Wasi::new(identity.manifest.kind, log.clone()),
+            wasi: Wasi::new(exact || identity.manifest.kind == Kind::Rank, log.clone()),
             log,
             interner: Interner::default(),
             session,

@@ -13,26 +13,20 @@ use taja_catalog::{
         PolicyFault, Ranking, Submission, Substitute,
     },
 };
-use tracing::Instrument;
 
 use crate::{
-    answer::{decision, legs, ranking},
+    answer::{legs, ranking},
+    attempt::{Attempt, Called},
     beside,
-    bindings::rank::exports::taja::plugin::ranking as guest,
     house::House,
     limits::Kind,
     metrics::CallStats,
     plain,
-    plugin::{Binding, Entry},
-    refusal::Refusal,
-    runner::Visit,
+    plugin::Binding,
     seats::{Seating, Station},
     state::Session,
     watch::is_failure,
 };
-
-/// An answer, and what it took to get it; the second is none when the call found no place to run in.
-pub type Called<T> = (Result<T, PolicyError>, Option<CallStats>);
 
 /// The policies that serve one job.
 pub struct Team {
@@ -41,15 +35,6 @@ pub struct Team {
     seating: Arc<Seating>,
     stations: BTreeMap<Slot, Station>,
     fingerprint: String,
-}
-
-/// What one attempt is made with.
-#[derive(Clone, Copy)]
-pub(crate) struct Attempt<'a> {
-    pub(crate) house: &'a Arc<House>,
-    pub(crate) tenant: &'a TenantId,
-    pub(crate) binding: &'a Binding,
-    pub(crate) role: Role,
 }
 
 impl Team {
@@ -75,7 +60,7 @@ impl Team {
     }
 
     fn attempt<'a>(&'a self, binding: &'a Binding, role: Role) -> Attempt<'a> {
-        Attempt { house: &self.house, tenant: &self.tenant, binding, role }
+        Attempt::counted(&self.house, &self.tenant, binding, role)
     }
 
     /// Asks what is to rank once, without anybody standing in; beside the answer what the call used.
@@ -84,7 +69,7 @@ impl Team {
             Ok(station) => station,
             Err(error) => return (Err(error), None),
         };
-        let mut candidates = ranking::candidates(candidates, String::new());
+        let mut candidates = ranking::Asked::new(candidates, context.tape.is_some());
         self.attempt(&station.binding, station.part).rank(context, &mut candidates).await
     }
 
@@ -232,7 +217,7 @@ impl Lineup for Team {
 
     async fn rank(&self, context: &PolicyContext, candidates: Candidates) -> Result<Ranking, PolicyError> {
         let station = self.station(&Slot::Rank, Kind::Rank)?;
-        let mut candidates = ranking::candidates(candidates, String::new());
+        let mut candidates = ranking::Asked::new(candidates, context.tape.is_some());
         let mut fall = Fall::default();
         for (binding, role, substitute) in station.rungs() {
             if fall.is_pointless(binding) {
@@ -253,121 +238,8 @@ impl Lineup for Team {
             }
         }
         fall.landed(context, Some(Substitute::Host));
-        Ok(plain::ranking(&candidates))
+        Ok(plain::ranking(&candidates.guest))
     }
-}
-
-impl Attempt<'_> {
-    async fn enter(
-        &self,
-        context: &PolicyContext,
-        session: Option<Session>,
-    ) -> Result<Visit<'_>, PolicyError> {
-        context.note_use(self.binding.plugin.identity.reference());
-        let record = self.house.book.record(&self.binding.plugin, self.tenant, self.role);
-        let visit = self.house.runner.enter(&self.binding.plugin, Some(record), session).await;
-        visit.map_err(|fault| self.error(fault))
-    }
-
-    fn error(&self, fault: PolicyFault) -> PolicyError {
-        PolicyError { plugin: self.binding.plugin.name().to_owned(), fault }
-    }
-
-    fn told<T>(&self, visit: Visit<'_>, answer: Result<T, PolicyFault>) -> Called<T> {
-        let stats = visit.tell(&answer);
-        (answer.map_err(|fault| self.error(fault)), Some(stats))
-    }
-
-    fn span(&self) -> tracing::Span {
-        let identity = &self.binding.plugin.identity;
-        tracing::debug_span!("plugin", plugin.name = %identity.manifest.name, plugin.digest = %identity.digest,
-            kind = %identity.manifest.kind, tenant = %self.tenant, part = self.role.as_str())
-    }
-
-    /// A ranking runs on nobody's behalf: it imports nothing that would ask. Its settings, and the columns it asks for,
-    /// are put into the candidates.
-    pub(crate) async fn rank(
-        &self,
-        context: &PolicyContext,
-        candidates: &mut guest::Candidates,
-    ) -> Called<Ranking> {
-        let Entry::Rank(pre) = &self.binding.plugin.entry else { return self.misplaced() };
-        let call = async {
-            let mut visit = match self.enter(context, None).await {
-                Ok(visit) => visit,
-                Err(busy) => return (Err(busy), None),
-            };
-            candidates.settings.clone_from(&self.binding.settings);
-            let asked = &self.binding.plugin.identity.manifest.columns;
-            let answer = match ranking::narrowed(candidates, asked) {
-                Some(narrowed) => visit.rank(pre, &narrowed).await,
-                None => visit.rank(pre, candidates).await,
-            };
-            let answer = answer
-                .and_then(|ranked| ranking::ranking(ranked, candidates).map_err(PolicyFault::InvalidAnswer));
-            self.told(visit, answer)
-        };
-        call.instrument(self.span()).await
-    }
-
-    pub(crate) async fn ingest(&self, context: &PolicyContext, submission: &Submission) -> Called<Decision> {
-        let Entry::Ingest(pre) = &self.binding.plugin.entry else { return self.misplaced() };
-        let call = async {
-            let mut visit = match self.enter(context, Some(context.into())).await {
-                Ok(visit) => visit,
-                Err(busy) => return (Err(busy), None),
-            };
-            let places = submission.uploads.iter().map(|(index, _)| *index).collect();
-            let settings = self.binding.settings.clone();
-            let answer = match decision::submission(visit.store.data_mut(), submission, settings) {
-                Ok(submission) => visit.ingest(pre, &submission).await,
-                Err(refusal) => Err(unhanded(refusal)),
-            };
-            let answer = answer
-                .and_then(|answer| decision::decision(answer, &places).map_err(PolicyFault::InvalidAnswer));
-            self.told(visit, answer)
-        };
-        call.instrument(self.span()).await
-    }
-
-    pub(crate) async fn search(
-        &self,
-        context: &PolicyContext,
-        parts: &[Part],
-        limit: u32,
-    ) -> Called<Vec<Leg>> {
-        let Entry::Search(pre) = &self.binding.plugin.entry else { return self.misplaced() };
-        let call = async {
-            let mut visit = match self.enter(context, Some(context.into())).await {
-                Ok(visit) => visit,
-                Err(busy) => return (Err(busy), None),
-            };
-            let settings = self.binding.settings.clone();
-            let answer = match legs::query(visit.store.data_mut(), parts, limit, settings) {
-                Ok(query) => visit.search(pre, &query).await,
-                Err(refusal) => Err(unhanded(refusal)),
-            };
-            let answer = answer.and_then(|legs| {
-                legs::legs(visit.store.data_mut(), legs, parts).map_err(PolicyFault::InvalidAnswer)
-            });
-            self.told(visit, answer)
-        };
-        call.instrument(self.span()).await
-    }
-
-    /// A plugin of one kind in the seat of another: the store is damaged.
-    fn misplaced<T>(&self) -> Called<T> {
-        let kind = self.binding.plugin.kind();
-        (
-            Err(self.error(PolicyFault::Host(format!("is of kind {kind}, which this slot does not take")))),
-            None,
-        )
-    }
-}
-
-/// The request's own media found no room behind the plugin's handles.
-fn unhanded(refusal: Refusal) -> PolicyFault {
-    PolicyFault::Host(format!("the request cannot be handed over: {:#}", refusal.into_error()))
 }
 
 /// How policies failed, one after the other.

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use taja_catalog::policy::{Candidates, Measure, Ranked, Ranking};
+use taja_catalog::{
+    policy::{Candidates, Measure, Ranked, Ranking},
+    recording::Input,
+};
 
 use super::Checked;
 use crate::{bindings::rank::exports::taja::plugin::ranking as guest, manifest::AskedColumns};
@@ -12,8 +15,26 @@ const MAX_NOTES: usize = 100;
 /// Longest note, bytes.
 const MAX_NOTE_BYTES: usize = 500;
 
+/// What is to rank: as the guest sees it, and as it is recorded when it is to be.
+pub(crate) struct Asked {
+    pub(crate) guest: guest::Candidates,
+    recorded: Option<Candidates>,
+}
+
+impl Asked {
+    /// Settings are put in when it is known who is asked.
+    pub(crate) fn new(asked: Candidates, recorded: bool) -> Self {
+        let recorded = recorded.then(|| asked.clone());
+        Self { guest: candidates(asked, String::new()), recorded }
+    }
+
+    pub(crate) fn recorded(&self) -> Option<Input> {
+        self.recorded.clone().map(Input::Rank)
+    }
+}
+
 /// The candidates as the guest sees them.
-pub(crate) fn candidates(candidates: Candidates, settings: String) -> guest::Candidates {
+fn candidates(candidates: Candidates, settings: String) -> guest::Candidates {
     let legs = candidates.legs.into_iter().map(|leg| guest::Leg {
         name: leg.name,
         modality: leg.modality,

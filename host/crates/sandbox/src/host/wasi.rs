@@ -23,7 +23,7 @@ use wasmtime_wasi::{
 };
 use wasmtime_wasi_io::bindings::wasi::io;
 
-use crate::{host::log::LogBook, limits::Kind, state::GuestState};
+use crate::{host::log::LogBook, state::GuestState};
 
 /// What chance is made of for a ranking: the fraction of the golden ratio, no other reason.
 const SEED: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
@@ -44,8 +44,8 @@ pub(crate) struct Wasi {
 }
 
 impl Wasi {
-    pub(crate) fn new(kind: Kind, log: LogBook) -> Self {
-        Self { frozen: kind == Kind::Rank, log, made: None }
+    pub(crate) fn new(frozen: bool, log: LogBook) -> Self {
+        Self { frozen, log, made: None }
     }
 
     fn make(frozen: bool, log: &LogBook) -> Box<(WasiCtx, ResourceTable)> {

@@ -134,13 +134,13 @@ fn a_schema_that_grows_without_end_is_refused_at_once() {
 
 #[test]
 fn the_deepest_schema_fits_the_stack_of_an_ordinary_thread() {
-    let deepest = (0..200).filter_map(|depth| {
+    let mut deepest = (0..200).filter_map(|depth| {
         let text = format!("[settings]\n{} = true", vec!["not"; depth + 1].join("."));
         let parsed = manifest::parse(&format!("name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"\n{text}"));
         let manifest = parsed.ok()?;
         schema(&manifest).ok().map(|_| (depth, checked(&manifest, Some(&json!({}))).is_ok()))
     });
-    let (depth, _) = deepest.last().unwrap();
+    let (depth, _) = deepest.next_back().unwrap();
     assert!((50..MAX_DEPTH).contains(&depth), "{depth}");
 }
 

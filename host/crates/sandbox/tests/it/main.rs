@@ -5,6 +5,7 @@ mod component;
 mod fakes;
 mod guests;
 mod ingest;
+mod life;
 mod loading;
 mod rank;
 mod search;

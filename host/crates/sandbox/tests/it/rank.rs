@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Two legs of `products` matches each.
-fn candidates(products: u32) -> Candidates {
+pub(crate) fn candidates(products: u32) -> Candidates {
     let leg = |name: &str| LegInfo {
         name: name.into(),
         modality: name.into(),
