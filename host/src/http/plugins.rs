@@ -1,6 +1,8 @@
 //! `/plugins`: the versions of policies, which of them serve whom, and how they have been doing.
 
+mod bodies;
 mod shelf;
+mod slots;
 mod steps;
 mod upload;
 mod views;
@@ -19,7 +21,8 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 
 use self::{
     shelf::{Shelf, Standing},
-    views::{EventView, PluginList, PluginVersions, PluginView, TroubleView, VersionView},
+    slots::EventView,
+    views::{PluginList, PluginVersions, PluginView, TroubleView, VersionView},
 };
 use super::{Problem, Shared, system};
 use crate::access::Caller;
