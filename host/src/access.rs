@@ -31,12 +31,22 @@ pub struct Caller {
     pub scopes: BTreeSet<Scope>,
     /// The key that was shown; none of the operator.
     pub key: Option<KeyId>,
+    /// Whether the request names the shop, rather than leaving it to whom the key or the operator speaks for.
+    pub names_tenant: bool,
 }
 
 impl Caller {
     /// Whether it is who runs the service, and may act for every shop.
     pub fn is_operator(&self) -> bool {
         self.key.is_none()
+    }
+
+    /// Who it is, as a history tells it.
+    pub fn name(&self) -> String {
+        match &self.key {
+            Some(key) => format!("key {key} of {}", self.tenant),
+            None => "operator".to_owned(),
+        }
     }
 }
 
@@ -130,16 +140,18 @@ impl Door {
             return Err(Refusal::OtherTenant);
         }
         self.spend(&key)?;
+        let names_tenant = tenant.is_some();
         let ApiKey { tenant, scopes, id, .. } = key.as_ref();
-        Ok(Caller { tenant: tenant.clone(), scopes: scopes.clone(), key: Some(id.clone()) })
+        Ok(Caller { tenant: tenant.clone(), scopes: scopes.clone(), key: Some(id.clone()), names_tenant })
     }
 
     async fn admit_operator(&self, tenant: Option<&str>) -> Result<Caller, Refusal> {
+        let names_tenant = tenant.is_some();
         let tenant = match tenant {
             None => self.config.tenant.clone(),
             Some(name) => self.registered(name).await?.ok_or(Refusal::OtherTenant)?,
         };
-        Ok(Caller { tenant, scopes: Scope::ALL.into(), key: None })
+        Ok(Caller { tenant, scopes: Scope::ALL.into(), key: None, names_tenant })
     }
 
     async fn registered(&self, name: &str) -> Result<Option<TenantId>, PortError> {

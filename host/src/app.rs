@@ -6,7 +6,12 @@ mod model;
 mod plugins;
 mod upkeep;
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -22,7 +27,7 @@ use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
 use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig, compile::Compiler};
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use self::model::{MANIFEST, ModelReport};
@@ -45,6 +50,9 @@ use crate::{
 /// Pictures that one job decodes or encodes at once, at most.
 const PICTURES_PER_JOB: usize = 8;
 
+/// Components of plugins that are received and checked at one time.
+const UPLOADS: usize = 4;
+
 /// Everything that HTTP handlers act through.
 pub struct App {
     /// How it is set up.
@@ -65,6 +73,8 @@ pub struct App {
     pub(crate) sandbox: Arc<Sandbox>,
     /// Where they are kept.
     pub(crate) plugins: Arc<dyn PluginStore>,
+    /// Room for components that are on their way into memory.
+    pub(crate) uploads: Semaphore,
     /// The model, or what is known of it where others run it.
     pub model: ModelReport,
     /// Where shoppers see pictures.
@@ -142,6 +152,7 @@ pub async fn start(config: Config) -> Result<Running> {
         policies: engine.sandbox.clone(),
         sandbox: engine.sandbox,
         plugins: backends.plugins,
+        uploads: Semaphore::new(UPLOADS),
         images: backends.images,
         folder: backends.folder,
         staging: backends.staging,
@@ -334,6 +345,8 @@ fn sandbox_config(config: &Config) -> SandboxConfig {
         rank: config.rank_plugin.clone(),
         ingest: config.ingest_plugin.clone(),
         settings: config.plugin_settings.clone(),
+        trusted: config.trusted_keys.clone(),
+        max_component_bytes: config.limits.plugin_bytes,
         ..SandboxConfig::new(&config.plugins)
     }
 }
@@ -350,11 +363,12 @@ pub async fn migrate(
     backends::migrate(config, space.as_ref(), progress).await
 }
 
-/// What the plugin folder holds, found out without a model: loading asks for nothing of it.
-pub async fn plugin_report(config: &Config) -> Result<Vec<PluginStatus>> {
+/// What would become of these components, or of those of the plugin folder when none is named. Found out without a model:
+/// loading asks for nothing of it.
+pub async fn plugin_report(config: &Config, files: Vec<PathBuf>) -> Result<Vec<PluginStatus>> {
     let sandbox = SandboxConfig { cache: None, ..sandbox_config(config) };
     let media = Arc::new(Media::new(media_config(config))?);
-    Ok(Sandbox::check_folder(sandbox, Arc::new(NoModel::default()), media).await?)
+    Ok(Sandbox::check(sandbox, files, Arc::new(NoModel::default()), media).await?)
 }
 
 fn worker_config(config: &Config) -> WorkerConfig {

@@ -1,11 +1,18 @@
 //! Command line, environment and `taja.toml` into one typed configuration; every mistake is reported together.
 
-use std::{collections::HashMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    net::SocketAddr,
+    path::PathBuf,
+    time::Duration,
+};
 
 use secrecy::SecretString;
 use serde_json::Value;
 use taja_cloudinary::Credentials;
 use taja_media::{ImageType, VideoType};
+use taja_sandbox::{Capability, signature::TrustedKeys};
 
 mod reader;
 mod settings;
@@ -114,6 +121,10 @@ pub struct Config {
     /// The `taja` program, for what is compiled in a process of its own. No setting: the command line knows where it
     /// is, and whoever starts a service inside another program has none.
     pub compiler: Option<PathBuf>,
+    /// Whose signatures plugins need; nobody's when there are none.
+    pub trusted_keys: TrustedKeys,
+    /// What plugins get that a shop uploads itself.
+    pub tenant_capabilities: BTreeSet<Capability>,
     /// Limits of a request.
     pub limits: Limits,
     /// Threads for heavy computation.
@@ -159,6 +170,8 @@ pub struct Limits {
     pub video_bytes: u64,
     /// Bytes per request.
     pub request_bytes: usize,
+    /// Bytes per component of a plugin.
+    pub plugin_bytes: u64,
     /// Pixels per image.
     pub pixels: u64,
 }
@@ -215,6 +228,8 @@ impl Config {
             ingest_plugin: reader.parsed("ingest-plugin"),
             plugin_settings: reader.plugin_settings(),
             compiler: None,
+            trusted_keys: reader.trusted_keys(),
+            tenant_capabilities: reader.capabilities("tenant-capabilities"),
             limits: Limits {
                 image_types: reader.types("image-types", &ImageType::ALL, ImageType::mime),
                 video_types: reader.types("video-types", &VideoType::ALL, VideoType::mime),
@@ -222,6 +237,7 @@ impl Config {
                 image_bytes: reader.at_least("max-image-bytes", 1),
                 video_bytes: reader.at_least("max-video-bytes", 1),
                 request_bytes: reader.at_least("max-request-bytes", 1),
+                plugin_bytes: reader.at_least("max-plugin-bytes", 1),
                 pixels: reader.at_least("max-pixels", 1),
             },
             threads: match reader.at_least("threads", 0) {

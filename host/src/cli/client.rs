@@ -4,8 +4,8 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{
-    StatusCode,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    Method, StatusCode, Url,
+    header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
     multipart::{Form, Part},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -16,6 +16,8 @@ use crate::{app, config::Config};
 
 /// Longest that one request may take: a job is waited for in pieces shorter than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest that a component may take to be sent, compiled and tried out.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// How long to wait for a job in one request, seconds.
 const WAIT_SECONDS: u32 = 30;
 
@@ -30,6 +32,12 @@ pub struct At {
 }
 
 impl At {
+    /// The shop that `--tenant` names, for a command that means one. It is then no setting of a service of our own: that
+    /// would register whatever is mistyped.
+    pub fn take_tenant(&mut self) -> Option<String> {
+        self.settings.take("tenant")
+    }
+
     /// Does something with it, and then lets it be.
     pub async fn with<T>(&self, work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let session = Session::open(self.server.as_deref(), self.settings.read()?).await?;
@@ -129,6 +137,44 @@ impl Client {
         read(self.http.delete(format!("{}{route}", self.base)).send().await?).await
     }
 
+    /// Asks something of a route that takes a query, and maybe a body. What is none is not sent.
+    pub async fn call(
+        &self,
+        method: Method,
+        route: &str,
+        query: &[(&str, Option<String>)],
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let request = self.http.request(method, self.address(route, query)?);
+        let request = match body {
+            Some(body) => request.json(body),
+            None => request,
+        };
+        read(request.send().await?).await
+    }
+
+    /// Brings a component, and the signature over it.
+    pub async fn upload(
+        &self,
+        route: &str,
+        query: &[(&str, Option<String>)],
+        component: Vec<u8>,
+        signature: Option<&str>,
+    ) -> anyhow::Result<Value> {
+        let request = self.http.post(self.address(route, query)?).timeout(UPLOAD_TIMEOUT);
+        let request = request.header(CONTENT_TYPE, "application/wasm").body(component);
+        let request = match signature {
+            Some(signature) => request.header("Taja-Signature", signature),
+            None => request,
+        };
+        read(request.send().await?).await
+    }
+
+    fn address(&self, route: &str, query: &[(&str, Option<String>)]) -> anyhow::Result<Url> {
+        let given = query.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?)));
+        Ok(Url::parse_with_params(&format!("{}{route}", self.base), given)?)
+    }
+
     /// Asks for something to be done that needs no more words.
     pub async fn post(&self, route: &str) -> anyhow::Result<Value> {
         read(self.http.post(format!("{}{route}", self.base)).send().await?).await
@@ -145,7 +191,11 @@ async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
     if status.is_success() {
         return Ok(body);
     }
-    bail!("{}", body["detail"].as_str().unwrap_or(status.as_str()))
+    let detail = body["detail"].as_str().unwrap_or(status.as_str());
+    match body["stage"].as_str() {
+        Some(stage) => bail!("refused at the check `{stage}`: {detail}"),
+        None => bail!("{detail}"),
+    }
 }
 
 /// A file as a part of a form.

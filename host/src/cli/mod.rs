@@ -30,6 +30,9 @@ struct Cli {
     command: Command,
 }
 
+const PLUGIN_HELP: &str = "Commands that act on the service mean every shop that has nothing of its own, or with \
+                           `--tenant SHOP` that shop. With a shop's key (TAJA_API_KEY) they mean the shop of the key.";
+
 #[derive(Subcommand)]
 enum Command {
     /// Serve the HTTP interface and run jobs, until SIGTERM or Ctrl-C
@@ -53,8 +56,8 @@ enum Command {
     Key(access::Keys),
     /// Bring products that an older service wrote to MongoDB to the present form
     Migrate(migrate::Migrate),
-    /// List policy components, and make them ready to load
-    #[command(subcommand)]
+    /// Make policy components, bring them to the service, and decide which of them serve whom
+    #[command(subcommand, after_help = PLUGIN_HELP)]
     Plugin(plugin::Plugin),
     /// List, check and fetch embedding models
     #[command(subcommand)]

@@ -1,20 +1,31 @@
-//! `taja plugin`: what the plugin folder holds, and making a component ready for it.
+//! `taja plugin`: components, from the compiler to the service that they serve.
 
-use std::path::{Path, PathBuf};
+mod files;
+mod life;
+mod tables;
 
-use anyhow::Context;
-use clap::Subcommand;
-use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use taja_sandbox::{PluginState, PluginStatus, manifest, signature::SigningKey};
+use std::path::PathBuf;
 
-use super::{settings::Settings, write_out};
-use crate::app;
+use clap::{Args, Subcommand};
+use serde_json::Value;
 
-/// List policy components, and make them ready to load.
+use super::{client::At, settings::Settings};
+
+/// Make policy components, bring them to the service, and decide which of them serve whom.
 #[derive(Subcommand)]
 pub enum Plugin {
-    /// Load every component of the plugin folder as the service would, and say how that went
+    /// List the plugins of the service and their versions
     List {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Load components as the service would, without one, and say how that went
+    Check {
+        /// The components; those of the plugin folder when none is named
+        files: Vec<PathBuf>,
         /// Print as JSON
         #[arg(long)]
         json: bool,
@@ -49,88 +60,172 @@ pub enum Plugin {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Bring a component to the service, which keeps it when it passes every check
+    Push {
+        /// The component, as `taja plugin pack` made it
+        component: PathBuf,
+        /// Its signature [default: the component's path and .sig, if that is there]
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
+        /// Let it serve at once
+        #[arg(long)]
+        activate: bool,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Let a version serve
+    Activate {
+        /// The version, or the beginning of its digest; the only one unless told
+        #[arg(long)]
+        version: Option<String>,
+        #[command(flatten)]
+        with: With,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Let a plugin serve no longer; a shop is then served by everybody's choice
+    Deactivate {
+        #[command(flatten)]
+        on: On,
+    },
+    /// Let a version serve a share of the sessions, or end that
+    Canary {
+        /// The version, or the beginning of its digest
+        #[arg(long, required_unless_present = "stop")]
+        version: Option<String>,
+        /// Percent of the sessions, 1 to 100
+        #[arg(long, required_unless_present = "stop", value_parser = clap::value_parser!(u8).range(1..=100))]
+        percent: Option<u8>,
+        /// End it
+        #[arg(long, conflicts_with_all = ["version", "percent", "with"])]
+        stop: bool,
+        #[command(flatten)]
+        with: With,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Compare a version with what is live, without letting it serve, or end that
+    Shadow {
+        /// The version, or the beginning of its digest
+        #[arg(long, required_unless_present = "stop")]
+        version: Option<String>,
+        /// One request in so many
+        #[arg(long, required_unless_present = "stop", value_parser = clap::value_parser!(u32).range(1..))]
+        every: Option<u32>,
+        /// End it
+        #[arg(long, conflicts_with_all = ["version", "every", "with"])]
+        stop: bool,
+        #[command(flatten)]
+        with: With,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Let what served before serve again
+    Rollback {
+        /// An earlier choice, by its version or the beginning of its digest [default: the last one]
+        #[arg(long)]
+        to: Option<String>,
+        #[command(flatten)]
+        on: On,
+    },
+    /// Show what fills the slot of a plugin, and how its versions have been doing
+    Status {
+        /// The plugin
+        #[arg(value_parser = plugin_name)]
+        name: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show what happened to the slot of a plugin, the latest first
+    History {
+        /// The plugin
+        #[arg(value_parser = plugin_name)]
+        name: String,
+        /// How much to show, at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Print as JSON, one object per line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Remove a version that nobody uses
+    Remove {
+        /// The plugin
+        #[arg(value_parser = plugin_name)]
+        name: String,
+        /// The version, or the beginning of its digest
+        version: String,
+        #[command(flatten)]
+        at: At,
+    },
+}
+
+/// The settings that a version is to have.
+#[derive(Args)]
+#[group(id = "with")]
+pub struct With {
+    /// Its settings, or @ and a file that holds them [default: those that the plugin has in its slot]
+    #[arg(long = "settings", value_name = "JSON", value_parser = life::settings)]
+    settings: Option<Value>,
+}
+
+/// The plugin that a step is about.
+#[derive(Args)]
+pub struct On {
+    /// The plugin
+    #[arg(value_parser = plugin_name)]
+    name: String,
+    /// Why, for the history
+    #[arg(long, default_value = "")]
+    reason: String,
+    /// Print everything about the plugin afterwards, as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 impl Plugin {
     pub async fn run(self) -> anyhow::Result<bool> {
         match self {
-            Self::List { json, settings } => list(json, &settings).await,
-            Self::Pack { component, manifest, out } => pack(&component, &manifest, &out),
-            Self::Keygen { out } => keygen(&out),
-            Self::Sign { component, key, out } => sign(&component, &key, out),
+            Self::Check { files, json, settings } => return files::check(files, json, &settings).await,
+            Self::Pack { component, manifest, out } => files::pack(&component, &manifest, &out)?,
+            Self::Keygen { out } => files::keygen(&out)?,
+            Self::Sign { component, key, out } => files::sign(&component, &key, out)?,
+            Self::List { json, at } => life::list(json, at).await?,
+            Self::Push { component, signature, activate, json, at } => {
+                life::push(&component, signature, activate, json, at).await?;
+            }
+            Self::Activate { version, with, on } => life::activate(version, with.settings, on).await?,
+            Self::Deactivate { on } => life::deactivate(on).await?,
+            Self::Canary { version, percent, with, on, .. } => {
+                life::beside("canary", version, percent.map(|percent| ("percent", percent.into())), with, on)
+                    .await?;
+            }
+            Self::Shadow { version, every, with, on, .. } => {
+                life::beside("shadow", version, every.map(|every| ("every", every.into())), with, on).await?;
+            }
+            Self::Rollback { to, on } => life::rollback(to, on).await?,
+            Self::Status { name, json, at } => life::status(&name, json, at).await?,
+            Self::History { name, limit, json, at } => life::history(&name, limit, json, at).await?,
+            Self::Remove { name, version, at } => life::remove(&name, &version, at).await?,
         }
+        Ok(true)
     }
 }
 
-async fn list(json: bool, settings: &Settings) -> anyhow::Result<bool> {
-    let report = app::plugin_report(&settings.read()?).await?;
-    write_out(&if json { serde_json::to_string_pretty(&report)? } else { table(&report) })?;
-    Ok(report.iter().all(|plugin| plugin.state == PluginState::Ready))
-}
-
-fn pack(component: &Path, manifest: &Path, out: &Path) -> anyhow::Result<bool> {
-    let bytes = std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    let text =
-        std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
-    write_whole(out, &packed)?;
-    Ok(true)
-}
-
-fn keygen(out: &Path) -> anyhow::Result<bool> {
-    let key = SigningKey::generate()?;
-    key.write(out).with_context(|| format!("cannot write the key {}", out.display()))?;
-    write_out(&key.public())?;
-    Ok(true)
-}
-
-fn sign(component: &Path, key: &Path, out: Option<PathBuf>) -> anyhow::Result<bool> {
-    let bytes = std::fs::read(component).with_context(|| format!("cannot read {}", component.display()))?;
-    // Packing it later would make it something else than what was signed.
-    manifest::read(&bytes).with_context(|| component.display().to_string())?;
-    let key = SigningKey::read(key).with_context(|| format!("cannot read the key {}", key.display()))?;
-    let out = out.unwrap_or_else(|| {
-        let mut path = component.as_os_str().to_owned();
-        path.push(".sig");
-        path.into()
-    });
-    write_whole(&out, format!("{}\n", key.sign(&bytes)).as_bytes())?;
-    Ok(true)
-}
-
-/// Whole or not at all: a server that starts meanwhile must not see half a file.
-fn write_whole(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    if let Some(folder) = out.parent() {
-        std::fs::create_dir_all(folder)?;
+fn plugin_name(text: &str) -> Result<String, String> {
+    if taja_catalog::plugins::is_plugin_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("a plugin's name is 1 to 64 of a-z, 0-9 and hyphen".to_owned())
     }
-    let part = out.with_extension("part");
-    std::fs::write(&part, bytes).with_context(|| format!("cannot write {}", part.display()))?;
-    Ok(std::fs::rename(&part, out)?)
-}
-
-fn table(report: &[PluginStatus]) -> String {
-    let mut table = Table::new();
-    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(["file", "name", "version", "kind", "accepts", "may use", "digest", "state"]);
-    for plugin in report {
-        let manifest = plugin.manifest.as_ref();
-        let of_manifest = |read: fn(&manifest::Manifest) -> String| manifest.map(read).unwrap_or_default();
-        let state = match &plugin.state {
-            PluginState::Ready => format!("ready, {} ms", plugin.compile_ms),
-            PluginState::Refused(reason) => format!("refused: {reason}"),
-        };
-        table.add_row([
-            plugin.file.clone(),
-            of_manifest(|manifest| manifest.name.clone()),
-            of_manifest(|manifest| manifest.version.to_string()),
-            of_manifest(|manifest| manifest.kind.name().to_owned()),
-            of_manifest(|manifest| manifest.accepts.join(", ")),
-            of_manifest(|manifest| {
-                manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            }),
-            plugin.digest.map(|digest| digest.to_string()[..12].to_owned()).unwrap_or_default(),
-            state,
-        ]);
-    }
-    table.to_string()
 }

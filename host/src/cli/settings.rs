@@ -15,6 +15,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What a flag says, which then says nothing of the configuration any more.
+    pub fn take(&mut self, name: &str) -> Option<String> {
+        self.values.remove(name)
+    }
+
     /// The configuration of a process that does everything itself.
     pub fn read(&self) -> anyhow::Result<Config> {
         self.read_for(Role::Serve)

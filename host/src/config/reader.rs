@@ -1,10 +1,16 @@
 //! Where a setting's value comes from, and what is wrong with it.
 
-use std::{collections::HashMap, fmt, path::Path, str::FromStr};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    path::Path,
+    str::FromStr,
+};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use taja_cloudinary::Credentials;
+use taja_sandbox::{Capability, signature::TrustedKeys};
 
 use super::{CloudinarySettings, Config, MongoConfig, Role, SETTINGS, Setting, Sources};
 
@@ -146,6 +152,31 @@ impl<'a> Reader<'a> {
             self.mistakes.push(format!("{origin}: {text:?} is not a path such as /api/v1"));
         }
         prefix.to_owned()
+    }
+
+    /// The entries of a list that is separated by commas.
+    fn listed(text: &str) -> impl Iterator<Item = &str> {
+        text.split(',').map(str::trim).filter(|entry| !entry.is_empty())
+    }
+
+    pub(super) fn trusted_keys(&mut self) -> TrustedKeys {
+        let (text, origin) = self.text("plugin-trusted-keys");
+        TrustedKeys::parse(Self::listed(&text)).unwrap_or_else(|mistakes| {
+            self.mistakes.push(format!("{origin}: {mistakes}"));
+            TrustedKeys::default()
+        })
+    }
+
+    pub(super) fn capabilities(&mut self, name: &str) -> BTreeSet<Capability> {
+        let (text, origin) = self.text(name);
+        let mut capabilities = BTreeSet::new();
+        for word in Self::listed(&text) {
+            match word.parse() {
+                Ok(capability) => drop(capabilities.insert(capability)),
+                Err(error) => self.mistakes.push(format!("{origin}: {error}")),
+            }
+        }
+        capabilities
     }
 
     pub(super) fn mongo(&mut self) -> Option<MongoConfig> {

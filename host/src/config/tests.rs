@@ -157,6 +157,8 @@ fn backends_go_together_or_are_refused(#[case] role: Role, #[case] set: &[usize]
 #[case("ENVIRONMENT", "prod", "production")]
 #[case("API_V1_STR", "api", "/api/v1")]
 #[case("TAJA_API_KEY", "short", "32 characters")]
+#[case("TAJA_PLUGIN_TRUSTED_KEYS", "release=12", "TAJA_PLUGIN_TRUSTED_KEYS")]
+#[case("TAJA_TENANT_CAPABILITIES", "embed, disk", "\"disk\" is no capability")]
 fn a_mistake_names_its_variable_and_what_would_do(
     #[case] name: &str,
     #[case] text: &str,
@@ -168,6 +170,16 @@ fn a_mistake_names_its_variable_and_what_would_do(
     }
     let error = read(&[], &environment, None).unwrap_err().to_string();
     assert!(error.contains(told), "{error}");
+}
+
+#[test]
+fn lists_of_keys_and_capabilities_are_separated_by_commas() {
+    let config = read(&[], &[("TAJA_TENANT_CAPABILITIES", "embed, job,")], None).unwrap();
+    assert_eq!(config.tenant_capabilities, [Capability::Embed, Capability::Job].into());
+    assert!(config.trusted_keys.is_empty());
+    let key = taja_sandbox::signature::SigningKey::generate().unwrap().public();
+    let config = read(&[], &[("TAJA_PLUGIN_TRUSTED_KEYS", &format!("release={key}"))], None).unwrap();
+    assert!(!config.trusted_keys.is_empty());
 }
 
 #[test]

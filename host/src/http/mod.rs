@@ -7,6 +7,7 @@ mod form;
 mod images;
 mod jobs;
 mod linger;
+mod plugins;
 mod problem;
 mod recordings;
 mod results;
@@ -25,7 +26,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub use problem::{FieldProblem, Problem};
+pub use problem::{FieldProblem, PluginProblem, Problem};
 
 use crate::app::App;
 
@@ -43,6 +44,7 @@ pub type Shared = Arc<App>;
         (name = "products", description = "Taking products in"),
         (name = "search", description = "Finding them by words, pictures and videos"),
         (name = "jobs", description = "What runs in the background"),
+        (name = "plugins", description = "Policies: their versions, which of them serve whom, how they have been doing"),
         (name = "tenants", description = "Shops, and the keys that speak for them"),
         (name = "system", description = "Health, metrics, images")
     ),
@@ -83,6 +85,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::revoke_key))
         .routes(routes!(recordings::read))
         .routes(routes!(images::image))
+        .merge(plugins::routes())
 }
 
 /// The OpenAPI 3.1 description of every route.

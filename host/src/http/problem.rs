@@ -6,7 +6,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use taja_catalog::{Blame, Failure, PortError, port::PortErrorKind};
+use taja_catalog::{Blame, Failure, PluginDigest, PortError, port::PortErrorKind};
+use taja_sandbox::{AddError, OrderError, Refused};
 use utoipa::ToSchema;
 
 /// An error as the client sees it.
@@ -14,7 +15,8 @@ use utoipa::ToSchema;
 pub struct Problem {
     /// Names the kind of problem: `urn:taja:problem:` and the code.
     #[serde(rename = "type")]
-    pub kind: String,
+    #[schema(value_type = String)]
+    pub kind: Box<str>,
     /// The status in words.
     pub title: &'static str,
     /// The HTTP status.
@@ -27,6 +29,10 @@ pub struct Problem {
     /// The fields at fault.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldProblem>,
+    /// What a refused plugin and an ambiguous version tell besides.
+    #[serde(flatten)]
+    #[schema(value_type = PluginProblem)]
+    pub plugin: Option<Box<PluginProblem>>,
     /// Seconds after which another try is worthwhile.
     #[serde(skip)]
     pub retry_after: Option<u32>,
@@ -41,6 +47,19 @@ pub struct FieldProblem {
     pub detail: String,
 }
 
+/// What problems with plugins tell besides.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PluginProblem {
+    /// The check that a plugin did not pass: `size`, `format`, `manifest`, `signature`, `compile`, `imports`, `grants`,
+    /// `world`, `trial` or `goldens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stage: Option<&'static str>,
+    /// The versions among which to choose.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>)]
+    pub digests: Vec<PluginDigest>,
+}
+
 impl FieldProblem {
     /// A problem with one field of a form or of a JSON body.
     pub fn new(field: &str, detail: impl Into<String>) -> Self {
@@ -52,12 +71,13 @@ impl Problem {
     /// A problem with a status, a code and a sentence.
     pub fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
         Self {
-            kind: format!("urn:taja:problem:{code}"),
+            kind: format!("urn:taja:problem:{code}").into(),
             title: status.canonical_reason().unwrap_or("Error"),
             status: status.as_u16(),
             code: code.to_owned(),
             detail: detail.into().into(),
             errors: Vec::new(),
+            plugin: None,
             retry_after: None,
         }
     }
@@ -163,6 +183,39 @@ impl From<PortError> for Problem {
         match error.kind {
             PortErrorKind::Unavailable => Self::unavailable(error.to_string()),
             _ => Self::internal(&error),
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(Refused { stage, reason }: Refused) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "plugin_refused", reason);
+        let plugin = PluginProblem { stage: Some(stage), ..PluginProblem::default() };
+        Self { plugin: Some(plugin.into()), ..problem }
+    }
+}
+
+impl From<AddError> for Problem {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Refused(refused) => refused.into(),
+            AddError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::NotFound(detail) => Self::new(StatusCode::NOT_FOUND, "plugin_not_found", detail),
+            OrderError::Refused(detail) => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "order_refused", detail)
+            }
+            OrderError::Store(error) if error.kind == PortErrorKind::Conflict => {
+                let detail = "others keep changing this slot: look at it again, then try again";
+                Self::new(StatusCode::CONFLICT, "slot_changed", detail)
+            }
+            OrderError::Store(error) => error.into(),
         }
     }
 }

@@ -45,8 +45,12 @@ pub async fn root() -> Json<Root> {
     )
 )]
 pub async fn health(State(app): State<Shared>) -> Response {
-    let (store, queue, images) =
-        tokio::join!(checked(store_health(&app)), checked(queue_health(&app)), checked(images_health(&app)));
+    let (store, queue, images, plugins) = tokio::join!(
+        checked(store_health(&app)),
+        checked(queue_health(&app)),
+        checked(images_health(&app)),
+        checked(plugin_health(&app))
+    );
     let api = json!({
         "status": "ok", "version": env!("CARGO_PKG_VERSION"), "role": app.config.role.as_str(),
     });
@@ -54,7 +58,7 @@ pub async fn health(State(app): State<Shared>) -> Response {
     if let Some(index) = &app.index {
         parts.push(("index", index_health(index.as_ref())));
     }
-    parts.extend([("images", images), ("plugins", plugin_health(&app))]);
+    parts.extend([("images", images), ("plugins", plugins)]);
     let serving = parts.iter().all(|(_, part)| part["status"] == "ok");
     let mut body = json!({ "status": if serving { "ok" } else { "failing" } });
     for (name, part) in parts {
@@ -138,17 +142,23 @@ fn index_health(index: &dyn VectorIndex) -> Value {
 }
 
 /// Failing while a kind that every job needs has no plugin.
-fn plugin_health(app: &App) -> Value {
+async fn plugin_health(app: &App) -> Value {
     let missing = app.sandbox.missing(&app.config.tenant);
+    let troubles = app.sandbox.troubles().await;
     json!({
         "status": if missing.is_empty() { "ok" } else { "failing" },
         "missing": missing,
         "loaded": app.sandbox.report().iter().map(plugin_line).collect::<Vec<_>>(),
+        "troubles": troubles.iter().map(|(tenant, slot, reason)| match tenant {
+            None => json!({ "slot": slot, "reason": reason }),
+            // Anybody can read this: whose it is and why, `/plugins` tells the operator.
+            Some(_) => json!({ "slot": slot, "reason": "the choice of a shop cannot be loaded" }),
+        }).collect::<Vec<_>>(),
     })
 }
 
 /// A plugin in the health report: which build it is, and whether it can be called.
-fn plugin_line(plugin: &PluginStatus) -> Value {
+pub fn plugin_line(plugin: &PluginStatus) -> Value {
     let mut line = json!({ "file": plugin.file, "digest": plugin.digest });
     if let Some(manifest) = &plugin.manifest {
         line["name"] = manifest.name.as_str().into();

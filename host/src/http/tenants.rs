@@ -253,19 +253,21 @@ pub async fn revoke_key(
 }
 
 /// A shop that the caller may administer.
-async fn tenant(app: &Shared, caller: &Caller, id: &str) -> Result<Tenant, Problem> {
+pub async fn tenant(app: &Shared, caller: &Caller, id: &str) -> Result<Tenant, Problem> {
     let missing = || Problem::not_found("tenant");
     let id: TenantId = id.parse().map_err(|_| missing())?;
     caller.must_administer(&id)?;
     app.door.store().tenant(&id).await?.ok_or_else(missing)
 }
 
-fn check_text(field: &str, text: &str) -> Option<FieldProblem> {
+/// What is wrong with a text for people.
+pub fn check_text(field: &str, text: &str) -> Option<FieldProblem> {
     let fits = text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control);
     (!fits).then(|| FieldProblem::new(field, format!("is not a line of at most {MAX_TEXT} characters")))
 }
 
-fn created(place: &str, body: &impl Serialize) -> Result<Response, Problem> {
+/// 201, and where it is.
+pub fn created(place: &str, body: &impl Serialize) -> Result<Response, Problem> {
     let place = HeaderValue::from_str(place).map_err(|error| Problem::internal(&error))?;
     let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
     Ok((StatusCode::CREATED, [(header::LOCATION, place)], Json(body)).into_response())

@@ -85,12 +85,12 @@ async fn the_commands_act_on_the_server_that_runs() {
 #[tokio::test]
 async fn plugins_and_models_are_listed_and_checked() {
     let folder = tempfile::tempdir().unwrap();
-    let list = run(&["plugin", "list", "--json"], folder.path()).await;
+    let list = run(&["plugin", "check", "--json"], folder.path()).await;
     assert_eq!(list.status.code(), Some(0), "{}", text(&list.stderr));
     for name in ["search-text", "search-image", "search-video", "ingest-product", "rank-default"] {
         assert!(text(&list.stdout).contains(name), "{name}: {}", text(&list.stdout));
     }
-    assert!(text(&run(&["plugin", "list"], folder.path()).await.stdout).contains("rank-default"));
+    assert!(text(&run(&["plugin", "check"], folder.path()).await.stdout).contains("rank-default"));
 
     let verify = run(&["model", "verify"], folder.path()).await;
     assert_eq!(verify.status.code(), Some(0), "{}", text(&verify.stderr));

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
@@ -56,11 +56,11 @@ pub(crate) struct File {
     pub(crate) component: Bytes,
     pub(crate) manifest: Manifest,
     /// What signs it lies beside it.
-    signature: Option<Signature>,
+    pub(crate) signature: Option<Signature>,
 }
 
-/// The plugin files of a folder, sorted by name, each read as far as that takes no compiler.
-pub(crate) fn survey(folder: &Path, max_bytes: u64) -> io::Result<Vec<(PluginStatus, Option<File>)>> {
+/// The plugin files of a folder, sorted by name.
+pub(crate) fn components(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -69,8 +69,13 @@ pub(crate) fn survey(folder: &Path, max_bytes: u64) -> io::Result<Vec<(PluginSta
         }
     }
     paths.sort();
+    Ok(paths)
+}
+
+/// Files that are to serve together, each read as far as that takes no compiler.
+pub(crate) fn survey(paths: &[PathBuf], max_bytes: u64) -> Vec<(PluginStatus, Option<File>)> {
     let mut found = Found::default();
-    Ok(paths.iter().map(|path| found.take(path, max_bytes)).collect())
+    paths.iter().map(|path| found.take(path, max_bytes)).collect()
 }
 
 /// Names and modalities that are taken by files before.
@@ -135,7 +140,8 @@ impl House {
     /// goes on serving.
     pub(crate) async fn take_in_folder(&self) -> io::Result<Vec<PluginStatus>> {
         let (folder, most) = (self.config.plugins.clone(), self.config.max_component_bytes);
-        let found = tokio::task::spawn_blocking(move || survey(&folder, most)).await;
+        let found =
+            tokio::task::spawn_blocking(move || components(&folder).map(|paths| survey(&paths, most))).await;
         let mut report = Vec::new();
         for (mut status, file) in found.map_err(io::Error::other)?? {
             if let Some(file) = file {

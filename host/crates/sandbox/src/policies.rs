@@ -79,20 +79,32 @@ impl Sandbox {
         Ok(Self { house, report: RwLock::new(report) })
     }
 
-    /// What would become of each file of the plugin folder. Nothing is kept and nothing serves.
-    pub async fn check_folder(
+    /// What would become of each of these files, or of each of the plugin folder when none is named. Nothing is kept and
+    /// nothing serves.
+    pub async fn check(
         config: SandboxConfig,
+        files: Vec<PathBuf>,
         embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Vec<PluginStatus>, SandboxError> {
         let (loader, runner, _ticker) = machinery(&config, embedder, video)?;
-        let found = folder::survey(&config.plugins, config.max_component_bytes);
+        let files = match files.is_empty() {
+            true => folder::components(&config.plugins).map_err(unusable(&config.plugins))?,
+            false => files,
+        };
         let mut report = Vec::new();
-        for (mut status, file) in found.map_err(unusable(&config.plugins))? {
+        for (mut status, file) in folder::survey(&files, config.max_component_bytes) {
             if let Some(file) = file {
-                match admission::check(&loader, &runner, file.component, &Capability::ALL.into()).await {
+                let signed = config.trusted.verify(&file.component, file.signature.as_ref());
+                let checked = match signed {
+                    Ok(_) => admission::check(&loader, &runner, file.component, &Capability::ALL.into())
+                        .await
+                        .map_err(|refused| refused.reason),
+                    Err(reason) => Err(reason),
+                };
+                match checked {
                     Ok(loaded) => status.compile_ms = loaded.compiled_in.as_millis() as u64,
-                    Err(refused) => status.refuse(refused.reason),
+                    Err(reason) => status.refuse(reason),
                 }
             }
             report.push(status);

@@ -1,0 +1,63 @@
+//! What is done with components before any service sees them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use taja_sandbox::{PluginState, manifest, signature::SigningKey};
+
+use super::tables;
+use crate::{
+    app,
+    cli::{settings::Settings, write_out},
+};
+
+/// False when a component would be refused.
+pub async fn check(files: Vec<PathBuf>, json: bool, settings: &Settings) -> anyhow::Result<bool> {
+    let report = app::plugin_report(&settings.read()?, files).await?;
+    write_out(&if json { serde_json::to_string_pretty(&report)? } else { tables::checked(&report) })?;
+    Ok(report.iter().all(|plugin| plugin.state == PluginState::Ready))
+}
+
+pub fn pack(component: &Path, manifest: &Path, out: &Path) -> anyhow::Result<()> {
+    let bytes = read(component)?;
+    let text =
+        std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
+    let packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
+    write_whole(out, &packed)
+}
+
+pub fn keygen(out: &Path) -> anyhow::Result<()> {
+    let key = SigningKey::generate()?;
+    key.write(out).with_context(|| format!("cannot write the key {}", out.display()))?;
+    write_out(&key.public())
+}
+
+pub fn sign(component: &Path, key: &Path, out: Option<PathBuf>) -> anyhow::Result<()> {
+    let bytes = read(component)?;
+    // Packing it later would make it something else than what was signed.
+    manifest::read(&bytes).with_context(|| component.display().to_string())?;
+    let key = SigningKey::read(key).with_context(|| format!("cannot read the key {}", key.display()))?;
+    let out = out.unwrap_or_else(|| signature_of(component));
+    write_whole(&out, format!("{}\n", key.sign(&bytes)).as_bytes())
+}
+
+/// Where the signature of a component lies.
+pub fn signature_of(component: &Path) -> PathBuf {
+    let mut path = component.as_os_str().to_owned();
+    path.push(".sig");
+    path.into()
+}
+
+pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// Whole or not at all: a server that starts meanwhile must not see half a file.
+fn write_whole(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    let part = out.with_extension("part");
+    std::fs::write(&part, bytes).with_context(|| format!("cannot write {}", part.display()))?;
+    Ok(std::fs::rename(&part, out)?)
+}

@@ -1,0 +1,160 @@
+//! What the service is asked to do with plugins.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use super::{On, With, files, tables};
+use crate::cli::{
+    client::{At, Client},
+    write_out,
+};
+
+/// Changes that are shown above the versions.
+const LAST_CHANGES: usize = 3;
+
+/// Reads settings from the command line, or from a file behind an @.
+pub fn settings(text: &str) -> Result<Value, String> {
+    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+    let text = text.strip_prefix('@').map_or_else(|| Ok(text.to_owned()), read)?;
+    let settings: Map<String, Value> =
+        serde_json::from_str(&text).map_err(|error| format!("not a JSON object: {error}"))?;
+    Ok(settings.into())
+}
+
+pub async fn list(json: bool, mut at: At) -> anyhow::Result<()> {
+    let tenant = at.take_tenant();
+    let plugins =
+        at.with(async |client| client.call(Method::GET, "/plugins", &[("tenant", tenant)], None).await);
+    let plugins = plugins.await?;
+    write_out(&if json { serde_json::to_string_pretty(&plugins)? } else { tables::list(&plugins) })
+}
+
+pub async fn push(
+    component: &Path,
+    signature: Option<PathBuf>,
+    activate: bool,
+    json: bool,
+    mut at: At,
+) -> anyhow::Result<()> {
+    let bytes = files::read(component)?;
+    let beside = files::signature_of(component);
+    let signature = signature.or_else(|| beside.exists().then_some(beside));
+    let signature = signature.map(|path| {
+        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    });
+    let (signature, tenant) = (signature.transpose()?, at.take_tenant());
+    let query = [("tenant", tenant), ("activate", activate.then(|| "true".to_owned()))];
+    let version = at
+        .with(async |client| {
+            let signature = signature.as_deref().map(str::trim);
+            client.upload("/plugins", &query, bytes, signature).await
+        })
+        .await?;
+    write_out(&if json { version.to_string() } else { tables::version(&version) })
+}
+
+pub async fn activate(version: Option<String>, settings: Option<Value>, mut on: On) -> anyhow::Result<()> {
+    let mut body = which(version);
+    body["settings"] = settings.into();
+    on.say(&mut body);
+    on.step(Method::POST, "activate", Some(body)).await
+}
+
+pub async fn deactivate(mut on: On) -> anyhow::Result<()> {
+    let mut body = json!({});
+    on.say(&mut body);
+    on.step(Method::POST, "deactivate", Some(body)).await
+}
+
+/// Starts a canary or a shadow with this share, or ends it when there is none.
+pub async fn beside(
+    what: &str,
+    version: Option<String>,
+    share: Option<(&str, Value)>,
+    with: With,
+    mut on: On,
+) -> anyhow::Result<()> {
+    let Some((name, share)) = share else { return on.step(Method::DELETE, what, None).await };
+    let mut body = which(version);
+    body[name] = share;
+    body["settings"] = with.settings.into();
+    on.say(&mut body);
+    on.step(Method::POST, what, Some(body)).await
+}
+
+pub async fn rollback(to: Option<String>, mut on: On) -> anyhow::Result<()> {
+    let mut body = json!({ "to": to });
+    on.say(&mut body);
+    on.step(Method::POST, "rollback", Some(body)).await
+}
+
+pub async fn status(name: &str, json: bool, mut at: At) -> anyhow::Result<()> {
+    let tenant = at.take_tenant();
+    let (plugin, changes) = at
+        .with(async |client| {
+            let plugin = call(client, &format!("/plugins/{name}"), tenant.clone()).await?;
+            let changes = format!("/plugins/{name}/history");
+            let query = [("tenant", tenant), ("limit", Some(LAST_CHANGES.to_string()))];
+            Ok((plugin, client.call(Method::GET, &changes, &query, None).await?))
+        })
+        .await?;
+    if json {
+        return write_out(&serde_json::to_string_pretty(&plugin)?);
+    }
+    write_out(&tables::slot(&plugin))?;
+    for change in changes.as_array().into_iter().flatten() {
+        write_out(&format!("change    {}", tables::change(change)))?;
+    }
+    write_out(&format!("\n{}", tables::versions(&plugin)))
+}
+
+pub async fn history(name: &str, limit: usize, json: bool, mut at: At) -> anyhow::Result<()> {
+    let query = [("tenant", at.take_tenant()), ("limit", Some(limit.to_string()))];
+    let route = format!("/plugins/{name}/history");
+    let events = at.with(async |client| client.call(Method::GET, &route, &query, None).await).await?;
+    let events = events.as_array().map(Vec::as_slice).unwrap_or_default();
+    if json {
+        return events.iter().try_for_each(|event| write_out(&event.to_string()));
+    }
+    write_out(&tables::history(events))
+}
+
+pub async fn remove(name: &str, version: &str, mut at: At) -> anyhow::Result<()> {
+    let tenant = at.take_tenant();
+    let route = format!("/plugins/{name}/versions/{version}");
+    at.with(async |client| client.call(Method::DELETE, &route, &[("tenant", tenant)], None).await).await?;
+    Ok(())
+}
+
+async fn call(client: &Client, route: &str, tenant: Option<String>) -> anyhow::Result<Value> {
+    client.call(Method::GET, route, &[("tenant", tenant)], None).await
+}
+
+/// A version by its number, which has dots, or by its digest, which has none.
+fn which(text: Option<String>) -> Value {
+    match text {
+        Some(text) if text.contains('.') => json!({ "version": text }),
+        text => json!({ "digest": text }),
+    }
+}
+
+impl On {
+    /// Adds whose slot it is, and why.
+    fn say(&mut self, body: &mut Value) {
+        body["tenant"] = self.at.take_tenant().into();
+        body["reason"] = std::mem::take(&mut self.reason).into();
+    }
+
+    /// Takes a step and shows what fills the slot after it.
+    async fn step(mut self, method: Method, step: &str, body: Option<Value>) -> anyhow::Result<()> {
+        let route = format!("/plugins/{}/{step}", self.name);
+        let reason = Some(self.reason.clone()).filter(|reason| !reason.is_empty());
+        let query = [("tenant", self.at.take_tenant()), ("reason", reason)];
+        let plugin =
+            self.at.with(async |client| client.call(method, &route, &query, body.as_ref()).await).await?;
+        write_out(&if self.json { serde_json::to_string_pretty(&plugin)? } else { tables::slot(&plugin) })
+    }
+}
