@@ -26,7 +26,7 @@ use taja_catalog::{
 use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
-use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig, compile::Compiler};
+use taja_sandbox::{Player, PluginStatus, Sandbox, SandboxConfig, compile::Compiler};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -369,6 +369,13 @@ pub async fn plugin_report(config: &Config, files: Vec<PathBuf>) -> Result<Vec<P
     let sandbox = SandboxConfig { cache: None, ..sandbox_config(config) };
     let media = Arc::new(Media::new(media_config(config))?);
     Ok(Sandbox::check(sandbox, files, Arc::new(NoModel::default()), media).await?)
+}
+
+/// What plays recordings, without a model or anything that is kept.
+pub fn player(config: &Config) -> Result<Player> {
+    let media = Arc::new(Media::new(media_config(config))?);
+    let config = SandboxConfig { cache: None, ..sandbox_config(config) };
+    Ok(Player::open(&config, Arc::new(NoModel::default()), media)?)
 }
 
 fn worker_config(config: &Config) -> WorkerConfig {

@@ -2,6 +2,7 @@
 
 mod files;
 mod life;
+mod replay;
 mod tables;
 
 use std::path::PathBuf;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::{client::At, settings::Settings};
+use super::{client::At, search::SearchCommand, settings::Settings};
 
 /// Make policy components, bring them to the service, and decide which of them serve whom.
 #[derive(Subcommand)]
@@ -39,6 +40,9 @@ pub enum Plugin {
         /// Its manifest
         #[arg(long, value_name = "FILE")]
         manifest: PathBuf,
+        /// Golden requests: a recording whose calls the component must answer as recorded wherever it is brought
+        #[arg(long, value_name = "FILE")]
+        goldens: Option<PathBuf>,
         /// Where to write the result
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -131,6 +135,30 @@ pub enum Plugin {
         #[command(flatten)]
         on: On,
     },
+    /// Search, and write down what every policy was given, asked and answered
+    Record {
+        /// Where to write the recording
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        search: SearchCommand,
+    },
+    /// Play a recording again, without a service, and compare the answers
+    Replay {
+        /// The recording, as `taja plugin record` wrote it
+        recording: PathBuf,
+        /// Another version, played in the place of the one of its name
+        #[arg(long, value_name = "COMPONENT")]
+        with: Option<PathBuf>,
+        /// Other settings for that version, or @ and a file that holds them [default: those that were recorded]
+        #[arg(long = "plugin-settings", value_name = "JSON", value_parser = life::settings, requires = "with")]
+        plugin_settings: Option<Value>,
+        /// Print as JSON, one object per line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Show what fills the slot of a plugin, and how its versions have been doing
     Status {
         /// The plugin
@@ -197,7 +225,14 @@ impl Plugin {
     pub async fn run(self) -> anyhow::Result<bool> {
         match self {
             Self::Check { files, json, settings } => return files::check(files, json, &settings).await,
-            Self::Pack { component, manifest, out } => files::pack(&component, &manifest, &out)?,
+            Self::Replay { recording, with, plugin_settings, json, settings } => {
+                let with = with.as_deref();
+                return replay::replay(&recording, with, plugin_settings, json, &settings).await;
+            }
+            Self::Record { out, search } => search.record(&out).await?,
+            Self::Pack { component, manifest, goldens, out } => {
+                files::pack(&component, &manifest, goldens.as_deref(), &out)?;
+            }
             Self::Keygen { out } => files::keygen(&out)?,
             Self::Sign { component, key, out } => files::sign(&component, &key, out)?,
             Self::List { json, at } => life::list(json, at).await?,

@@ -1,7 +1,8 @@
 //! `taja search`: a query, and its answer as a table.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::Args;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets::NOTHING};
 use reqwest::multipart::Form;
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::{
     Usage,
-    client::{Session, file_part},
+    client::{Client, Session, file_part},
     settings::Settings,
     write_out,
 };
@@ -50,17 +51,34 @@ pub struct SearchCommand {
 
 impl SearchCommand {
     pub async fn run(self) -> anyhow::Result<bool> {
+        self.show(&self.ask(async |client, form| found(client, form).await).await?)?;
+        Ok(true)
+    }
+
+    /// Searches, and writes what was recorded of it to a file.
+    pub async fn record(self, out: &Path) -> anyhow::Result<()> {
+        let record = async |client: &Client, form: Form| {
+            let result = found(client, form.text("record", "true")).await?;
+            let id = result["recording"].as_str().context("the server recorded nothing")?;
+            let recording = client.get(&format!("/recordings/{id}")).await?;
+            Ok((result, recording))
+        };
+        let (result, recording) = self.ask(record).await?;
+        std::fs::write(out, recording.to_string())
+            .with_context(|| format!("cannot write {}", out.display()))?;
+        self.show(&result)
+    }
+
+    async fn ask<T>(&self, ask: impl AsyncFnOnce(&Client, Form) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let form = self.form().await?;
         let session = Session::open(self.server.as_deref(), self.settings.read()?).await?;
-        let job = session.client.submit("/search", form).await;
+        let answer = ask(&session.client, form).await;
         session.close().await?;
-        let job = job?;
-        if job["status"] != "completed" {
-            anyhow::bail!("{}", job["error"].as_str().unwrap_or("the search failed"));
-        }
-        let result = &job["result"];
-        write_out(&if self.json { serde_json::to_string_pretty(result)? } else { table(result) })?;
-        Ok(true)
+        answer
+    }
+
+    fn show(&self, result: &Value) -> anyhow::Result<()> {
+        write_out(&if self.json { serde_json::to_string_pretty(result)? } else { table(result) })
     }
 
     async fn form(&self) -> anyhow::Result<Form> {
@@ -82,6 +100,14 @@ impl SearchCommand {
         }
         Ok(form)
     }
+}
+
+async fn found(client: &Client, form: Form) -> anyhow::Result<Value> {
+    let mut job = client.submit("/search", form).await?;
+    if job["status"] != "completed" {
+        anyhow::bail!("{}", job["error"].as_str().unwrap_or("the search failed"));
+    }
+    Ok(job["result"].take())
 }
 
 fn table(result: &Value) -> String {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
+use taja_catalog::recording::Recording;
 use taja_sandbox::{PluginState, manifest, signature::SigningKey};
 
 use super::tables;
@@ -18,12 +19,28 @@ pub async fn check(files: Vec<PathBuf>, json: bool, settings: &Settings) -> anyh
     Ok(report.iter().all(|plugin| plugin.state == PluginState::Ready))
 }
 
-pub fn pack(component: &Path, manifest: &Path, out: &Path) -> anyhow::Result<()> {
+pub fn pack(component: &Path, manifest: &Path, goldens: Option<&Path>, out: &Path) -> anyhow::Result<()> {
     let bytes = read(component)?;
     let text =
         std::fs::read_to_string(manifest).with_context(|| format!("cannot read {}", manifest.display()))?;
-    let packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
+    let mut packed = manifest::embed(&bytes, &text).with_context(|| manifest.display().to_string())?;
+    if let Some(goldens) = goldens {
+        let recording = read(goldens)?;
+        let name = manifest::read(&packed)?.name;
+        packed = manifest::embed_goldens(&packed, &golden_calls(&recording, &name, goldens)?)?;
+    }
     write_whole(out, &packed)
+}
+
+/// The calls of one plugin, of all that a recording holds.
+fn golden_calls(recording: &[u8], plugin: &str, file: &Path) -> anyhow::Result<Vec<u8>> {
+    let is_none = || format!("{} is no recording", file.display());
+    let mut recording = Recording::from_json(recording).with_context(is_none)?;
+    recording.calls.retain(|call| call.plugin.name == plugin);
+    if recording.calls.is_empty() {
+        bail!("{} holds no call of {plugin}", file.display());
+    }
+    Ok(recording.to_json()?.into_bytes())
 }
 
 pub fn keygen(out: &Path) -> anyhow::Result<()> {
