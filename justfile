@@ -103,8 +103,8 @@ fmt:
 
 # Run the benchmarks
 bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
-    @echo "== ranking: a fresh instance per call"
-    cargo bench --quiet --workspace --bench rank -- {{ quote(target / "plugins/rank-default.wasm") }}
+    @echo "== policies: calls, neighbours, swaps, a thousand shops"
+    cargo bench --quiet --workspace --bench policies -- {{ quote(target / "plugins/rank-default.wasm") }}
     @echo "== vectors: exact scan"
     cargo bench --quiet --workspace --bench scan
     @echo "== queue, beside Celery"
