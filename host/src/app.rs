@@ -101,6 +101,7 @@ pub struct Running {
 
 /// Starts everything; what it answers with is ready to serve.
 pub async fn start(config: Config) -> Result<Running> {
+    config.check_key()?;
     let metrics = telemetry::metrics()?;
     tokio::fs::create_dir_all(&config.data)
         .await

@@ -270,6 +270,17 @@ impl Config {
         if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigError(reader.mistakes)) }
     }
 
+    /// Whoever is on the same machine may use the embedded default; what several processes share is not his alone.
+    pub fn check_key(&self) -> Result<(), ConfigError> {
+        let shared = self.mongo.is_some() || self.redis.is_some();
+        if shared && self.api_key.is_none() {
+            let mistake = "without a key only a service that keeps everything in its data folder is served: set \
+                           TAJA_API_KEY (any text of 32 characters or more), or leave MONGO_URI and REDIS_URL out";
+            return Err(ConfigError(vec![mistake.into()]));
+        }
+        Ok(())
+    }
+
     /// The address that hosted images begin with, given the address that is really served.
     pub fn image_base(&self, bound: SocketAddr) -> String {
         self.public_url.clone().unwrap_or_else(|| format!("http://{bound}"))

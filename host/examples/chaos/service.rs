@@ -17,6 +17,7 @@ use mongodb::{
 };
 use reqwest::{
     Client, Response,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
     multipart::{Form, Part},
 };
 use serde_json::Value;
@@ -30,6 +31,9 @@ use tokio::{
 
 use crate::{World, process::Process, scene::LOOK};
 
+/// The operator's key: processes that share servers ask for one.
+const KEY: &str = "the operator's key, for tests alone";
+const BEARER: &str = "Bearer the operator's key, for tests alone";
 /// How long a start may take on a busy machine.
 const STARTED_WITHIN: Duration = Duration::from_secs(120);
 /// How long a job may take when processes die meanwhile.
@@ -66,11 +70,14 @@ impl Service {
             ("cloudinary-url", cloudinary.cloudinary_url()),
             ("cloudinary-api", cloudinary.url()),
             ("cloudinary-delivery", cloudinary.url()),
+            ("api-key", KEY.to_owned()),
             ("lease-seconds", "3".to_owned()),
             ("sweep-seconds", "1".to_owned()),
         ];
         let database = mongodb::Client::with_uri_str(mongo).await?.database(database);
-        let http = Client::builder().no_proxy().timeout(Duration::from_secs(60)).build()?;
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_static(BEARER))]);
+        let http = Client::builder().no_proxy().default_headers(headers).timeout(Duration::from_secs(60));
+        let http = http.build()?;
         Ok(Self { cloudinary, database, settings, folder: tempfile::tempdir()?, http })
     }
 

@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::settings::Settings;
-use crate::{app, config::Config};
+use crate::{access::draw_key, app, config::Config};
 
 /// Longest that one request may take: a job is waited for in pieces shorter than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -75,8 +75,12 @@ impl Session {
         }
         let mut own_config = config;
         own_config.listen.set_port(0);
+        // Nobody else is to come in meanwhile.
+        let drawn = || draw_key().map(|key| key.expose().into());
+        let key = key.map_or_else(drawn, Ok)?;
+        own_config.api_key = Some(key.clone());
         let running = app::start(own_config).await?;
-        let client = Client::new(&format!("http://{}", running.address), key.as_ref());
+        let client = Client::new(&format!("http://{}", running.address), Some(&key));
         Ok(Self { client, own: Some(running) })
     }
 

@@ -1,16 +1,29 @@
 //! Several processes over MongoDB, Redis and Cloudinary: one service, whoever is asked.
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
+use jiff::Timestamp;
 use mongodb::bson::doc;
 use serde_json::{Value, json};
+use taja_catalog::{
+    PluginDigest,
+    plugins::{Action, Activation, Event, PluginStore, Slot},
+};
+use taja_mongo::{Mongo, MongoOptions, MongoStore, MongoStoreOptions};
+use taja_sandbox::manifest;
 use taja_testkit::{FakeCloudinary, MongoServer, RedisServer, cloudinary::Fault};
 use tempfile::TempDir;
 
 use crate::{
     pictures::{another_view, photograph},
-    support::{Server, image_query, names, product, taja, words},
+    support::{Server, image_query, names, product, provisioned, taja, words},
 };
+
+/// The operator's.
+const KEY: &str = "the key of the operator of this cluster";
 
 /// What the processes share.
 struct Cluster {
@@ -50,12 +63,13 @@ impl Cluster {
     async fn process(&self, role: &str, name: &str) -> Server {
         let settings = self.settings();
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        Server::start_as(role, &self.data(name), &settings).await
+        Server::start_keyed(role, &self.data(name), &settings, Some(KEY)).await
     }
 
     /// A command against a server of this cluster.
     async fn command(&self, server: &Server, arguments: &[&str]) -> std::process::Output {
         let mut command = taja();
+        command.env("TAJA_API_KEY", KEY);
         command.args(arguments).args(["--server", &server.base]).output().await.unwrap()
     }
 }
@@ -115,6 +129,69 @@ async fn pictures_are_delivered(cluster: &Cluster, server: &Server) {
     }
     assert_ne!(found["thumbnail_urls"][0], found["image_urls"][0]);
     assert_ne!(found["card_urls"][0], found["thumbnail_urls"][0]);
+}
+
+/// The version of the ranking policy that served a search.
+async fn ranker_of(server: &Server, query: &str) -> String {
+    let result = server.result("/search", words(query)).await;
+    let plugins = result["plugins"].as_array().unwrap();
+    let ranker = plugins.iter().find(|plugin| plugin["name"] == "rank-default").unwrap();
+    ranker["version"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_swap_at_one_process_is_followed_by_the_others_announced_or_not() {
+    let cluster = Cluster::start().await;
+    let (api, other) = tokio::join!(cluster.process("api", "api-1"), cluster.process("api", "api-2"));
+    let _worker = cluster.process("worker", "worker").await;
+    api.result("/add_product", product("Cup of coffee", vec![photograph("coffee")])).await;
+    assert_eq!(ranker_of(&other, "coffee 1").await, "0.1.0");
+
+    let bytes =
+        std::fs::read(provisioned("TAJA_PLUGINS", "target/plugins").join("rank-default.wasm")).unwrap();
+    let mut manifest = manifest::read(&bytes).unwrap();
+    manifest.version = "7.0.0".parse().unwrap();
+    let component = manifest::embed(&bytes, &toml::to_string(&manifest).unwrap()).unwrap();
+    let digest = PluginDigest::of(&component);
+    let upload = api.http.post(api.url("/plugins?activate=true")).header("content-type", "application/wasm");
+    let uploaded = upload.body(component).send().await.unwrap();
+    assert_eq!(uploaded.status(), 201);
+    let announced = Instant::now();
+    let active = async |server: &Server| {
+        let (_, view) = server.get("/plugins/rank-default").await;
+        view["activation"]["live"]["version"].as_str().unwrap_or_default().to_owned()
+    };
+    // Pinned by the other process, which has to have heard of it.
+    while ranker_of(&other, "coffee 2").await != "7.0.0" {
+        assert!(announced.elapsed() < Duration::from_secs(4), "the announcement was not heard");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(active(&other).await, "7.0.0");
+
+    // Straight into the store, as if the announcement had been lost: whoever looks finds it.
+    let mongo = Mongo::connect(&MongoOptions::new(cluster.mongo.uri(), "taja")).await.unwrap();
+    let store = MongoStore::open(&mongo, MongoStoreOptions { legacy: None }).await.unwrap();
+    let row = store.activation(None, &Slot::Rank).await.unwrap().unwrap();
+    assert_eq!(row.live.as_ref().unwrap().digest, digest);
+    let before = row.previous[0].clone();
+    let event = Event {
+        tenant: None,
+        slot: Slot::Rank,
+        action: Action::RolledBack,
+        choice: Some(before.clone()),
+        reason: "unannounced".into(),
+        by: "somebody else".into(),
+        at: Timestamp::now(),
+    };
+    let back = Activation { live: Some(before), previous: Vec::new(), changed_at: Timestamp::now(), ..row };
+    store.change(&back, &event).await.unwrap();
+    let unannounced = Instant::now();
+    while ranker_of(&other, "coffee 3").await != "0.1.0" {
+        assert!(unannounced.elapsed() < Duration::from_secs(30), "nobody looked");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (_, history) = api.get("/plugins/rank-default/history").await;
+    assert!(history.to_string().contains("unannounced"), "{history}");
 }
 
 /// How often any of the workers answered from memory.
@@ -233,7 +310,8 @@ async fn products_of_the_older_service_are_found_and_migrated() {
         ("mongo-db", "shop"),
         ("clip-model-name", "clip-vit-b16-image-minilm-text-standin"),
     ];
-    let server = Server::start_with(&settings).await;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start_keyed("serve", folder.path(), &settings, Some(KEY)).await;
     let found = server.result("/search", words("copper kettle")).await;
     let kettle = &found["matches"][0];
     assert_eq!((&kettle["product_id"], &kettle["weight_kg"]), (&json!(id), &json!(1.2)), "{found}");
@@ -263,6 +341,7 @@ async fn backends_that_do_not_go_together_are_refused_in_words() {
     let data = folder.path().to_str().unwrap();
     for (arguments, told) in [
         (vec!["serve", "--redis-url", "redis://127.0.0.1:1/"], vec!["REDIS_URL without MONGO_URI"]),
+        (vec!["serve", "--mongo-uri", "mongodb://127.0.0.1:1/"], vec!["set TAJA_API_KEY"]),
         (vec!["api"], vec!["set MONGO_URI", "set REDIS_URL", "set CLOUDINARY_URL"]),
         (
             vec!["worker", "--mongo-uri", "mongodb://127.0.0.1:1/"],

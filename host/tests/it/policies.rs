@@ -77,16 +77,23 @@ async fn an_error_a_trap_a_timeout_and_an_impossible_answer_are_told_apart() {
         if task == "error" {
             server.result("/add_product", product("coffee", vec![photograph("coffee")])).await;
         }
-        let job = server.finish("/search", words("coffee")).await;
-        assert_eq!(job["status"], "failed", "{task}");
-        assert_eq!(job["failure"]["code"], format!("plugin_{outcome}"), "{task}: {job}");
-        assert_eq!(job["failure"]["blame"], "plugin");
-        assert!(job["error"].as_str().unwrap().contains(says), "{task}: {job}");
-        let (_, metrics) = server.get("/metrics").await;
-        let series = format!(
-            "taja_plugin_calls_total{{plugin=\"rank-default\",kind=\"rank\",outcome=\"{outcome}\"}} 1"
+        // The host ranks in its place, and says so.
+        let result = server.result("/search", words("coffee")).await;
+        assert_eq!(result["matches"][0]["name"], "coffee", "{task}: {result}");
+        let degraded = &result["degraded"][0];
+        assert_eq!(
+            (&degraded["plugin"]["name"], &degraded["substitute"]),
+            (&json!("rank-default"), &json!("host"))
         );
-        assert!(metrics.as_str().unwrap().contains(&series), "{series}");
+        assert!(degraded["reason"].as_str().unwrap().contains(says), "{task}: {degraded}");
+        let (_, metrics) = server.get("/metrics").await;
+        let digest = degraded["plugin"]["digest"].as_str().unwrap();
+        let series = format!(
+            "taja_plugin_calls_total{{plugin=\"rank-default\",kind=\"rank\",digest=\"{digest}\",tenant=\"default\",\
+             part=\"live\",outcome=\"{outcome}\"}} "
+        );
+        let counted = metrics.as_str().unwrap().lines().find_map(|line| line.strip_prefix(&*series));
+        assert!(counted.is_some_and(|calls| calls != "0"), "{series}{counted:?}");
         assert!(server.terminate().await.success());
     }
 }

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use reqwest::multipart::{Form, Part};
+use reqwest::{
+    header::{AUTHORIZATION, HeaderMap},
+    multipart::{Form, Part},
+};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -77,17 +80,28 @@ impl Server {
 
     /// Starts a process of this role.
     pub async fn start_as(role: &str, data: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::start_keyed(role, data, settings, None).await
+    }
+
+    /// Starts a process of this role that asks for a key, which every request then shows.
+    pub async fn start_keyed(role: &str, data: &Path, settings: &[(&str, &str)], key: Option<&str>) -> Self {
         let mut command = taja();
         command.args([role, "--listen", "127.0.0.1:0", "--data"]).arg(data).stdout(Stdio::piped());
         for (name, value) in settings {
             command.arg(format!("--{name}")).arg(value);
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(key) = key {
+            command.env("TAJA_API_KEY", key);
+            headers.insert(AUTHORIZATION, format!("Bearer {key}").parse().unwrap());
         }
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = tokio::time::timeout(START_DEADLINE, lines.next_line()).await.expect("started in time");
         let first = first.unwrap().expect("the server said where it listens");
         let base = first.strip_prefix("listening on ").expect("the first line names the address").to_owned();
-        let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(120)).build().unwrap();
+        let http = reqwest::Client::builder().no_proxy().default_headers(headers);
+        let http = http.timeout(Duration::from_secs(120)).build().unwrap();
         Self { base, data: data.to_owned(), child, http, _folder: None }
     }
 
