@@ -26,7 +26,7 @@ use taja_catalog::{
 use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
-use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig};
+use taja_sandbox::{PluginStatus, Sandbox, SandboxConfig, compile::Compiler};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -341,6 +341,7 @@ async fn load_plugins(
 fn sandbox_config(config: &Config) -> SandboxConfig {
     SandboxConfig {
         cache: Some(config.data.join("plugin-cache")),
+        compiler: config.compiler.clone().map(Compiler::new),
         rank: config.rank_plugin.clone(),
         ingest: config.ingest_plugin.clone(),
         settings: config.plugin_settings.clone(),

@@ -122,6 +122,9 @@ pub struct Config {
     pub trusted_keys: TrustedKeys,
     /// What plugins get that a shop uploads itself.
     pub tenant_capabilities: BTreeSet<Capability>,
+    /// The `taja` program, for what is compiled in a process of its own. No setting: the command line knows where it
+    /// is, and whoever starts a service inside another program has none.
+    pub compiler: Option<PathBuf>,
     /// Limits of a request.
     pub limits: Limits,
     /// Threads for heavy computation.
@@ -226,6 +229,7 @@ impl Config {
             plugin_settings: reader.plugin_settings(),
             trusted_keys: reader.trusted_keys(),
             tenant_capabilities: reader.capabilities("tenant-capabilities"),
+            compiler: None,
             limits: Limits {
                 image_types: reader.types("image-types", &ImageType::ALL, ImageType::mime),
                 video_types: reader.types("video-types", &VideoType::ALL, VideoType::mime),

@@ -15,6 +15,7 @@ mod settings;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use taja_sandbox::compile::{self, SUBCOMMAND};
 
 use crate::config::Role;
 
@@ -63,6 +64,9 @@ enum Command {
     Model(model::Model),
     /// Print the OpenAPI 3.1 description of the HTTP interface
     Openapi,
+    /// Compile a component as a process of its own; the service starts it
+    #[command(name = SUBCOMMAND, hide = true)]
+    CompileComponent { arguments: Vec<String> },
 }
 
 /// Something that was asked for wrongly: exit status 2.
@@ -73,6 +77,9 @@ struct Usage(String);
 /// Runs the program: exit status 0 done, 1 the work failed, 2 wrong usage.
 pub fn run() -> ExitCode {
     let command = Cli::parse().command;
+    if let Command::CompileComponent { arguments } = &command {
+        return compile::child(arguments);
+    }
     // Those that stay log as they are configured.
     if !matches!(command, Command::Serve(_) | Command::Api(_) | Command::Worker(_)) {
         crate::telemetry::init_logs(&std::env::var("TAJA_LOG").unwrap_or_else(|_| "warn".into()), false);
@@ -104,6 +111,7 @@ fn start(command: Command) -> anyhow::Result<bool> {
             Command::Migrate(migrate) => migrate.run().await,
             Command::Plugin(plugin) => plugin.run().await,
             Command::Model(model) => model.run().await,
+            Command::CompileComponent { .. } => unreachable!("it ends before there is a runtime"),
             Command::Openapi => {
                 write_out(&serde_json::to_string_pretty(&crate::http::openapi())?)?;
                 Ok(true)

@@ -38,8 +38,14 @@ impl Settings {
         };
         let environment = |name: &str| std::env::var(name).ok();
         let sources = Sources { role, command_line: self.values.clone(), environment: &environment, file };
-        Ok(Config::read(&sources)?)
+        Ok(Config { compiler: Some(this_program()?), ..Config::read(&sources)? })
     }
+}
+
+/// The file of this very program, also after an update put another in its place.
+fn this_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() { Ok(running) } else { std::env::current_exe() }
 }
 
 impl Args for Settings {

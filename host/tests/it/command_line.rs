@@ -124,6 +124,15 @@ async fn a_component_is_signed_with_a_key_made_for_it() {
 }
 
 #[tokio::test]
+async fn the_compiler_is_nobodys_command() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(!text(&run(&["help"], folder.path()).await.stdout).contains("compile-component"));
+    let called = run(&["compile-component"], folder.path()).await;
+    assert_eq!(called.status.code(), Some(2));
+    assert!(text(&called.stderr).contains("called by taja itself"), "{}", text(&called.stderr));
+}
+
+#[tokio::test]
 async fn wrong_usage_is_2_and_says_what_is_wrong() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("shop.txt"), "").unwrap();

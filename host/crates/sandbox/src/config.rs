@@ -4,7 +4,7 @@ use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use serde_json::Value;
 
-use crate::{limits::Limits, signature::TrustedKeys};
+use crate::{compile::Compiler, limits::Limits, signature::TrustedKeys};
 
 /// What the operator decides about plugins.
 #[derive(Debug, Clone)]
@@ -13,6 +13,8 @@ pub struct SandboxConfig {
     pub plugins: PathBuf,
     /// Folder for compiled plugins, written and read by this host alone; without one every start compiles anew.
     pub cache: Option<PathBuf>,
+    /// Compiles plugins in a process of its own; without one they are compiled in this process, with no limits.
+    pub compiler: Option<Compiler>,
     /// Name of the plugin that ranks.
     pub rank: String,
     /// Name of the plugin that decides on uploads.
@@ -59,6 +61,7 @@ impl SandboxConfig {
         Self {
             plugins: plugins.into(),
             cache: None,
+            compiler: None,
             rank: "rank-default".into(),
             ingest: "ingest-product".into(),
             settings: HashMap::new(),

@@ -19,8 +19,19 @@ const MEMORIES: u32 = 3;
 /// Tables of one component.
 const TABLES: u32 = 20;
 
-/// Builds the engine.
+/// Builds the engine that guests run on.
 pub(crate) fn build(config: &SandboxConfig) -> wasmtime::Result<Engine> {
+    Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config))))
+}
+
+/// An engine that makes the same code and runs nothing: without the pool, whose reservations take more address space
+/// than a process may have that only compiles.
+pub(crate) fn for_compiling() -> wasmtime::Result<Engine> {
+    Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::OnDemand))
+}
+
+/// All that decides how guests are compiled.
+fn settings() -> Config {
     let mut engine = Config::new();
     engine
         .strategy(Strategy::Cranelift)
@@ -31,9 +42,8 @@ pub(crate) fn build(config: &SandboxConfig) -> wasmtime::Result<Engine> {
         .concurrency_support(false)
         .wasm_memory64(false)
         .wasm_features(WasmFeatures::THREADS, false)
-        .relaxed_simd_deterministic(true)
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config)));
-    Engine::new(&engine)
+        .relaxed_simd_deterministic(true);
+    engine
 }
 
 fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {

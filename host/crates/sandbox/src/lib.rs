@@ -8,6 +8,7 @@ mod beside;
 mod bindings;
 mod book;
 mod cache;
+pub mod compile;
 mod config;
 mod engine;
 mod folder;

@@ -17,6 +17,7 @@ use wasmtime::{
 use crate::{
     bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
     cache::Cache,
+    compile::{self, Compiler},
     host, imports,
     limits::{Kind, Limits},
     manifest::{self, Capability, Manifest},
@@ -58,6 +59,7 @@ pub(crate) struct Loader {
     pub(crate) engine: Engine,
     pub(crate) maximum: Limits,
     pub(crate) cache: Option<Arc<Cache>>,
+    pub(crate) compiler: Option<Compiler>,
 }
 
 /// A component that was read, with what it says of itself.
@@ -110,18 +112,23 @@ impl Loader {
     /// Machine code from the cache, or compiled off the async threads and then kept.
     async fn compile(&self, bytes: Bytes, digest: PluginDigest) -> Result<(Component, bool), String> {
         let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), digest.to_string());
-        let compile = move || {
-            if let Some(component) = cache.as_ref().and_then(|cache| cache.load(&engine, &digest)) {
-                return Ok((component, true));
-            }
-            let component = Component::from_binary(&engine, &bytes)
-                .map_err(|error| format!("does not compile: {error:#}"))?;
-            if let Some(error) = cache.and_then(|cache| cache.store(&engine, &digest, &component).err()) {
+        let compiled = compile::component(self.compiler.as_ref(), &engine, bytes);
+        let Some(cache) = cache else { return Ok((compiled.await?, false)) };
+        let kept = {
+            let (engine, cache, digest) = (engine.clone(), cache.clone(), digest.clone());
+            compile::blocking(move || Ok(cache.load(&engine, &digest))).await?
+        };
+        if let Some(component) = kept {
+            return Ok((component, true));
+        }
+        let component = compiled.await?;
+        let keep = move || {
+            if let Err(error) = cache.store(&engine, &digest, &component) {
                 tracing::warn!(plugin.digest = %digest, %error, "a compiled plugin cannot be kept in the cache");
             }
             Ok((component, false))
         };
-        tokio::task::spawn_blocking(compile).await.map_err(|error| format!("compiler failed: {error}"))?
+        compile::blocking(keep).await
     }
 }
 

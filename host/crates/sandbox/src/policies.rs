@@ -196,7 +196,8 @@ pub(crate) fn machinery(
     let cache = config.cache.as_deref().map(|path| Cache::open(path).map_err(unusable(path))).transpose()?;
     let ports = Ports { embedder, video, timeout: config.host_call_timeout };
     let runner = Runner::new(engine.clone(), config, ports);
-    Ok((Loader { engine, maximum: config.maximum, cache: cache.map(Arc::new) }, runner, ticker))
+    let (cache, compiler) = (cache.map(Arc::new), config.compiler.clone());
+    Ok((Loader { engine, maximum: config.maximum, cache, compiler }, runner, ticker))
 }
 
 fn unusable(path: &Path) -> impl Fn(io::Error) -> SandboxError {

@@ -160,11 +160,11 @@ async fn a_shop_brings_its_own_ranker_and_no_other_shop_notices() {
 async fn a_trial_serves_its_share_of_the_sessions_and_each_of_them_always() {
     let (world, house) = (World::new(), house());
     let sandbox = house.ready(&world).await;
+    let live = sandbox.pin_search(&shop(), &[], "").0;
     let second = sandbox.upload(&ranker("second")).await;
     sandbox.step(Slot::Rank, Step::StartCanary(wanted(second, "say trial"), 30)).await.unwrap();
     let other = house.open(&world).await;
     let session = |n: u32| format!("session {n}");
-    let live = sandbox.pin_search(&shop(), &[], "").0;
     let tried = |n: &u32| sandbox.pin_search(&shop(), &[], &session(*n)).0 != live;
     let on_trial: Vec<u32> = (0..1000).filter(tried).collect();
     assert!((220..380).contains(&on_trial.len()), "{}", on_trial.len());

@@ -4,8 +4,10 @@
 mod component;
 mod fakes;
 mod guests;
+mod hostile;
 mod ingest;
 mod life;
 mod loading;
 mod rank;
+mod replay;
 mod search;
