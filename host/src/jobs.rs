@@ -12,11 +12,12 @@ use taja_catalog::{
     Blame, Details, Failure, Filter, ImageHash,
     add_product::{AddProduct, NewProduct},
     policy::{JobHandle, Pins, Policies},
+    recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
 };
 use taja_queue::{Handlers, JobContext, JobError, Queue, Status};
 
-use crate::{result_cache::ResultCache, staging::Staging};
+use crate::{recordings, result_cache::ResultCache, staging::Staging};
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
@@ -79,6 +80,9 @@ pub struct SearchJob {
     pub limit: u32,
     /// Whether pages explain themselves.
     pub explain: bool,
+    /// Whether it is recorded, to be played again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub record: bool,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -168,9 +172,13 @@ impl UseCases {
         let tenant = tenant(job)?;
         let lineup = self.policies.lineup(&tenant, &search.pins).await?;
         let moment = self.results.moment(&tenant, lineup.fingerprint()).await?;
-        if let Some(result) = self.results.get(&tenant, &search, &moment).await {
+        // What is kept cannot be recorded: nobody is asked.
+        if !search.record
+            && let Some(result) = self.results.get(&tenant, &search, &moment).await
+        {
             return Ok(result);
         }
+        let tape = search.record.then(Arc::<Tape>::default);
         let parts = try_join_all(search.parts.iter().map(|part| self.raw_part(job, part.clone()))).await?;
         let filter = match &search.filter {
             Value::Null => Filter::everything(),
@@ -184,6 +192,7 @@ impl UseCases {
             filter,
             sort: search.sort.clone(),
             facets: search.facets.clone(),
+            tape: tape.clone(),
         };
         let set = self.search.run(query, lineup.as_ref(), handle(job)).await?;
         let mut result = to_value(&set)?;
@@ -193,6 +202,9 @@ impl UseCases {
             && let Err(error) = self.results.put(&tenant, &search, &moment, &result).await
         {
             tracing::debug!(%error, "a result was not kept");
+        }
+        if let Some(tape) = tape {
+            result["recording"] = recordings::keep(&self.staging, &tape, tenant).await?.into();
         }
         Ok(result)
     }

@@ -11,6 +11,7 @@ mod embedding_cache;
 pub mod http;
 mod image_folder;
 mod jobs;
+mod recordings;
 mod result_cache;
 mod staging;
 pub mod telemetry;

@@ -135,7 +135,7 @@ impl ResultCache {
 
     /// Pages and explanations are made from a result when it is read, so they are not part of the key.
     fn key(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> String {
-        let SearchJob { parts, filter, sort, facets, limit: _, explain: _, pins: _ } = search;
+        let SearchJob { parts, filter, sort, facets, limit: _, explain: _, record: _, pins: _ } = search;
         let whole = serde_json::json!([tenant, self.space, moment, parts, filter, sort, facets]);
         Sha256::digest(whole.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -177,6 +177,7 @@ mod tests {
             facets: vec![],
             limit,
             explain: false,
+            record: false,
             pins: Pins::default(),
         }
     }

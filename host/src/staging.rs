@@ -100,16 +100,35 @@ impl Staging {
 
     /// Where a job's file lies on this machine, brought there if need be.
     pub async fn path(&self, job: JobId, hash: &ImageHash) -> Result<PathBuf, PortError> {
+        let path = self.brought_here(job, hash).await?;
+        path.ok_or_else(|| {
+            PortError::new("uploads", PortErrorKind::Broken, format!("uploaded file {hash} is gone"))
+        })
+    }
+
+    /// None when the shared store has no such file.
+    async fn brought_here(&self, job: JobId, hash: &ImageHash) -> Result<Option<PathBuf>, PortError> {
         let path = self.folder(job).join(hash.to_string());
-        let Some(shared) = &self.shared else { return Ok(path) };
+        let Some(shared) = &self.shared else { return Ok(Some(path)) };
         if !fs::try_exists(&path).await.map_err(unreadable)? {
             fs::create_dir_all(self.folder(job)).await.map_err(unreadable)?;
             if !shared.fetch(&effect(job), hash, &path).await? {
-                let message = format!("uploaded file {hash} is gone");
-                return Err(PortError::new("uploads", PortErrorKind::Broken, message));
+                // Empty unless the job has other files.
+                let _ = fs::remove_dir(self.folder(job)).await;
+                return Ok(None);
             }
         }
-        Ok(path)
+        Ok(Some(path))
+    }
+
+    /// The bytes of a file that may be gone.
+    pub async fn find(&self, job: JobId, hash: &ImageHash) -> Result<Option<Bytes>, PortError> {
+        let Some(path) = self.brought_here(job, hash).await? else { return Ok(None) };
+        match fs::read(path).await {
+            Ok(bytes) => Ok(Some(bytes.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        }
     }
 
     /// The bytes of a job's file.

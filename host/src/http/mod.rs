@@ -9,6 +9,7 @@ mod jobs;
 mod linger;
 mod plugins;
 mod problem;
+mod recordings;
 mod results;
 mod search;
 mod system;
@@ -82,6 +83,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::read))
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
+        .routes(routes!(recordings::read))
         .routes(routes!(images::image))
         .merge(plugins::routes())
 }

@@ -42,6 +42,9 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     if !set.degraded.is_empty() {
         body["degraded"] = json!(set.degraded);
     }
+    if !result["recording"].is_null() {
+        body["recording"] = result["recording"].clone();
+    }
     let end = start + page.len();
     if end < set.found.len() {
         body["next"] = write_cursor(job.id, end).into();

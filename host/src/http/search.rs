@@ -62,6 +62,8 @@ pub struct SearchBody {
     weights: Option<Value>,
     /// Whether each match tells the legs that found it.
     explain: Option<bool>,
+    /// Whether the search is recorded, to be played again through other versions of its policies; needs the scope `admin`.
+    record: Option<bool>,
 }
 
 /// Searches by words, a picture, a video, or several together.
@@ -119,6 +121,9 @@ pub async fn submit(
         .collect();
     let job = search_job(fields, &mut parts, &app.policies.modalities(&caller.tenant))?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
+    if job.record {
+        caller.may(Scope::Admin)?;
+    }
     let modalities: Vec<&str> = job.parts.iter().map(|part| part.modality.as_str()).collect();
     let pin = |session: &str| app.policies.pin_search(&caller.tenant, &modalities, session);
     job_views::submit(&app, &caller, &headers, batch, SEARCH, payload, pin).await
@@ -169,6 +174,7 @@ fn search_job(
     let facets = options.take(&mut fields, "facets", Options::names).unwrap_or_default();
     let weights = options.take(&mut fields, "weights", Options::weights).unwrap_or_default();
     let explain = options.take(&mut fields, "explain", Options::truth).unwrap_or_default();
+    let record = options.take(&mut fields, "record", Options::truth).unwrap_or_default();
     for (name, value) in fields {
         options.add_text_part(&name, &value, parts, modalities);
     }
@@ -188,7 +194,7 @@ fn search_job(
         return Err(Problem::fields(options.mistakes));
     }
     let parts = std::mem::take(parts);
-    Ok(SearchJob { parts, filter, sort, facets, limit, explain, pins: Pins::default() })
+    Ok(SearchJob { parts, filter, sort, facets, limit, explain, record, pins: Pins::default() })
 }
 
 struct Options {

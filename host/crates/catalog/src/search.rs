@@ -23,6 +23,7 @@ use crate::{
     policy::{Columns, Content, Degraded, JobHandle, Lineup, Measure, Part, PluginRef, PolicyContext},
     port::{ImageDecoder, Store, VideoDecoder},
     product::Product,
+    recording::Tape,
     retrieval::Catalogue,
 };
 
@@ -86,6 +87,8 @@ pub struct Query {
     pub sort: Vec<Sort>,
     /// Fields to count the values of.
     pub facets: Vec<String>,
+    /// Records what the policies are given, ask and answer.
+    pub tape: Option<Arc<Tape>>,
 }
 
 /// A match to show.
@@ -173,8 +176,9 @@ impl Search {
         job.progress(5, "reading the query");
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
-        let context =
+        let mut context =
             PolicyContext::new(query.tenant.clone(), self.catalogue.clone(), query.filter, job.clone());
+        context.tape = query.tape;
         job.progress(20, "searching");
         let legs = lineup.search(&context, parts, RESULT_SET).await?;
         stop_if_cancelled(job.as_ref())?;
