@@ -26,10 +26,8 @@ const ANSWER: Duration = Duration::from_secs(2);
 /// Follows changes of other processes, until told to stop: at once when they are announced, else when it is time to look.
 pub(super) async fn follow(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let (heard, mut news) = mpsc::channel(1);
-    let listening = match backends::redis_client(&app.config)? {
-        Some(client) => Some(tokio::spawn(listen(client, channel(&app), heard))),
-        None => None,
-    };
+    let client = backends::redis_client(&app.config)?;
+    let listening = client.map(|client| tokio::spawn(listen(client, channel(&app), heard)));
     loop {
         tokio::select! {
             () = stop.cancelled() => break,

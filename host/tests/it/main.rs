@@ -10,6 +10,7 @@ mod crash;
 mod journey;
 mod models;
 mod pictures;
+mod plugins;
 mod policies;
 mod support;
 mod surface;

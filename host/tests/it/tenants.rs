@@ -5,16 +5,25 @@ use serde_json::{Value, json};
 
 use crate::{
     pictures::photograph,
+    plugins::build,
     support::{Server, names, product, taja, words},
 };
 
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
+/// What the routes of plugins ask for, by their last word.
+const ORDERS: [(&str, &str); 5] = [
+    ("activate", r#"{"version": "1.0.0"}"#),
+    ("deactivate", "{}"),
+    ("canary", r#"{"version": "1.0.0", "percent": 5}"#),
+    ("shadow", r#"{"version": "1.0.0", "every": 5}"#),
+    ("rollback", "{}"),
+];
 const EVERYTHING: [&str; 3] = ["search", "catalogue", "admin"];
 /// What everybody may ask for.
 const OPEN: [&str; 3] = ["/", "/health", "/images/{hash}"];
 
 impl Server {
-    async fn with_shops(shops: &[&str]) -> Self {
+    pub async fn with_shops(shops: &[&str]) -> Self {
         let server = Self::start_with(&[("api-key", OPERATOR)]).await;
         for shop in shops {
             let made = server.as_operator(Method::POST, "/tenants").json(&json!({ "id": shop }));
@@ -23,16 +32,16 @@ impl Server {
         server
     }
 
-    fn asked_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
+    pub fn asked_with(&self, key: &str, method: Method, path: &str) -> RequestBuilder {
         self.http.request(method, self.url(path)).bearer_auth(key)
     }
 
-    fn as_operator(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn as_operator(&self, method: Method, path: &str) -> RequestBuilder {
         self.asked_with(OPERATOR, method, path)
     }
 
     /// Makes a key; its public part and itself.
-    async fn key(&self, shop: &str, more: Value) -> (String, String) {
+    pub async fn key(&self, shop: &str, more: Value) -> (String, String) {
         let path = format!("/tenants/{shop}/keys");
         let made = self.as_operator(Method::POST, &path).json(&more).send().await.unwrap();
         assert_eq!(made.status(), 201);
@@ -41,12 +50,12 @@ impl Server {
         (text("id"), text("key"))
     }
 
-    async fn full_key(&self, shop: &str) -> String {
+    pub async fn full_key(&self, shop: &str) -> String {
         self.key(shop, json!({ "scopes": EVERYTHING })).await.1
     }
 
     /// Submits for a shop and waits for the end.
-    async fn done(&self, key: &str, path: &str, form: reqwest::multipart::Form) -> Value {
+    pub async fn done(&self, key: &str, path: &str, form: reqwest::multipart::Form) -> Value {
         let request = self.asked_with(key, Method::POST, path).header("Prefer", "wait=30");
         let job: Value = request.multipart(form).send().await.unwrap().json().await.unwrap();
         assert_eq!(job["status"], "completed", "{job}");
@@ -65,7 +74,7 @@ impl Server {
     }
 }
 
-async fn answer(response: Response) -> (u16, Value) {
+pub async fn answer(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::String(text)))
@@ -92,19 +101,25 @@ async fn what_is_anothers_is_answered_like_what_is_not_there() {
     let (foreign_key, _) = server.key("theirs", json!({ "scopes": EVERYTHING })).await;
     let added = server.done(&theirs, "/add_product", product("Cup", vec![photograph("coffee")])).await;
     let found = server.done(&theirs, "/search", words("cup")).await;
+    let digest = server.uploaded(&theirs, "", build("their-rank", "1.0.0", "")).await;
     let nothing = "0192f0c1-2a3b-7c4d-8e5f-001122334455";
     let mut asked = 0;
     for (method, path) in server.guarded().await.into_iter().filter(|(_, path)| path.contains('{')) {
         let foreign: Vec<(&str, &str)> = if path.starts_with("/tenants") {
             vec![("theirs", "nobody")]
+        } else if path.starts_with("/plugins") {
+            vec![("their-rank", "no-rank")]
         } else {
             vec![(added["job_id"].as_str().unwrap(), nothing), (found["job_id"].as_str().unwrap(), nothing)]
         };
         for (there, gone) in foreign {
             let ask = async |id: &str, key_id: &str| {
+                let order = ORDERS.iter().find(|(step, _)| path.ends_with(step));
+                let body = order.map_or(r#"{"scopes": ["admin"]}"#, |(_, body)| body);
                 let path = path.replace("{id}", id).replace("{key}", key_id);
-                let body = json!({ "scopes": ["admin"] });
-                let response = server.asked_with(&ours, method.clone(), &path).json(&body).send().await;
+                let path = path.replace("{name}", id).replace("{digest}", &digest);
+                let request = server.asked_with(&ours, method.clone(), &path).body(body);
+                let response = request.header("content-type", "application/json").send().await;
                 answer(response.unwrap()).await
             };
             let (there, gone) = (ask(there, &foreign_key).await, ask(gone, "0123456789abcdef").await);
@@ -165,6 +180,12 @@ async fn a_key_does_what_its_scopes_say_and_no_more() {
             ("/tenants", Method::GET, "admin"),
             ("/tenants/shop", Method::GET, "admin"),
             ("/tenants/shop/keys", Method::GET, "admin"),
+            ("/plugins", Method::GET, "admin"),
+            ("/plugins", Method::POST, "admin"),
+            ("/plugins/rank-default", Method::GET, "admin"),
+            ("/plugins/rank-default/history", Method::GET, "admin"),
+            ("/plugins/rank-default/canary", Method::DELETE, "admin"),
+            ("/plugins/rank-default/versions/0.1.0", Method::DELETE, "admin"),
         ] {
             let form = reqwest::multipart::Form::new().text("query", "x");
             let request = server.asked_with(&key, method.clone(), path).multipart(form);

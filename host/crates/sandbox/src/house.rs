@@ -160,7 +160,7 @@ impl House {
             match self.binding(tenant, choice).await {
                 Ok(binding) => previous.push(binding),
                 Err(reason) => {
-                    tracing::warn!(plugin = %choice.name, reason, "an earlier choice cannot be loaded")
+                    tracing::warn!(plugin = %choice.name, reason, "an earlier choice cannot be loaded");
                 }
             }
         }

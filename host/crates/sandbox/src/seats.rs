@@ -107,7 +107,7 @@ impl Trial {
 impl Beside {
     /// Whether this request is one to compare.
     pub(crate) fn is_due(&self) -> bool {
-        self.calls.fetch_add(1, Relaxed) % u64::from(self.every.max(1)) == 0
+        self.calls.fetch_add(1, Relaxed).is_multiple_of(u64::from(self.every.max(1)))
     }
 }
 

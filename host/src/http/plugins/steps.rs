@@ -37,7 +37,7 @@ pub async fn activate(
     Json(new): Json<NewActivation>,
 ) -> Answer {
     let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
-    let (slot, wanted) = ask.wanted(new.version, new.digest, new.settings)?;
+    let (slot, wanted) = ask.wanted(new.version.as_deref(), new.digest.as_deref(), new.settings)?;
     ask.take(slot, Step::Activate(wanted)).await
 }
 
@@ -76,7 +76,7 @@ pub async fn start_canary(
     Json(new): Json<NewCanary>,
 ) -> Answer {
     let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
-    let (slot, wanted) = ask.wanted(new.version, new.digest, new.settings)?;
+    let (slot, wanted) = ask.wanted(new.version.as_deref(), new.digest.as_deref(), new.settings)?;
     ask.take(slot, Step::StartCanary(wanted, new.percent)).await
 }
 
@@ -114,7 +114,7 @@ pub async fn start_shadow(
     Json(new): Json<NewShadow>,
 ) -> Answer {
     let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
-    let (slot, wanted) = ask.wanted(new.version, new.digest, new.settings)?;
+    let (slot, wanted) = ask.wanted(new.version.as_deref(), new.digest.as_deref(), new.settings)?;
     ask.take(slot, Step::StartShadow(wanted, new.every)).await
 }
 
@@ -186,11 +186,11 @@ impl<'a> Ask<'a> {
 
     fn wanted(
         &self,
-        version: Option<String>,
-        digest: Option<String>,
+        version: Option<&str>,
+        digest: Option<&str>,
         settings: Option<Value>,
     ) -> Result<(Slot, Wanted), Problem> {
-        let version = self.shelf.pick(&self.name, version.as_deref(), digest.as_deref())?;
+        let version = self.shelf.pick(&self.name, version, digest)?;
         Ok((version.slot.clone(), Wanted { digest: version.digest, settings }))
     }
 
