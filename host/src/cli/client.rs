@@ -75,8 +75,8 @@ impl Session {
         }
         let mut own_config = config;
         own_config.listen.set_port(0);
-        // Nobody else is to come in meanwhile.
-        let drawn = || draw_key().map(|key| key.expose().into());
+        // Nobody else is to come in meanwhile. In front of it, because what looks like a shop's key is taken for one.
+        let drawn = || draw_key().map(|key| format!("operator {}", key.expose()).into());
         let key = key.map_or_else(drawn, Ok)?;
         own_config.api_key = Some(key.clone());
         let running = app::start(own_config).await?;

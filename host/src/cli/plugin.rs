@@ -151,7 +151,7 @@ pub enum Plugin {
         #[arg(long, value_name = "COMPONENT")]
         with: Option<PathBuf>,
         /// Other settings for that version, or @ and a file that holds them [default: those that were recorded]
-        #[arg(long = "plugin-settings", value_name = "JSON", value_parser = life::settings, requires = "with")]
+        #[arg(long = "settings", value_name = "JSON", value_parser = life::settings, requires = "with")]
         plugin_settings: Option<Value>,
         /// Print as JSON, one object per line
         #[arg(long)]

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::build;
-use crate::support::{Server, taja};
+use super::{build, ranking};
+use crate::{
+    pictures::photograph,
+    support::{Server, product, taja},
+};
 
 #[tokio::test]
 async fn a_policy_lives_its_life_on_the_command_line() {
@@ -74,4 +77,32 @@ async fn a_policy_lives_its_life_on_the_command_line() {
         assert_eq!((code, error.contains(says)), (Some(expected), true), "{arguments:?}: {error}");
     }
     assert!(!folder.path().join("none").exists(), "no service of its own was started");
+}
+
+#[tokio::test]
+async fn a_search_is_recorded_and_played_again_through_another_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let server = Server::start().await;
+    server.result("/add_product", product("Cup of coffee", vec![photograph("coffee")])).await;
+    let run = async |arguments: &[&str]| taja().args(arguments).output().await.unwrap();
+    let (recording, component) = (at("search.json"), at("rank.wasm"));
+    let asked = ["plugin", "record", "--text", "coffee", "--server", &server.base, "--out", &recording];
+    let recorded = run(&asked).await;
+    assert!(recorded.status.success(), "{}", String::from_utf8_lossy(&recorded.stderr));
+    server.kill().await;
+
+    let same = run(&["plugin", "replay", &recording, "--json"]).await;
+    assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stderr));
+    let lines = String::from_utf8(same.stdout).unwrap();
+    let played: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(played.len(), 2);
+    assert!(played.iter().all(|call| call["diff"]["identical"] == true), "{lines}");
+
+    std::fs::write(&component, ranking("9.0.0")).unwrap();
+    let settings = r#"{"k": 1}"#;
+    let other = ["plugin", "replay", &recording, "--with", &component, "--settings", settings];
+    let other = run(&other).await;
+    let told = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(other.status.success() && told.contains("-> rank-default 9.0.0"), "{told}");
 }
