@@ -128,3 +128,15 @@ fn write_out(line: &str) -> anyhow::Result<()> {
         other => Ok(other?),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn no_command_names_two_things_the_same() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,4 +1,5 @@
 //! The life of a version: live, on trial, in shadow, gone back from; and what is done when it fails.
+#![expect(clippy::unwrap_used, reason = "what cannot be done fails the test")]
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
 //! Recorded calls, played again; and golden requests, which are such recordings inside a component.
+#![expect(clippy::unwrap_used, reason = "what cannot be done fails the test")]
 
 use std::sync::Arc;
 
