@@ -1,6 +1,7 @@
 //! The primary of MongoDB steps down while jobs are pushed.
 
 use std::{
+    future::ready,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
@@ -26,7 +27,9 @@ pub async fn step_down(world: &World) -> Result<Row> {
     let (began, pushing, down, refused) =
         (Instant::now(), AtomicBool::new(true), AtomicUsize::new(0), AtomicUsize::new(0));
     let push = async {
-        let pushes = stream::iter(0..jobs).map(|_| async {
+        // As many as there are to be, and on until the primary was down once.
+        let enough = |pushed: &usize| ready(*pushed < jobs || down.load(Ordering::Relaxed) == 0);
+        let pushes = stream::iter(0..).take_while(enough).map(|_| async {
             let job = plain(Duration::ZERO, 200);
             loop {
                 // A refused one is pushed again under its own id: whatever its first push did counts once.

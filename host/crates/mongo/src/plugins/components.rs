@@ -1,7 +1,7 @@
 //! Components, in pieces that fit into documents.
 
-use async_trait::async_trait;
 use bytes::Bytes;
+use futures::TryStreamExt;
 use mongodb::{
     ClientSession,
     bson::{Binary, Document, doc, spec::BinarySubtype},
@@ -13,11 +13,12 @@ use crate::{
     collections::Collections,
     document::whole,
     error::{damaged, failed, mongo},
-    transaction::Transaction,
 };
 
 /// Bytes of a piece: some of them fit into one answer of the server.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
+/// How often a component is read that others remove and keep anew meanwhile.
+const ATTEMPTS: u32 = 3;
 
 /// One more owns a component; the first one brings it.
 pub(super) async fn take(
@@ -71,41 +72,33 @@ async fn owners_after(
     owners.ok_or_else(|| damaged("component", "nobody knows its owners"))
 }
 
-/// Reads a component whole, as it is at one moment.
-pub(super) struct Fetch<'a> {
-    pub(super) collections: &'a Collections,
-    pub(super) digest: &'a PluginDigest,
-}
-
-#[async_trait]
-impl Transaction for Fetch<'_> {
-    type Answer = Option<Vec<u8>>;
-
-    async fn run(&self, session: &mut ClientSession) -> PortResult<Option<Vec<u8>>> {
-        let digest = self.digest.to_string();
-        let component = self.collections.plugin_components.find_one(doc! { "_id": &digest });
-        if component.session(&mut *session).await.map_err(mongo)?.is_none() {
+/// Reads a component whole. That its pieces are of one moment is told by what they add up to, so this needs no
+/// transaction.
+pub(super) async fn fetch(collections: &Collections, digest: &PluginDigest) -> PortResult<Option<Bytes>> {
+    for _ in 0..ATTEMPTS {
+        let bytes = pieces(collections, digest).await?;
+        // Many megabytes take longer than a thread that serves others may be kept.
+        let hash = tokio::task::spawn_blocking(move || (PluginDigest::of(&bytes), bytes));
+        let (found, bytes) = hash.await.map_err(|error| failed(PortErrorKind::Broken, error.to_string()))?;
+        if found == *digest {
+            return Ok(Some(bytes.into()));
+        }
+        // It may have been removed meanwhile, or removed and kept anew.
+        let component = collections.plugin_components.find_one(doc! { "_id": digest.to_string() });
+        if component.await.map_err(mongo)?.is_none() {
             return Ok(None);
         }
-        let pieces = self.collections.plugin_pieces.find(doc! { "digest": digest }).sort(doc! { "n": 1 });
-        let mut pieces = pieces.session(&mut *session).await.map_err(mongo)?;
-        let mut bytes = Vec::new();
-        while let Some(piece) = pieces.next(session).await {
-            let piece = piece.map_err(mongo)?;
-            let data = piece.get_binary_generic("data").map_err(|error| damaged("component", error))?;
-            bytes.extend_from_slice(data);
-        }
-        Ok(Some(bytes))
     }
+    Err(damaged("component", format!("the bytes of {digest} are others")))
 }
 
-/// The bytes, if they are those that the digest names.
-pub(super) async fn verified(digest: &PluginDigest, bytes: Vec<u8>) -> PortResult<Bytes> {
-    // Many megabytes take longer than a thread that serves others may be kept.
-    let hash = tokio::task::spawn_blocking(move || (PluginDigest::of(&bytes), bytes));
-    let (found, bytes) = hash.await.map_err(|error| failed(PortErrorKind::Broken, error.to_string()))?;
-    if found != *digest {
-        return Err(damaged("component", format!("the bytes of {digest} are others")));
+async fn pieces(collections: &Collections, digest: &PluginDigest) -> PortResult<Vec<u8>> {
+    let pieces = collections.plugin_pieces.find(doc! { "digest": digest.to_string() }).sort(doc! { "n": 1 });
+    let mut pieces = pieces.await.map_err(mongo)?;
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.try_next().await.map_err(mongo)? {
+        let data = piece.get_binary_generic("data").map_err(|error| damaged("component", error))?;
+        bytes.extend_from_slice(data);
     }
-    Ok(bytes.into())
+    Ok(bytes)
 }

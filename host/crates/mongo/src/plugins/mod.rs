@@ -21,7 +21,6 @@ use taja_catalog::{
 
 use self::{
     activations::Change,
-    components::Fetch,
     versions::{Add, Remove},
 };
 use crate::{
@@ -48,14 +47,7 @@ impl PluginStore for MongoStore {
     }
 
     async fn component(&self, digest: &PluginDigest) -> PortResult<Option<Bytes>> {
-        let fetch = Fetch { collections: &self.collections, digest };
-        within(WRITE, "plugin_component", async {
-            match transact(self.collections.client(), &fetch).await? {
-                Some(bytes) => components::verified(digest, bytes).await.map(Some),
-                None => Ok(None),
-            }
-        })
-        .await
+        within(WRITE, "plugin_component", components::fetch(&self.collections, digest)).await
     }
 
     async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool> {
