@@ -8,6 +8,7 @@ use taja_catalog::{
     port::{Embedder, VideoDecoder},
     retrieval::Catalogue,
 };
+use tracing::Instrument;
 use wasmtime::component::{Resource, ResourceTable};
 
 use crate::{
@@ -127,13 +128,15 @@ impl GuestState {
         self.session.as_ref().ok_or_else(|| Refusal::broken("the call runs on nobody's behalf"))
     }
 
-    /// Waits for a part of the host, but not for ever; the time is not the guest's.
+    /// Waits for a part of the host, but not for ever; the time is not the guest's. `what` names the host call in traces.
     pub(crate) async fn wait<T, E: Into<Refusal>>(
+        what: &'static str,
         meter: &Meter,
         limit: Duration,
         call: impl Future<Output = Result<T, E>>,
     ) -> Answer<T> {
         let _time = meter.host_call();
+        let call = call.instrument(tracing::debug_span!("host call", what));
         match tokio::time::timeout(limit, call).await {
             Ok(answer) => answer.map_err(Into::into),
             Err(_) => Err(Refusal::unavailable(format!("no answer within {limit:?}"))),

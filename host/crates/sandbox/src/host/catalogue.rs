@@ -107,7 +107,7 @@ impl Host for GuestState {
         }
         self.room_for(rows * size_of::<Row>())?;
         let found = look_up.catalogue.nearest(&look_up.tenant, &queries.vectors, &look_up.filter, k);
-        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let found = Self::wait("catalogue.nearest", &self.meter, self.ports.timeout, found).await?;
         let hits = self.interner.neighbours(found, &queries.at_ms);
         self.give(hits)
     }
@@ -119,7 +119,7 @@ impl Host for GuestState {
             return Err(Refusal::too_large(format!("the text is longer than {MAX_TEXT_BYTES} bytes")));
         }
         let found = look_up.catalogue.keyword(&look_up.tenant, &text, &look_up.filter, k);
-        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let found = Self::wait("catalogue.keyword", &self.meter, self.ports.timeout, found).await?;
         let hits = self.interner.products(found);
         self.give(hits)
     }
@@ -128,7 +128,7 @@ impl Host for GuestState {
         let look_up = self.look_up(&filter)?;
         let k = capped(k)?;
         let found = look_up.catalogue.matching(&look_up.tenant, &look_up.filter, k);
-        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let found = Self::wait("catalogue.matching", &self.meter, self.ports.timeout, found).await?;
         let hits = self.interner.products(found.into_iter().map(|product| (product, 1.0)));
         self.give(hits)
     }
@@ -137,7 +137,7 @@ impl Host for GuestState {
         let look_up = self.look_up("")?;
         let hash: ImageHash = sha256.parse().map_err(|error| Refusal::invalid(format!("{error}")))?;
         let found = look_up.catalogue.image_by_hash(&look_up.tenant, &hash);
-        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let found = Self::wait("catalogue.image-by-hash", &self.meter, self.ports.timeout, found).await?;
         Ok(found.map(|known| stored_image(&known.product, &known.hash)))
     }
 
@@ -149,7 +149,7 @@ impl Host for GuestState {
         let look = self.get(&image)?.look();
         let found =
             look_up.catalogue.near_duplicates(&look_up.tenant, look, max_distance, MAX_NEAR_DUPLICATES);
-        let found = Self::wait(&self.meter, self.ports.timeout, found).await?;
+        let found = Self::wait("catalogue.near-duplicates", &self.meter, self.ports.timeout, found).await?;
         Ok(found.iter().take(MAX_NEAR_DUPLICATES).map(look_alike).collect())
     }
 }

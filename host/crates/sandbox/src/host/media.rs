@@ -116,7 +116,7 @@ impl HostImage for GuestState {
             cut()
         } else {
             let copy = async { tokio::task::spawn_blocking(cut).await.map_err(Refusal::broken) };
-            Self::wait(&self.meter, self.ports.timeout, copy).await?
+            Self::wait("media.crop", &self.meter, self.ports.timeout, copy).await?
         };
         let raster = raster.ok_or_else(|| outside(&region))?;
         let picture = Picture { hash: None, perceptual: PerceptualHash(0), raster };
@@ -160,7 +160,7 @@ impl HostVideo for GuestState {
         let plan = checked(&plan)?;
         let file = Arc::clone(&self.get(&video)?.0);
         let frames = self.ports.video.frames(&file, plan);
-        let frames = Self::wait(&self.meter, self.ports.timeout, frames).await?;
+        let frames = Self::wait("media.frames", &self.meter, self.ports.timeout, frames).await?;
         let entry = |frame: taja_catalog::Frame| ImageEntry::of_frame(frame.picture, frame.timestamp_ms);
         self.give_all(frames.into_iter().take(MAX_FRAMES as usize).map(entry).collect())
     }
