@@ -1,6 +1,6 @@
 //! Tidies what a client says of a product, and makes the text by which keyword search finds it.
 
-use policy_settings::json::{self, Malformed, Value};
+use taja_plugin::json::{self, Malformed, Value};
 
 /// Most bytes of an index text. It is cut from the end, where the description stands.
 const MAX_INDEX_BYTES: usize = 64 * 1024;

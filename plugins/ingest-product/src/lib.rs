@@ -5,24 +5,18 @@ pub mod outcome;
 pub mod pictures;
 pub mod settings;
 
-mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "taja:plugin/ingest", generate_all });
-}
-
-use bindings::{
-    exports::taja::plugin::ingesting::{
-        self as wit, Decision, Details, DropReason, Dropped, Guest, Submission,
-    },
-    taja::host::{
-        catalogue::{self, StoredImage},
-        embed,
-        types::Error,
-    },
-};
 use details::Texts;
 use outcome::Outcome;
 use pictures::{Reason, Shop, Stored, Upload};
 use settings::Settings;
+use taja_plugin::{
+    host::{
+        Named,
+        catalogue::{self, StoredImage},
+        embed,
+    },
+    ingest::{self as wit, Decision, Details, DropReason, Dropped, Guest, Submission},
+};
 
 /// The component.
 pub struct IngestProduct;
@@ -108,26 +102,24 @@ struct HostShop<'a>(&'a [wit::Upload]);
 
 impl Shop for HostShop<'_> {
     fn same_bytes(&self, sha256: &str) -> Result<Option<Stored>, String> {
-        let known =
-            catalogue::image_by_hash(sha256).map_err(|error| refused("catalogue.image-by-hash", &error))?;
+        let known = catalogue::image_by_hash(sha256).named("catalogue.image-by-hash")?;
         Ok(known.map(stored))
     }
 
     fn alike(&self, upload: usize, max_distance: u32) -> Result<Vec<Stored>, String> {
         let alike = catalogue::near_duplicates(&self.0[upload].image, max_distance)
-            .map_err(|error| refused("catalogue.near-duplicates", &error))?;
+            .named("catalogue.near-duplicates")?;
         Ok(alike.into_iter().map(|found| stored(found.image)).collect())
     }
 
     fn close(&self, uploads: &[usize], min_cosine: f32) -> Result<Vec<(usize, Stored)>, String> {
         let images: Vec<_> = uploads.iter().map(|at| &self.0[*at].image).collect();
-        let vectors = embed::images(&images).map_err(|error| refused("embed.images", &error))?;
-        let hits = catalogue::nearest(&vectors, "", CLOSE_IMAGES)
-            .map_err(|error| refused("catalogue.nearest", &error))?;
-        let columns = hits.columns().map_err(|error| refused("catalogue.columns", &error))?;
+        let vectors = embed::images(&images).named("embed.images")?;
+        let hits = catalogue::nearest(&vectors, "", CLOSE_IMAGES).named("catalogue.nearest")?;
+        let columns = hits.columns().named("catalogue.columns")?;
         let mut close = Vec::new();
         for row in pictures::close_rows(&columns.scores, min_cosine) {
-            let known = hits.identify(row).map_err(|error| refused("catalogue.identify", &error))?;
+            let known = hits.identify(row).named("catalogue.identify")?;
             let query = columns.query_rows.get(row as usize);
             let upload = query.and_then(|query| uploads.get(*query as usize));
             close.extend(upload.copied().zip(known.map(stored)));
@@ -140,17 +132,4 @@ fn stored(known: StoredImage) -> Stored {
     Stored { product: known.product_id, sha256: known.sha256 }
 }
 
-/// What the host refused, and why.
-fn refused(call: &str, error: &Error) -> String {
-    let (kind, text) = match error {
-        Error::Denied(text) => ("denied", text),
-        Error::Quota(text) => ("out of quota", text),
-        Error::TooLarge(text) => ("too large", text),
-        Error::Unavailable(text) => ("unavailable", text),
-        Error::Invalid(text) => ("invalid", text),
-    };
-    format!("{call} was refused ({kind}): {text}")
-}
-
-#[cfg(target_arch = "wasm32")]
-bindings::export!(IngestProduct with_types_in bindings);
+wit::export!(IngestProduct);

@@ -1,6 +1,6 @@
 //! What a tenant may set.
 
-use policy_settings::{InvalidSetting, Settings as Given};
+use taja_plugin::settings::{InvalidSetting, Settings as Given};
 
 /// The settings, with the defaults of `plugin.toml`.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_manifest_and_the_code_agree() {
-        policy_settings::manifest::assert_agrees(
+        taja_plugin::settings::manifest::assert_agrees(
             include_str!("../plugin.toml"),
             (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             |text| Settings::parse(text).map_err(|error| error.to_string()),

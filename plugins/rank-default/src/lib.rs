@@ -4,11 +4,7 @@ pub mod answer;
 pub mod fusion;
 pub mod settings;
 
-mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "taja:plugin/rank", generate_all });
-}
-
-use bindings::exports::taja::plugin::ranking::{Candidates, Guest, Note, Ranked};
+use taja_plugin::rank::{Candidates, Guest, Note, Ranked};
 
 /// The component.
 pub struct RankDefault;
@@ -43,5 +39,4 @@ impl Guest for RankDefault {
     }
 }
 
-#[cfg(target_arch = "wasm32")]
-bindings::export!(RankDefault with_types_in bindings);
+taja_plugin::rank::export!(RankDefault);

@@ -1,6 +1,6 @@
-//! What of a picture is embedded, and how deep is looked.
+//! What of a picture is embedded.
 
-use policy_settings::{InvalidSetting, Settings as Given};
+use taja_plugin::settings::{InvalidSetting, Settings as Given};
 
 /// A centre smaller than this on a side, in pixels, holds too little to embed: models see 224 pixels and more.
 const MIN_CENTRE: u32 = 32;
@@ -57,24 +57,20 @@ fn middle(side: u32, share: f64) -> (u32, u32) {
     ((side - length.min(side)) / 2, length.min(side))
 }
 
-/// Hits per leg. More than the client pages through, because several images may be of one product and because
-/// products fall out in the ranking; never more than 1,000, which is what ranking is measured with.
-pub fn depth(limit: u32) -> u32 {
-    limit.saturating_mul(2).clamp(100, 1000)
-}
-
 /// The name of a leg: `image-vector` for the first part, `image-vector-2` for the second.
 pub fn leg_name(part: u32) -> String {
-    if part == 0 { "image-vector".to_owned() } else { format!("image-vector-{}", part + 1) }
+    taja_plugin::search::leg_name("image-vector", part)
 }
 
 #[cfg(test)]
 mod tests {
+    use taja_plugin::search::depth;
+
     use super::*;
 
     #[test]
     fn the_manifest_and_the_code_agree() {
-        policy_settings::manifest::assert_agrees(
+        taja_plugin::settings::manifest::assert_agrees(
             include_str!("../plugin.toml"),
             (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             |text| Settings::parse(text).map_err(|error| error.to_string()),

@@ -1,6 +1,6 @@
-//! What is looked up for a text, and how deep.
+//! What is looked up for a text.
 
-use policy_settings::{InvalidSetting, Settings as Given};
+use taja_plugin::settings::{InvalidSetting, Settings as Given};
 
 /// Stands for the words of the query in a template.
 const PLACEHOLDER: &str = "{text}";
@@ -68,24 +68,15 @@ pub fn words(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|words| !words.is_empty())
 }
 
-/// Hits per leg. More than the client pages through, because several images may be of one product and because
-/// products fall out in the ranking; never more than 1,000, which is what ranking is measured with.
-pub fn depth(limit: u32) -> u32 {
-    limit.saturating_mul(2).clamp(100, 1000)
-}
-
-/// The name of a leg: `base` for the first part, `base-2` for the second.
-pub fn leg_name(base: &str, part: u32) -> String {
-    if part == 0 { base.to_owned() } else { format!("{base}-{}", part + 1) }
-}
-
 #[cfg(test)]
 mod tests {
+    use taja_plugin::search::{depth, leg_name};
+
     use super::*;
 
     #[test]
     fn the_manifest_and_the_code_agree() {
-        policy_settings::manifest::assert_agrees(
+        taja_plugin::settings::manifest::assert_agrees(
             include_str!("../plugin.toml"),
             (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION")),
             |text| Settings::parse(text).map_err(|error| error.to_string()),

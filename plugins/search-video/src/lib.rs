@@ -4,21 +4,17 @@ pub mod fold;
 pub mod frames;
 pub mod settings;
 
-mod bindings {
-    wit_bindgen::generate!({ path: "../../wit", world: "taja:plugin/search", generate_all });
-}
-
-use bindings::{
-    exports::taja::plugin::searching::{Content, Guest, Leg, Measure, Part, Query},
-    taja::host::{
+use settings::{Plan, Settings};
+use taja_plugin::{
+    debug,
+    host::{
+        Named,
         catalogue::{self, Hits},
         embed, job,
-        log::{self, Level},
         media::{FramePlan, Image, ScenePlan, Video},
-        types::Error,
     },
+    search::{self, Guest, Leg, Measure, Part, Query, depth},
 };
-use settings::{Plan, Settings};
 
 /// The component.
 pub struct SearchVideo;
@@ -56,9 +52,7 @@ impl Stages {
 
 /// The leg of one video; none when the job was cancelled.
 fn leg(part: &Part, depth: u32, settings: &Settings, stages: &Stages) -> Result<Option<Leg>, String> {
-    let Content::Video(video) = &part.content else {
-        return Err("the query holds no video".to_owned());
-    };
+    let video = part.video().ok_or("the query holds no video")?;
     if !stages.begin(0, "sampling frames") {
         return Ok(None);
     }
@@ -66,13 +60,11 @@ fn leg(part: &Part, depth: u32, settings: &Settings, stages: &Stages) -> Result<
     if !stages.begin(40, &format!("embedding {} frames", frames.len())) {
         return Ok(None);
     }
-    let vectors =
-        embed::images(&frames.iter().collect::<Vec<_>>()).map_err(|error| refused("embed.images", &error))?;
+    let vectors = embed::images(&frames.iter().collect::<Vec<_>>()).named("embed.images")?;
     if !stages.begin(80, "looking for similar products") {
         return Ok(None);
     }
-    let neighbours =
-        catalogue::nearest(&vectors, "", depth).map_err(|error| refused("catalogue.nearest", &error))?;
+    let neighbours = catalogue::nearest(&vectors, "", depth).named("catalogue.nearest")?;
     let hits = folded(&neighbours, frames.len(), depth, settings)?;
     let name = leg_name(stages.part);
     let weight = settings.vector_weight * part.weight;
@@ -88,20 +80,20 @@ fn sample(video: &Video, settings: &Settings) -> Result<Vec<Image>, String> {
             max_frames: settings.max_frames,
         }),
     };
-    let sampled = video.frames(plan).map_err(|error| refused("media.frames", &error))?;
+    let sampled = video.frames(plan).named("media.frames")?;
     if sampled.is_empty() {
         return Err("no frame of the video could be decoded".to_owned());
     }
     let hashes: Vec<_> = sampled.iter().map(Image::perceptual_hash).collect();
     let keep = frames::distinct(&hashes, settings.same_distance);
-    log::write(Level::Debug, &format!("{} of {} frames are distinct", keep.len(), sampled.len()));
+    debug!("{} of {} frames are distinct", keep.len(), sampled.len());
     let kept = sampled.into_iter().enumerate().filter(|(at, _)| keep.contains(at));
     Ok(kept.map(|(_, frame)| frame).collect())
 }
 
 /// One row per product. The host keeps the evidence of each row: the image, and the frame's timestamp.
 fn folded(neighbours: &Hits, frames: usize, depth: u32, settings: &Settings) -> Result<Hits, String> {
-    let columns = neighbours.columns().map_err(|error| refused("catalogue.columns", &error))?;
+    let columns = neighbours.columns().named("catalogue.columns")?;
     let columns = fold::Neighbours {
         products: &columns.products,
         scores: &columns.scores,
@@ -111,34 +103,15 @@ fn folded(neighbours: &Hits, frames: usize, depth: u32, settings: &Settings) -> 
         .into_iter()
         .map(|found| (found.row, found.score))
         .unzip();
-    neighbours.select(&rows, &scores).map_err(|error| refused("catalogue.select", &error))
-}
-
-/// Neighbours per frame, and products in the leg. More than the client pages through, because products fall out in
-/// the ranking; never more than 1,000, which is what ranking is measured with.
-fn depth(limit: u32) -> u32 {
-    limit.saturating_mul(2).clamp(100, 1000)
+    neighbours.select(&rows, &scores).named("catalogue.select")
 }
 
 /// The name of a leg: `video-vector` for the first part, `video-vector-2` for the second.
 fn leg_name(part: u32) -> String {
-    if part == 0 { "video-vector".to_owned() } else { format!("video-vector-{}", part + 1) }
+    search::leg_name("video-vector", part)
 }
 
-/// What the host refused, and why.
-fn refused(call: &str, error: &Error) -> String {
-    let (kind, text) = match error {
-        Error::Denied(text) => ("denied", text),
-        Error::Quota(text) => ("out of quota", text),
-        Error::TooLarge(text) => ("too large", text),
-        Error::Unavailable(text) => ("unavailable", text),
-        Error::Invalid(text) => ("invalid", text),
-    };
-    format!("{call} was refused ({kind}): {text}")
-}
-
-#[cfg(target_arch = "wasm32")]
-bindings::export!(SearchVideo with_types_in bindings);
+search::export!(SearchVideo);
 
 #[cfg(test)]
 mod tests {

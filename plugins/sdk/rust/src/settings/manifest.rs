@@ -55,12 +55,16 @@ fn acceptable(property: &Value) -> Vec<Value> {
 
 fn unacceptable(property: &Value) -> Vec<Value> {
     let bound = |name: &str| property[name].as_f64().expect("a number has bounds");
-    let mut values = vec![json!(null), json!([]), json!({})];
+    let mut values = vec![json!(null), json!({})];
+    if property["type"] != "array" {
+        values.push(json!([]));
+    }
     match property["type"].as_str() {
         Some("number") => values.extend([json!("1"), json!(true)]),
         Some("integer") => values.extend([json!("1"), json!(bound("minimum") + 0.5)]),
         Some("boolean") => values.extend([json!(0), json!("true")]),
         Some("string") => values.push(json!(1)),
+        Some("array") => values.extend([json!("1"), json!([null])]),
         other => panic!("a type the check does not know: {other:?}"),
     }
     if matches!(property["type"].as_str(), Some("number" | "integer")) {
@@ -68,6 +72,10 @@ fn unacceptable(property: &Value) -> Vec<Value> {
     }
     if property.get("enum").is_some() {
         values.push(json!("no such word"));
+    }
+    if let Some(most) = property["maxItems"].as_u64() {
+        let entry = property["default"].get(0).cloned().unwrap_or_else(|| json!({}));
+        values.push(json!(vec![entry; most as usize + 1]));
     }
     values
 }

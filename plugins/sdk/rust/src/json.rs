@@ -1,6 +1,6 @@
-//! A small reader of JSON (RFC 8259), strict and without panics.
+//! A small reader of JSON (RFC 8259), strict and without panics, and what is needed to write filters.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Deepest nesting that is read: nothing a policy is given goes deeper than three.
 const MAX_DEPTH: u32 = 32;
@@ -48,6 +48,22 @@ pub fn parse(text: &str) -> Result<Value, Malformed> {
     let value = reader.value(0)?;
     reader.skip_space();
     if reader.at < reader.bytes.len() { reader.fail("something follows the value") } else { Ok(value) }
+}
+
+/// The text as a JSON string, with its quotation marks. For filters.
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            // Writing into a String cannot fail.
+            '\0'..='\u{1f}' => drop(write!(out, "\\u{:04x}", u32::from(letter))),
+            _ => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
 }
 
 struct Reader<'a> {

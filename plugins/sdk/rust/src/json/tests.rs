@@ -62,6 +62,13 @@ proptest! {
     }
 
     #[test]
+    fn quoted_text_is_read_back(text in prop_oneof![any::<String>(), "[\\x00-\\x7f]{0,40}"]) {
+        prop_assert_eq!(parse(&quoted(&text)), Ok(Value::Text(text.clone())));
+        let theirs: String = serde_json::from_str(&quoted(&text)).unwrap();
+        prop_assert_eq!(theirs, text);
+    }
+
+    #[test]
     fn short_decimal_numbers_are_exact(digits in 0_u64..1_000_000_000_000_000, scale in 0_usize..15) {
         let text = format!("{}.{:0width$}", digits / 10_u64.pow(scale as u32),
             digits % 10_u64.pow(scale as u32), width = scale.max(1));

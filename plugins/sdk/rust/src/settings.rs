@@ -3,13 +3,12 @@
 //! Written by hand because it is linked into every component: `serde_json` makes each of them 30 KB larger than
 //! this does, and most of that is the general conversion of decimal numbers.
 
-pub mod json;
 #[cfg(feature = "manifest")]
 pub mod manifest;
 
 use std::{fmt, ops::RangeInclusive};
 
-use json::Value;
+use crate::json::{self, Value};
 
 /// A setting the policy does not take.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +39,8 @@ impl std::error::Error for InvalidSetting {}
 
 /// Settings from which a policy takes one value after the other. [`Settings::finish`] refuses what nobody took.
 pub struct Settings {
+    /// What stands before the names in errors: empty, or for an entry of a list for instance `rules[2].`.
+    prefix: String,
     given: Vec<(String, Value)>,
     known: Vec<&'static str>,
 }
@@ -48,13 +49,22 @@ impl Settings {
     /// Reads JSON text; the empty text stands for no settings.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
         if text.trim_ascii().is_empty() {
-            return Ok(Self { given: Vec::new(), known: Vec::new() });
+            return Ok(Self::of(String::new(), Vec::new()));
         }
         match json::parse(text) {
-            Ok(Value::Object(given)) => Ok(Self { given, known: Vec::new() }),
+            Ok(Value::Object(given)) => Ok(Self::of(String::new(), given)),
             Ok(_) => Err(InvalidSetting::new("", "are not a JSON object")),
             Err(error) => Err(InvalidSetting::new("", error.to_string())),
         }
+    }
+
+    fn of(prefix: String, given: Vec<(String, Value)>) -> Self {
+        Self { prefix, given, known: Vec::new() }
+    }
+
+    /// A problem with one of these settings, for what only the policy can judge.
+    pub fn problem(&self, name: &str, problem: impl Into<String>) -> InvalidSetting {
+        InvalidSetting::new(&format!("{}{name}", self.prefix), problem)
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -73,13 +83,13 @@ impl Settings {
         match self.take(name) {
             None => Ok(default),
             Some(Value::Number(number)) if number < *range.start() => {
-                Err(InvalidSetting::new(name, "is smaller than the manifest allows"))
+                Err(self.problem(name, "is smaller than the manifest allows"))
             }
             Some(Value::Number(number)) if number > *range.end() => {
-                Err(InvalidSetting::new(name, "is larger than the manifest allows"))
+                Err(self.problem(name, "is larger than the manifest allows"))
             }
             Some(Value::Number(number)) => Ok(number),
-            Some(_) => Err(InvalidSetting::new(name, "is not a number")),
+            Some(_) => Err(self.problem(name, "is not a number")),
         }
     }
 
@@ -93,7 +103,7 @@ impl Settings {
         let bounds = f64::from(*range.start())..=f64::from(*range.end());
         let number = self.number(name, f64::from(default), bounds)?;
         if number.trunc() != number {
-            return Err(InvalidSetting::new(name, "is not a whole number"));
+            return Err(self.problem(name, "is not a whole number"));
         }
         // The range is one of u32, and the number lies inside it.
         Ok(number as u32)
@@ -104,7 +114,7 @@ impl Settings {
         match self.take(name) {
             None => Ok(default),
             Some(Value::Bool(flag)) => Ok(flag),
-            Some(_) => Err(InvalidSetting::new(name, "is not true or false")),
+            Some(_) => Err(self.problem(name, "is not true or false")),
         }
     }
 
@@ -113,7 +123,45 @@ impl Settings {
         match self.take(name) {
             None => Ok(default.to_owned()),
             Some(Value::Text(text)) => Ok(text),
-            Some(_) => Err(InvalidSetting::new(name, "is not text")),
+            Some(_) => Err(self.problem(name, "is not text")),
+        }
+    }
+
+    /// Texts, at most `most`; `default` where there are none given.
+    pub fn texts(
+        &mut self,
+        name: &'static str,
+        default: &[&str],
+        most: usize,
+    ) -> Result<Vec<String>, InvalidSetting> {
+        let Some(entries) = self.entries(name, most)? else {
+            return Ok(default.iter().map(|text| (*text).to_owned()).collect());
+        };
+        let text = |entry| match entry {
+            Value::Text(text) => Ok(text),
+            _ => Err(self.problem(name, "holds something that is not text")),
+        };
+        entries.into_iter().map(text).collect()
+    }
+
+    /// Objects, at most `most`, each to be taken apart like the settings themselves; none where they are not given.
+    pub fn list(&mut self, name: &'static str, most: usize) -> Result<Vec<Self>, InvalidSetting> {
+        let entries = self.entries(name, most)?.unwrap_or_default();
+        let object = |(entry, at)| match entry {
+            Value::Object(given) => Ok(Self::of(format!("{}{name}[{at}].", self.prefix), given)),
+            _ => Err(self.problem(name, format!("holds at place {at} something that is not an object"))),
+        };
+        entries.into_iter().zip(0_usize..).map(object).collect()
+    }
+
+    fn entries(&mut self, name: &'static str, most: usize) -> Result<Option<Vec<Value>>, InvalidSetting> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::List(entries)) if entries.len() > most => {
+                Err(self.problem(name, format!("holds more than {most} entries")))
+            }
+            Some(Value::List(entries)) => Ok(Some(entries)),
+            Some(_) => Err(self.problem(name, "is not a list")),
         }
     }
 
@@ -123,14 +171,13 @@ impl Settings {
         name: &'static str,
         words: &[(&'static str, T)],
     ) -> Result<T, InvalidSetting> {
-        let (default, _) =
-            words.first().ok_or_else(|| InvalidSetting::new(name, "has no words to choose"))?;
+        let (default, _) = words.first().ok_or_else(|| self.problem(name, "has no words to choose"))?;
         let given = self.text(name, default)?;
         match words.iter().find(|(word, _)| *word == given) {
             Some((_, meaning)) => Ok(*meaning),
             None => {
                 let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-                Err(InvalidSetting::new(name, format!("is none of {}", words.join(", "))))
+                Err(self.problem(name, format!("is none of {}", words.join(", "))))
             }
         }
     }
@@ -141,7 +188,7 @@ impl Settings {
             None => Ok(()),
             Some((name, _)) => {
                 let known = if self.known.is_empty() { "none".to_owned() } else { self.known.join(", ") };
-                Err(InvalidSetting::new(name, format!("is not known; there are {known}")))
+                Err(self.problem(name, format!("is not known; there are {known}")))
             }
         }
     }
@@ -179,6 +226,32 @@ mod tests {
         assert_eq!(Settings::parse(r#"{"plan":"scene-change"}"#).unwrap().choice("plan", &words), Ok(2));
         let error = Settings::parse(r#"{"plan":"random"}"#).unwrap().choice("plan", &words).unwrap_err();
         assert_eq!(error.to_string(), "setting plan is none of uniform, scene-change");
+    }
+
+    #[test]
+    fn entries_of_lists_are_read_like_settings_and_named_with_their_place() {
+        let text = r#"{"rules": [{"by": 2}, {"buy": 3}], "fields": ["sku", "ean"]}"#;
+        let mut settings = Settings::parse(text).unwrap();
+        assert_eq!(settings.texts("fields", &["gtin"], 3), Ok(vec!["sku".to_owned(), "ean".to_owned()]));
+        let mut rules = settings.list("rules", 2).unwrap();
+        assert_eq!(rules[0].whole("by", 1, 1..=9), Ok(2));
+        assert_eq!(rules[1].whole("by", 1, 1..=9), Ok(1));
+        assert_eq!(rules[0].problem("by", "is odd").to_string(), "setting rules[0].by is odd");
+        let error = rules.remove(1).finish().unwrap_err();
+        assert_eq!(error.to_string(), "setting rules[1].buy is not known; there are by");
+        assert!(settings.finish().is_ok());
+    }
+
+    #[test]
+    fn lists_of_something_else_or_too_long_are_refused_by_name() {
+        let text = r#"{"a": {}, "b": [1], "c": ["x", "y"], "d": [{}, 1]}"#;
+        let mut settings = Settings::parse(text).unwrap();
+        assert_eq!(settings.texts("a", &[], 9).unwrap_err().to_string(), "setting a is not a list");
+        assert_eq!(settings.texts("b", &[], 9).unwrap_err().name, "b");
+        assert!(settings.texts("c", &[], 1).unwrap_err().problem.contains("more than 1"));
+        assert!(settings.list("d", 9).err().unwrap().problem.contains("place 1"));
+        assert_eq!(settings.texts("e", &["z"], 9), Ok(vec!["z".to_owned()]));
+        assert!(settings.list("f", 9).unwrap().is_empty());
     }
 
     #[test]
