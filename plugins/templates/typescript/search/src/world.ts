@@ -1,0 +1,6 @@
+// Read by the type checker alone: the component exports what its world asks for.
+
+import type { Search } from "../sdk/index.ts";
+import * as plugin from "./index.ts";
+
+plugin satisfies Search;
