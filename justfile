@@ -14,6 +14,9 @@ sample := tools / "sample/catalogue.ndjson"
 # A plugin is a crate in plugins/ with a manifest of what it may do.
 plugin_names := `for manifest in plugins/*/plugin.toml; do [ ! -f "$manifest" ] || basename "$(dirname "$manifest")"; done | xargs`
 plugin_packages := prepend("--package=", plugin_names)
+# The examples are packages as their authors have them, in several languages; those in Rust are crates of the workspace.
+rust_examples := `for crate in plugins/examples/*/Cargo.toml; do [ ! -f "$crate" ] || basename "$(dirname "$crate")"; done | xargs`
+example_packages := prepend("--package=", rust_examples)
 
 export PATH := tools / "bin:" + env("PATH")
 export TAJA_ONNXRUNTIME := env("TAJA_ONNXRUNTIME", tools / "onnxruntime/lib/libonnxruntime.so")
@@ -36,7 +39,7 @@ serve *ARGS: setup build
     exec {{ quote(target / "release/taja") }} serve "$@"
 
 # Set up, build and pass all tests; ARGS go to the runner of the Rust tests
-test *ARGS: setup (setup "redis" "mongod" "photographs" "b32") _setup_tests _test_build (_pack "debug")
+test *ARGS: setup (setup "redis" "mongod" "registry" "node" "photographs" "b32") _setup_tests _test_build (_pack "debug") (_examples "debug")
     #!/usr/bin/env bash
     set -euo pipefail
     # Tests never see what `.env` or the shell say about a real shop.
@@ -83,11 +86,14 @@ build: (setup "wasm") _release_build (_pack "release")
 # Build the plugins and pack each with its manifest into target/plugins
 plugins: build
 
+# Build the examples in plugins/examples and pass their cases
+examples: build (setup "node") (_examples "release")
+
 # Check the format, clippy's opinion and the dependencies
 lint: (setup "wasm") _banned
     cargo fmt --all -- --check
     cargo clippy --workspace --all-targets -- -D warnings
-    {{ if plugin_names != "" { "cargo clippy --target wasm32-wasip2 " + plugin_packages + " -- -D warnings" } else { "" } }}
+    cargo clippy --target wasm32-wasip2 {{ plugin_packages }} {{ example_packages }} -- -D warnings
     @if cargo deny --version >/dev/null 2>&1; then cargo deny check bans licenses sources; \
         else echo "cargo-deny is not installed: licences and sources were not checked"; fi
     @if cargo machete --version >/dev/null 2>&1; then cargo machete; \
@@ -156,6 +162,13 @@ _pack profile_folder:
         if [ "$component" -nt "$packed" ] || [ "$manifest" -nt "$packed" ] || [ "$taja" -nt "$packed" ]; then
             "$taja" plugin pack "$component" --manifest "$manifest" --out "$packed"
         fi
+    done
+
+_examples profile_folder:
+    #!/usr/bin/env bash
+    set -euo pipefail
+    for manifest in plugins/examples/*/plugin.toml; do
+        {{ quote(target) }}/{{ profile_folder }}/taja plugin test "$(dirname "$manifest")" --profile plugin
     done
 
 # One TLS stack only: its rivals bring a second copy of every primitive, or a C library of the system.

@@ -112,7 +112,7 @@ pub async fn start(config: Config) -> Result<Running> {
         .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
 
-    let media = Arc::new(Media::new(media_config(&config)).context("media")?);
+    let media = media(&config).context("media")?;
     let model = Model::open(&config).await.context("model")?;
     let backends = Backends::open(&config, model.space(), &media).await?;
     let about = backends.store.about().await.context("product store")?;
@@ -368,15 +368,27 @@ pub async fn migrate(
 /// loading asks for nothing of it.
 pub async fn plugin_report(config: &Config, files: Vec<PathBuf>) -> Result<Vec<PluginStatus>> {
     let sandbox = SandboxConfig { cache: None, ..sandbox_config(config) };
-    let media = Arc::new(Media::new(media_config(config))?);
+    let media = media(config)?;
     Ok(Sandbox::check(sandbox, files, Arc::new(NoModel::default()), media).await?)
 }
 
-/// What plays recordings, without a model or anything that is kept.
-pub fn player(config: &Config) -> Result<Player> {
-    let media = Arc::new(Media::new(media_config(config))?);
-    let config = SandboxConfig { cache: None, ..sandbox_config(config) };
-    Ok(Player::open(&config, Arc::new(NoModel::default()), media)?)
+/// What decodes pictures and videos.
+pub fn media(config: &Config) -> Result<Arc<Media>> {
+    Ok(Arc::new(Media::new(media_config(config))?))
+}
+
+/// What calls components without a service. Machine code is kept in `cache`, if there is one.
+pub fn player(
+    config: &Config,
+    media: Arc<Media>,
+    cache: Option<PathBuf>,
+    count_fuel: bool,
+) -> Result<Player> {
+    let sandbox = sandbox_config(config);
+    // The compiling process makes code that counts nothing.
+    let compiler = sandbox.compiler.clone().filter(|_| !count_fuel);
+    let sandbox = SandboxConfig { cache, compiler, count_fuel, ..sandbox };
+    Ok(Player::open(&sandbox, Arc::new(NoModel::default()), media)?)
 }
 
 fn worker_config(config: &Config) -> WorkerConfig {

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, bail};
 use reqwest::{
-    Method, StatusCode, Url,
+    Method, RequestBuilder, StatusCode, Url,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue},
     multipart::{Form, Part},
 };
@@ -51,6 +51,8 @@ impl At {
 #[derive(Debug, Clone)]
 pub struct Client {
     base: String,
+    /// The shop that an operator acts for.
+    tenant: Option<String>,
     http: reqwest::Client,
 }
 
@@ -104,7 +106,12 @@ impl Client {
         }
         let http =
             reqwest::Client::builder().timeout(REQUEST_TIMEOUT).no_proxy().default_headers(headers).build();
-        Self { base: base.trim_end_matches('/').to_owned(), http: http.unwrap_or_default() }
+        Self { base: base.trim_end_matches('/').to_owned(), tenant: None, http: http.unwrap_or_default() }
+    }
+
+    /// The same, acting for a shop when one is named.
+    pub fn acting_for(&self, tenant: Option<String>) -> Self {
+        Self { tenant, ..self.clone() }
     }
 
     async fn is_taja(&self) -> bool {
@@ -115,15 +122,22 @@ impl Client {
 
     /// Submits a form and waits for its job. The finished job: `completed` with `result`, or `failed` with `error`.
     pub async fn submit(&self, route: &str, form: Form) -> anyhow::Result<Value> {
-        let request = self.http.post(format!("{}{route}", self.base)).multipart(form);
+        let request = self.named(self.http.post(format!("{}{route}", self.base)).multipart(form));
         let answer = request.header("Prefer", format!("wait={WAIT_SECONDS}")).send().await?;
         let mut job = read(answer).await?;
         let id = job["job_id"].as_str().context("the server named no job")?.to_owned();
         while !matches!(job["status"].as_str(), Some("completed" | "failed")) {
             let url = format!("{}{route}/job/{id}?wait={WAIT_SECONDS}", self.base);
-            job = read(self.http.get(url).send().await?).await?;
+            job = read(self.named(self.http.get(url)).send().await?).await?;
         }
         Ok(job)
+    }
+
+    fn named(&self, request: RequestBuilder) -> RequestBuilder {
+        match &self.tenant {
+            Some(tenant) => request.header("Taja-Tenant", tenant),
+            None => request,
+        }
     }
 
     /// Reads a resource.

@@ -1,20 +1,73 @@
 //! `taja plugin`: components, from the compiler to the service that they serve.
 
+mod author;
 mod files;
 mod life;
+mod oci;
 mod replay;
+mod source;
 mod tables;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{
+    Args, Subcommand,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 use serde_json::Value;
+use taja_sandbox::Kind;
 
+use self::{
+    author::{
+        bench::Bench,
+        build::{self, Types},
+        dev::Dev,
+        new::new,
+        package::{Language, MANIFEST, Package, component_or_own},
+        test::Test,
+    },
+    oci::Reference,
+    source::Source,
+};
 use super::{client::At, search::SearchCommand, settings::Settings};
+
+const REGISTRY_HELP: &str = "Registries are spoken to over HTTPS, and over plain HTTP on this machine. TAJA_OCI_USER and \
+                             TAJA_OCI_PASSWORD are shown to the registry alone, and to the server of tokens that \
+                             TAJA_OCI_TOKEN_HOST names, where that is another host.";
 
 /// Make policy components, bring them to the service, and decide which of them serve whom.
 #[derive(Subcommand)]
 pub enum Plugin {
+    /// Begin a package: sources, the contract, an SDK, and cases to test it by
+    New {
+        /// The plugin's name: a-z, 0-9 and hyphen
+        #[arg(value_parser = plugin_name)]
+        name: String,
+        /// What it is for
+        #[arg(long, value_parser = kind, value_name = "rank|search|ingest")]
+        kind: Kind,
+        /// What it is written in
+        #[arg(long, value_enum)]
+        lang: Language,
+        /// Where to; nothing may be there yet [default: the name]
+        #[arg(long)]
+        folder: Option<PathBuf>,
+    },
+    /// Build the component of a package, with its manifest inside: build/NAME.wasm
+    Build {
+        /// The package
+        #[arg(default_value = ".")]
+        folder: PathBuf,
+        /// Cargo's profile, for a package in Rust
+        #[arg(long, default_value = "release")]
+        profile: String,
+    },
+    /// Build a package and run its cases in the sandbox that serves
+    Test(Test),
+    /// Measure calls of components, side by side
+    Bench(Bench),
+    /// Watch a package: build what changes, let it serve, and show what that does to a search
+    Dev(Dev),
     /// List the plugins of the service and their versions
     List {
         /// Print as JSON
@@ -25,7 +78,7 @@ pub enum Plugin {
     },
     /// Load components as the service would, without one, and say how that went
     Check {
-        /// The components; those of the plugin folder when none is named
+        /// The components; the one of the package in this folder, or those of the plugin folder, when none is named
         files: Vec<PathBuf>,
         /// Print as JSON
         #[arg(long)]
@@ -64,11 +117,42 @@ pub enum Plugin {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Bring a component to the service, which keeps it when it passes every check
-    Push {
+    /// Put a component into an OCI registry, and print the digests to fetch it by
+    #[command(after_help = REGISTRY_HELP)]
+    Publish {
         /// The component, as `taja plugin pack` made it
         component: PathBuf,
+        /// Where to: oci://HOST[:PORT]/REPOSITORY[:TAG]; without a tag it gets that of its version
+        #[arg(value_name = "REFERENCE")]
+        to: Reference,
         /// Its signature [default: the component's path and .sig, if that is there]
+        #[arg(long, value_name = "FILE")]
+        signature: Option<PathBuf>,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetch a component out of an OCI registry, and the signature that it came with
+    #[command(after_help = REGISTRY_HELP)]
+    Fetch {
+        /// Where from: oci://HOST[:PORT]/REPOSITORY@sha256:DIGEST, or :TAG
+        #[arg(value_name = "REFERENCE")]
+        from: Reference,
+        /// Where to write it; its signature is written to that path and .sig
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Bring a component to the service, which keeps it when it passes every check
+    #[command(after_help = REGISTRY_HELP)]
+    Push {
+        /// The component, as `taja plugin pack` made it, or its reference: oci://HOST[:PORT]/REPOSITORY@sha256:DIGEST,
+        /// or :TAG
+        #[arg(value_parser = PathBufValueParser::new().try_map(Source::of))]
+        component: Source,
+        /// Its signature [default: what it came with, or the component's path and .sig, if that is there]
         #[arg(long, value_name = "FILE")]
         signature: Option<PathBuf>,
         /// Let it serve at once
@@ -224,7 +308,20 @@ pub struct On {
 impl Plugin {
     pub async fn run(self) -> anyhow::Result<bool> {
         match self {
-            Self::Check { files, json, settings } => return files::check(files, json, &settings).await,
+            Self::Check { files, json, settings } => {
+                let own = files.is_empty() && Path::new(MANIFEST).is_file();
+                let files = if own { vec![component_or_own(None)?] } else { files };
+                return files::check(files, json, &settings).await;
+            }
+            Self::New { name, kind, lang, folder } => new(&name, kind, lang, folder)?,
+            Self::Build { folder, profile } => {
+                let built = build::build(&Package::open(&folder)?, &profile, Types::Checked).await?;
+                eprintln!("{} KiB in {:.1} s", built.bytes.div_ceil(1024), built.took.as_secs_f64());
+                super::write_out(&built.component.display().to_string())?;
+            }
+            Self::Test(test) => return test.run().await,
+            Self::Bench(bench) => return bench.run().await,
+            Self::Dev(dev) => dev.run().await?,
             Self::Replay { recording, with, plugin_settings, json, settings } => {
                 let with = with.as_deref();
                 return replay::replay(&recording, with, plugin_settings, json, &settings).await;
@@ -236,6 +333,10 @@ impl Plugin {
             Self::Keygen { out } => files::keygen(&out)?,
             Self::Sign { component, key, out } => files::sign(&component, &key, out)?,
             Self::List { json, at } => life::list(json, at).await?,
+            Self::Publish { component, to, signature, json } => {
+                oci::publish(&component, to, signature, json).await?;
+            }
+            Self::Fetch { from, out, json } => oci::fetch(&from, &out, json).await?,
             Self::Push { component, signature, activate, json, at } => {
                 life::push(&component, signature, activate, json, at).await?;
             }
@@ -255,6 +356,11 @@ impl Plugin {
         }
         Ok(true)
     }
+}
+
+fn kind(text: &str) -> Result<Kind, String> {
+    let known = [Kind::Rank, Kind::Search, Kind::Ingest].into_iter().find(|kind| kind.name() == text);
+    known.ok_or_else(|| "a plugin's kind is rank, search or ingest".to_owned())
 }
 
 fn plugin_name(text: &str) -> Result<String, String> {

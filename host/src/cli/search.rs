@@ -21,21 +21,8 @@ use super::{
 /// `taja search --image photo.jpg --text "but red" --filter '{"price":{"lt":50}}'`.
 #[derive(Args)]
 pub struct SearchCommand {
-    /// Words to search by
-    #[arg(long, value_name = "WORDS")]
-    text: Option<String>,
-    /// A picture to search by
-    #[arg(long, value_name = "FILE")]
-    image: Option<PathBuf>,
-    /// A video to search by
-    #[arg(long, value_name = "FILE")]
-    video: Option<PathBuf>,
-    /// How many products to show, 1 to 100
-    #[arg(long, default_value_t = 10)]
-    limit: u32,
-    /// Conditions on fields, JSON such as {"category":"shoes","price":{"lt":50}}
-    #[arg(long, value_name = "JSON")]
-    filter: Option<String>,
+    #[command(flatten)]
+    query: QueryArgs,
     /// Tell which legs found each product
     #[arg(long)]
     explain: bool,
@@ -47,6 +34,69 @@ pub struct SearchCommand {
     json: bool,
     #[command(flatten)]
     settings: Settings,
+}
+
+/// What to search by.
+#[derive(Args, Clone)]
+pub struct QueryArgs {
+    /// Words to search by
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
+    /// A picture to search by
+    #[arg(long, value_name = "FILE")]
+    image: Option<PathBuf>,
+    /// A video to search by
+    #[arg(long, value_name = "FILE")]
+    video: Option<PathBuf>,
+    /// A part of a kind that a plugin brought, as NAME=TEXT, or NAME=@FILE; may be given again
+    #[arg(long, value_name = "NAME=VALUE", value_parser = part)]
+    part: Vec<(String, String)>,
+    /// How many products to show, 1 to 100
+    #[arg(long, default_value_t = 10)]
+    limit: u32,
+    /// Conditions on fields, JSON such as {"category":"shoes","price":{"lt":50}}
+    #[arg(long, value_name = "JSON")]
+    filter: Option<String>,
+}
+
+fn part(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("a part is NAME=TEXT or NAME=@FILE".to_owned()),
+    }
+}
+
+impl QueryArgs {
+    /// Whether there is nothing to search by.
+    pub fn is_empty(&self) -> bool {
+        self.text.is_none() && self.image.is_none() && self.video.is_none() && self.part.is_empty()
+    }
+
+    /// The form of `POST /search`.
+    pub async fn form(&self) -> anyhow::Result<Form> {
+        if self.is_empty() {
+            return Err(Usage("give --text, --image, --video or --part, or several of them".into()).into());
+        }
+        let mut form = Form::new().text("limit", self.limit.to_string());
+        if let Some(text) = &self.text {
+            form = form.text("query", text.clone());
+        }
+        if let Some(filter) = &self.filter {
+            form = form.text("filter", filter.clone());
+        }
+        for (name, path) in [("image", &self.image), ("video", &self.video)] {
+            if let Some(path) = path {
+                form = form.part(name, file_part(path).await?);
+            }
+        }
+        for (name, value) in &self.part {
+            form = match value.strip_prefix('@') {
+                Some(path) => form.part(name.clone(), file_part(Path::new(path)).await?),
+                None => form.text(name.clone(), value.clone()),
+            };
+        }
+        Ok(form)
+    }
 }
 
 impl SearchCommand {
@@ -70,7 +120,7 @@ impl SearchCommand {
     }
 
     async fn ask<T>(&self, ask: impl AsyncFnOnce(&Client, Form) -> anyhow::Result<T>) -> anyhow::Result<T> {
-        let form = self.form().await?;
+        let form = self.query.form().await?.text("explain", self.explain.to_string());
         let session = Session::open(self.server.as_deref(), self.settings.read()?).await?;
         let answer = ask(&session.client, form).await;
         session.close().await?;
@@ -80,29 +130,10 @@ impl SearchCommand {
     fn show(&self, result: &Value) -> anyhow::Result<()> {
         write_out(&if self.json { serde_json::to_string_pretty(result)? } else { table(result) })
     }
-
-    async fn form(&self) -> anyhow::Result<Form> {
-        if self.text.is_none() && self.image.is_none() && self.video.is_none() {
-            return Err(Usage("give --text, --image or --video, or several of them".into()).into());
-        }
-        let mut form =
-            Form::new().text("limit", self.limit.to_string()).text("explain", self.explain.to_string());
-        if let Some(text) = &self.text {
-            form = form.text("query", text.clone());
-        }
-        if let Some(filter) = &self.filter {
-            form = form.text("filter", filter.clone());
-        }
-        for (name, path) in [("image", &self.image), ("video", &self.video)] {
-            if let Some(path) = path {
-                form = form.part(name, file_part(path).await?);
-            }
-        }
-        Ok(form)
-    }
 }
 
-async fn found(client: &Client, form: Form) -> anyhow::Result<Value> {
+/// Searches, and waits for the result.
+pub async fn found(client: &Client, form: Form) -> anyhow::Result<Value> {
     let mut job = client.submit("/search", form).await?;
     if job["status"] != "completed" {
         anyhow::bail!("{}", job["error"].as_str().unwrap_or("the search failed"));

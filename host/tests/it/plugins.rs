@@ -1,6 +1,8 @@
 //! The life of a policy while the service runs: brought, tried, live, compared, gone back from, and whose it is.
 
 mod commands;
+mod newcomers;
+mod oci;
 mod refused;
 
 use std::time::Duration;

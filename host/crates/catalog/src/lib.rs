@@ -19,7 +19,7 @@ pub mod search;
 pub mod sweep;
 pub mod words;
 
-#[cfg(any(test, feature = "fakes"))]
+#[cfg(any(test, feature = "contract"))]
 pub mod contract;
 #[cfg(any(test, feature = "fakes"))]
 pub mod fakes;

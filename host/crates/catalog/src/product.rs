@@ -245,6 +245,19 @@ pub struct Product {
     pub updated_at: Timestamp,
 }
 
+impl Product {
+    /// The value of a ranking column: a field or attribute, or when the product was added or last changed, in seconds
+    /// since 1970.
+    pub fn column(&self, name: &str) -> Option<Value> {
+        let seconds = |at: &Timestamp| Some(at.as_duration().as_secs_f64().into());
+        match name {
+            "created_at" => seconds(&self.created_at),
+            "updated_at" => seconds(&self.updated_at),
+            field => self.details.field(field),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

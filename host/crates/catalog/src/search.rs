@@ -20,12 +20,26 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::VideoFile,
-    policy::{Columns, Content, Degraded, JobHandle, Lineup, Measure, Part, PluginRef, PolicyContext},
+    policy::{
+        Candidates, Columns, Content, Degraded, JobHandle, Leg, Lineup, Measure, Part, PluginRef,
+        PolicyContext,
+    },
     port::{ImageDecoder, Store, VideoDecoder},
     product::Product,
     recording::Tape,
     retrieval::Catalogue,
 };
+
+/// What a ranking policy gets of these legs: the distinct products by their numbers, and the candidates.
+pub fn candidates(
+    legs: &[Leg],
+    known: &HashMap<ProductId, Product>,
+    columns: &Columns,
+) -> (Vec<ProductId>, Candidates) {
+    let joined = Joined::of(legs);
+    let candidates = joined.candidates(legs, known, columns);
+    (joined.products, candidates)
+}
 
 /// How many products a client can page through.
 pub const RESULT_SET: u32 = 200;

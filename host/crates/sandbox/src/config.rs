@@ -21,6 +21,8 @@ pub struct SandboxConfig {
     pub ingest: String,
     /// Settings by plugin name, handed to the guest as JSON text; `{}` for a plugin without any.
     pub settings: HashMap<String, Value>,
+    /// Whether the instructions of every call are counted, which makes calls slower.
+    pub count_fuel: bool,
     /// Calls that run at one time; further ones wait.
     pub concurrency: u32,
     /// How long a call waits for a free place before it is given up as busy.
@@ -65,6 +67,7 @@ impl SandboxConfig {
             rank: "rank-default".into(),
             ingest: "ingest-product".into(),
             settings: HashMap::new(),
+            count_fuel: false,
             concurrency: 32,
             queue_wait: Duration::from_secs(2),
             host_call_timeout: Duration::from_secs(30),

@@ -21,7 +21,9 @@ const TABLES: u32 = 20;
 
 /// Builds the engine that guests run on.
 pub(crate) fn build(config: &SandboxConfig) -> wasmtime::Result<Engine> {
-    Engine::new(settings().allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config))))
+    let mut settings = settings();
+    settings.consume_fuel(config.count_fuel);
+    Engine::new(settings.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(config))))
 }
 
 /// An engine that makes the same code and runs nothing: without the pool, whose reservations take more address space

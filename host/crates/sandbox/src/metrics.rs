@@ -28,6 +28,8 @@ pub struct CallStats {
     pub instantiation: Duration,
     /// Time the guest computed.
     pub cpu: Duration,
+    /// Instructions the guest executed, where they are counted.
+    pub fuel: Option<u64>,
     /// Host calls that could have been refused.
     pub host_calls: u32,
     /// Bytes that the host put behind the guest's handles.

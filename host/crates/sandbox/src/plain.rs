@@ -4,10 +4,11 @@ use std::{collections::HashMap, sync::Arc};
 
 use taja_catalog::{
     Embedding, FramePlan,
-    policy::{Content, Hit, Leg, Measure, Part, Ranked, Ranking},
+    policy::{Candidates, Content, Hit, Leg, Measure, Part, Ranked, Ranking},
 };
 
 use crate::{
+    answer::ranking::Asked,
     bindings::rank::exports::taja::plugin::ranking as guest,
     state::{Ports, Session},
 };
@@ -18,6 +19,12 @@ const K: f32 = 60.0;
 const FRAMES: u32 = 8;
 /// Half each, so that words count as much as a picture.
 const LEG_OF_TEXT: f32 = 0.5;
+
+/// The order without any policy: product numbers, best first.
+pub fn plain_order(candidates: &Candidates) -> Vec<u32> {
+    let asked = Asked::new(candidates.clone(), false);
+    ranking(&asked.guest).products.iter().map(|ranked| ranked.product).collect()
+}
 
 /// Reciprocal-rank fusion of the legs by their weights. Products keep the order of their numbers where they tie.
 pub(crate) fn ranking(candidates: &guest::Candidates) -> Ranking {

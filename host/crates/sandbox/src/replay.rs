@@ -1,25 +1,27 @@
-//! Recorded calls, played again: offline, through the version that was recorded or through another one.
+//! Components called without a service: with a host of the caller's, or with the one of a recording.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
 use taja_catalog::{
-    TenantId,
+    Filter, TenantId,
     plugins::{Choice, Part},
-    policy::{PluginRef, PolicyContext},
+    policy::{JobHandle, PluginRef, PolicyContext},
     port::{Embedder, VideoDecoder},
     recording::{Answer, Diff, Input, RecordedCall, Recording, Replay},
+    retrieval::Catalogue,
 };
 
 use crate::{
     admission,
     answer::ranking::Asked,
-    attempt::Attempt,
+    attempt::{Attempt, Called},
     config::SandboxConfig,
+    limits::Limits,
     load::{Loader, Refused},
-    manifest::{self, Capability},
+    manifest::{self, Capability, Manifest},
     plugin::{Binding, Plugin},
     policies::{SandboxError, machinery},
     runner::Runner,
@@ -44,15 +46,38 @@ pub struct Replayed {
     pub missing: Vec<String>,
 }
 
-/// Plays recordings without any part of the host but the sandbox.
+/// Calls components without any part of the host but the sandbox.
 pub struct Player {
     loader: Loader,
     runner: Runner,
     _ticker: Ticker,
 }
 
+/// A component that is ready to be called, and serves nobody.
+pub struct Subject {
+    plugin: Arc<Plugin>,
+    /// From its bytes to machine code.
+    pub compiled_in: Duration,
+    /// Whether the machine code came from the cache.
+    pub cached: bool,
+}
+
+/// What answers a subject's host calls.
+pub struct Host {
+    /// The shop's products.
+    pub catalogue: Arc<dyn Catalogue>,
+    /// The request's filter.
+    pub filter: Filter,
+    /// The model.
+    pub embedder: Arc<dyn Embedder>,
+    /// The video decoder.
+    pub video: Arc<dyn VideoDecoder>,
+    /// The job on whose behalf it runs.
+    pub job: Arc<dyn JobHandle>,
+}
+
 impl Player {
-    /// A sandbox with these limits. `embedder` and `video` are never asked: what was recorded answers in their place.
+    /// A sandbox with these limits. `embedder` and `video` are never asked: a call brings its own.
     pub fn open(
         config: &SandboxConfig,
         embedder: Arc<dyn Embedder>,
@@ -62,15 +87,43 @@ impl Player {
         Ok(Self { loader, runner, _ticker: ticker })
     }
 
-    /// Plays a call through a component, with the recorded settings or others.
+    /// Loads a component as a service would that grants it everything.
+    pub async fn load(&self, component: Bytes) -> Result<Subject, Refused> {
+        let loaded = admission::check(&self.loader, &self.runner, component, &Capability::ALL.into()).await?;
+        Ok(Subject { plugin: loaded.plugin, compiled_in: loaded.compiled_in, cached: loaded.cached })
+    }
+
+    /// Calls a subject once. The error says what is wrong with the settings; how the call itself went is in [`Called`].
+    pub async fn call(
+        &self,
+        subject: &Subject,
+        input: &Input,
+        host: Host,
+        settings: &Value,
+    ) -> Result<Called<Answer>, String> {
+        call(&self.runner, &subject.plugin, input, host, settings).await
+    }
+
+    /// Plays a recorded call through a subject, with the recorded settings or others.
     pub async fn play(
         &self,
-        component: Bytes,
-        call: &RecordedCall,
-        settings: Option<Value>,
-    ) -> Result<Replayed, Refused> {
-        let loaded = admission::check(&self.loader, &self.runner, component, &Capability::ALL.into()).await?;
-        play(&self.runner, loaded.plugin, call, settings).await.map_err(Refused::at("replay"))
+        subject: &Subject,
+        recorded: &RecordedCall,
+        settings: Option<&Value>,
+    ) -> Result<Replayed, String> {
+        play(&self.runner, &subject.plugin, recorded, settings).await
+    }
+}
+
+impl Subject {
+    /// What it says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.plugin.identity.manifest
+    }
+
+    /// What one call of it may use up.
+    pub fn limits(&self) -> &Limits {
+        &self.plugin.limits
     }
 }
 
@@ -88,7 +141,7 @@ pub(crate) async fn check_goldens(
         return Err(format!("{} golden requests are more than {MAX_GOLDENS}", recording.calls.len()));
     }
     for (place, call) in (1..).zip(&recording.calls) {
-        let played = play(runner, Arc::clone(plugin), call, None).await;
+        let played = play(runner, plugin, call, None).await;
         let played = played.map_err(|reason| format!("golden request {place}: {reason}"))?;
         if !played.missing.is_empty() {
             let missing = played.missing.join("; ");
@@ -106,25 +159,57 @@ pub(crate) async fn check_goldens(
 
 async fn play(
     runner: &Runner,
-    plugin: Arc<Plugin>,
-    call: &RecordedCall,
-    settings: Option<Value>,
+    plugin: &Arc<Plugin>,
+    recorded: &RecordedCall,
+    settings: Option<&Value>,
 ) -> Result<Replayed, String> {
-    let identity = Arc::clone(&plugin.identity);
-    let settings = settings.unwrap_or_else(|| call.settings.clone());
-    let settings = settings::checked(&identity.manifest, Some(&settings))?;
+    let replay = Replay::of(recorded);
+    let host = Host {
+        catalogue: replay.clone(),
+        filter: recorded.filter.clone(),
+        embedder: replay.clone(),
+        video: replay.clone(),
+        job: replay.job(),
+    };
+    let settings = settings.unwrap_or(&recorded.settings);
+    let (answer, _) = call(runner, plugin, &recorded.input, host, settings).await?;
+    let answer = answer.unwrap_or_else(|error| Answer::Fault(error.fault.to_string()));
+    let mut missing = replay.missing();
+    if let Input::Rank(candidates) = &recorded.input {
+        let columns = &plugin.identity.manifest.columns;
+        let numbers =
+            columns.numbers.iter().filter(|name| !candidates.numbers.iter().any(|(n, _)| n == *name));
+        let texts = columns.texts.iter().filter(|name| !candidates.texts.iter().any(|(n, _)| n == *name));
+        missing.extend(numbers.chain(texts).map(|name| format!("the column {name}")));
+    }
+    Ok(Replayed {
+        recorded: recorded.plugin.clone(),
+        played: plugin.identity.reference(),
+        diff: Diff::between(&recorded.answer, &answer),
+        missing,
+    })
+}
+
+/// Calls a plugin that serves nobody.
+async fn call(
+    runner: &Runner,
+    plugin: &Arc<Plugin>,
+    input: &Input,
+    host: Host,
+    settings: &Value,
+) -> Result<Called<Answer>, String> {
+    let identity = &plugin.identity;
     let choice = Choice {
         digest: identity.digest,
         name: identity.manifest.name.clone(),
         version: identity.manifest.version.to_string(),
-        settings,
+        settings: settings::checked(&identity.manifest, Some(settings))?,
     };
-    let binding = Binding::new(plugin, choice);
-    let replay = Replay::of(call);
-    // Whose shop it was is not part of what a recorded host is asked.
-    let tenant: TenantId = "recorded".parse().map_err(|error| format!("{error}"))?;
-    let ports = Ports { embedder: replay.clone(), video: replay.clone(), timeout: runner.ports().timeout };
-    let context = PolicyContext::new(tenant.clone(), replay.clone(), call.filter.clone(), replay.job());
+    let binding = Binding::new(Arc::clone(plugin), choice);
+    // Whose shop it is shows nowhere.
+    let tenant: TenantId = "nobody".parse().map_err(|error| format!("{error}"))?;
+    let ports = Ports { embedder: host.embedder, video: host.video, timeout: runner.ports().timeout };
+    let context = PolicyContext::new(tenant.clone(), host.catalogue, host.filter, host.job);
     let attempt = Attempt {
         runner,
         tenant: &tenant,
@@ -133,26 +218,19 @@ async fn play(
         record: None,
         ports: Some(ports),
     };
-    let answer = match &call.input {
-        Input::Search { parts, limit } => attempt.search(&context, parts, *limit).await.0.map(Answer::Legs),
-        Input::Rank(candidates) => {
-            attempt.rank(&context, &mut Asked::new(candidates.clone(), false)).await.0.map(Answer::Ranking)
+    let (answer, stats) = match input {
+        Input::Search { parts, limit } => {
+            as_answer(attempt.search(&context, parts, *limit).await, Answer::Legs)
         }
-        Input::Ingest(submission) => attempt.ingest(&context, submission).await.0.map(Answer::Decision),
+        Input::Rank(candidates) => {
+            let mut asked = Asked::new(candidates.clone(), false);
+            as_answer(attempt.rank(&context, &mut asked).await, Answer::Ranking)
+        }
+        Input::Ingest(submission) => as_answer(attempt.ingest(&context, submission).await, Answer::Decision),
     };
-    let answer = answer.unwrap_or_else(|error| Answer::Fault(error.fault.to_string()));
-    let mut missing = replay.missing();
-    if let Input::Rank(candidates) = &call.input {
-        let columns = &identity.manifest.columns;
-        let numbers =
-            columns.numbers.iter().filter(|name| !candidates.numbers.iter().any(|(n, _)| n == *name));
-        let texts = columns.texts.iter().filter(|name| !candidates.texts.iter().any(|(n, _)| n == *name));
-        missing.extend(numbers.chain(texts).map(|name| format!("the column {name}")));
-    }
-    Ok(Replayed {
-        recorded: call.plugin.clone(),
-        played: identity.reference(),
-        diff: Diff::between(&call.answer, &answer),
-        missing,
-    })
+    Ok((answer, stats))
+}
+
+fn as_answer<T>((answer, stats): Called<T>, as_answer: fn(T) -> Answer) -> Called<Answer> {
+    (answer.map(as_answer), stats)
 }

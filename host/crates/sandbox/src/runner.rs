@@ -24,6 +24,9 @@ use crate::{
 /// Component handles a guest may have beside those of `taja:host`: streams, polls, and borrows in passing.
 const OTHER_HANDLES: usize = 256;
 
+/// What a call has to burn where instructions are counted: more than it can.
+const FUEL: u64 = u64::MAX;
+
 /// Runs calls, as many at a time as there are places.
 pub(crate) struct Runner {
     engine: Engine,
@@ -98,6 +101,8 @@ impl Runner {
 
 fn store(engine: &Engine, state: GuestState, limits: &Limits) -> Store<GuestState> {
     let mut store = Store::new(engine, state);
+    // An engine that counts nothing has no fuel, and says so.
+    let _ = store.set_fuel(FUEL);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(limits.hostcall_fuel_bytes);
     store.set_max_component_handles(limits.handles.saturating_add(OTHER_HANDLES));
@@ -206,6 +211,7 @@ impl Visit<'_> {
             total: self.meter.elapsed(),
             instantiation: self.instantiation.unwrap_or_default(),
             cpu: self.meter.cpu(),
+            fuel: self.store.get_fuel().ok().map(|left| FUEL - left),
             host_calls: self.meter.host_calls(),
             host_bytes: state.given_bytes(),
             peak_memory_bytes: state.memory.used(),

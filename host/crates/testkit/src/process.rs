@@ -49,7 +49,10 @@ impl Process {
         // SAFETY: between fork and exec it makes one system call, and allocates nothing.
         unsafe { command.pre_exec(die_with_us) };
         self.child = Some(command.spawn().with_context(|| {
-            format!("cannot start {}: `just setup redis mongod` provides it", self.command[0].display())
+            format!(
+                "cannot start {}: `just setup redis mongod registry` provides it",
+                self.command[0].display()
+            )
         })?);
         Ok(())
     }

@@ -65,12 +65,25 @@ pub fn signature_of(component: &Path) -> PathBuf {
     path.into()
 }
 
+/// What a signature file says: the one that is named, or the one beside the component, if that is there.
+pub fn signature_over(component: &Path, named: Option<PathBuf>) -> anyhow::Result<Option<String>> {
+    let beside = signature_of(component);
+    let path = named.or_else(|| beside.exists().then_some(beside));
+    path.map(|path| signature_in(&path)).transpose()
+}
+
+/// What a signature file says.
+pub fn signature_in(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(text.trim().to_owned())
+}
+
 pub fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Whole or not at all: a server that starts meanwhile must not see half a file.
-fn write_whole(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+pub fn write_whole(out: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     if let Some(folder) = out.parent() {
         std::fs::create_dir_all(folder)?;
     }

@@ -1,12 +1,11 @@
 //! What the service is asked to do with plugins.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
-use super::{On, With, files, tables};
+use super::{On, With, source::Source, tables};
 use crate::cli::{
     client::{At, Client},
     write_out,
@@ -33,26 +32,16 @@ pub async fn list(json: bool, mut at: At) -> anyhow::Result<()> {
 }
 
 pub async fn push(
-    component: &Path,
+    component: &Source,
     signature: Option<PathBuf>,
     activate: bool,
     json: bool,
     mut at: At,
 ) -> anyhow::Result<()> {
-    let bytes = files::read(component)?;
-    let beside = files::signature_of(component);
-    let signature = signature.or_else(|| beside.exists().then_some(beside));
-    let signature = signature.map(|path| {
-        std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
-    });
-    let (signature, tenant) = (signature.transpose()?, at.take_tenant());
-    let query = [("tenant", tenant), ("activate", activate.then(|| "true".to_owned()))];
-    let version = at
-        .with(async |client| {
-            let signature = signature.as_deref().map(str::trim);
-            client.upload("/plugins", &query, bytes, signature).await
-        })
-        .await?;
+    let (bytes, signature) = component.read(signature).await?;
+    let query = [("tenant", at.take_tenant()), ("activate", activate.then(|| "true".to_owned()))];
+    let version =
+        at.with(async |client| client.upload("/plugins", &query, bytes, signature.as_deref()).await).await?;
     write_out(&if json { version.to_string() } else { tables::version(&version) })
 }
 

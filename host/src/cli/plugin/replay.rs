@@ -34,7 +34,7 @@ pub async fn replay(
         .with_context(|| format!("{} is no recording", recording.display()))?;
     let with = with.map(component).transpose()?;
     let folder = components(&config.plugins)?;
-    let player = app::player(&config)?;
+    let player = app::player(&config, app::media(&config)?, None, false)?;
     let (mut lines, mut same) = (Vec::new(), true);
     for call in &recording.calls {
         let through = with.as_ref().filter(|with| with.name == call.plugin.name);
@@ -46,7 +46,9 @@ pub async fn replay(
         };
         let other_settings = through.and(plugin_settings.clone());
         let meant = through.is_some() && (component.digest != call.plugin.digest || other_settings.is_some());
-        let played = player.play(component.bytes.clone().into(), call, other_settings).await?;
+        let subject = player.load(component.bytes.clone().into()).await?;
+        let played =
+            player.play(&subject, call, other_settings.as_ref()).await.map_err(anyhow::Error::msg)?;
         same &= meant || played.diff.identical;
         lines.push(if json { serde_json::to_string(&played)? } else { told(&played) });
     }

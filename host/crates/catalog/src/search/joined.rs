@@ -42,8 +42,7 @@ impl Joined {
         known: &HashMap<ProductId, Product>,
         columns: &Columns,
     ) -> Candidates {
-        let field =
-            |id: &ProductId, name: &str| known.get(id).and_then(|product| product.details.field(name));
+        let field = |id: &ProductId, name: &str| known.get(id).and_then(|product| product.column(name));
         let number = |name: &String| {
             let value = |id| field(id, name).and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
             (name.clone(), self.products.iter().map(value).collect())

@@ -4,12 +4,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use taja_catalog::{
     policy::{Pins, Policies},
-    recording::{Answer, Recording, Tape},
+    recording::{Answer, RecordedCall, Recording, Tape},
 };
-use taja_sandbox::{AddError, Capability, Player, PluginState, Upload, manifest};
+use taja_sandbox::{AddError, Capability, Player, PluginState, Replayed, Upload, manifest};
 
 use crate::{
     fakes::{World, id, image, text, video},
@@ -54,10 +54,12 @@ async fn recorded(sandbox: &Opened, world: &World) -> Recording {
     Recording::from_json(recording.to_json().unwrap().as_bytes()).unwrap()
 }
 
-/// A sandbox in a world where nothing is to be found.
-fn player(house: &House) -> Player {
+/// Plays a call in a sandbox of the house's, in a world where nothing is to be found.
+async fn play(house: &House, component: Vec<u8>, call: &RecordedCall, settings: Option<Value>) -> Replayed {
     let empty = World::new();
-    Player::open(&house.config, empty.embedder.clone(), empty.video.clone()).unwrap()
+    let player = Player::open(&house.config, empty.embedder.clone(), empty.video.clone()).unwrap();
+    let subject = player.load(component.into()).await.unwrap();
+    player.play(&subject, call, settings.as_ref()).await.unwrap()
 }
 
 #[tokio::test]
@@ -65,10 +67,9 @@ async fn a_recorded_search_replays_byte_for_byte_far_from_its_shop() {
     let house = house("dice");
     let recording = recorded(&house.ready(&world()).await, &world()).await;
     assert_eq!(recording.calls.len(), 4);
-    let player = player(&house);
     for call in &recording.calls {
         let component = if call.plugin.name == "rank" { ranker("first") } else { searcher() };
-        let played = player.play(component.into(), call, None).await.unwrap();
+        let played = play(&house, component, call, None).await;
         assert!(played.diff.identical, "{}", played.diff);
         assert_eq!((played.missing, played.recorded == played.played), (Vec::new(), true));
     }
@@ -80,11 +81,11 @@ async fn another_version_is_played_and_the_orders_are_compared() {
     let recording = recorded(&house.ready(&world()).await, &world()).await;
     let call = recording.calls.last().unwrap();
     let reverse = Some(json!({ "do": "reverse" }));
-    let played = player(&house).play(ranker("second").into(), call, reverse).await.unwrap();
+    let played = play(&house, ranker("second"), call, reverse).await;
     assert!(!played.diff.identical && played.recorded != played.played);
     assert!(played.diff.to_string().contains("10"), "{}", played.diff);
     let failing = Some(json!({ "do": "panic" }));
-    let played = player(&house).play(ranker("second").into(), call, failing).await.unwrap();
+    let played = play(&house, ranker("second"), call, failing).await;
     assert!(played.diff.to_string().contains("out of cheese"), "{}", played.diff);
 }
 
@@ -93,10 +94,10 @@ async fn what_another_version_asks_that_was_not_recorded_is_named() {
     let house = house("");
     let recording = recorded(&house.ready(&world()).await, &world()).await;
     let keyword = Some(json!({ "do": "keyword" }));
-    let played = player(&house).play(searcher().into(), &recording.calls[0], keyword).await.unwrap();
+    let played = play(&house, searcher(), &recording.calls[0], keyword).await;
     assert!(played.missing[0].contains("keyword"), "{:?}", played.missing);
     let greedy = plugin("rank", "rank", "[columns]\nnumbers = [\"price\"]");
-    let played = player(&house).play(greedy.into(), recording.calls.last().unwrap(), None).await.unwrap();
+    let played = play(&house, greedy, recording.calls.last().unwrap(), None).await;
     assert_eq!(played.missing, ["the column price"]);
 }
 
