@@ -10,7 +10,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import debian
 import model
+import node
 import random_model
 import sample
 from failure import SetupFailure
@@ -24,6 +26,7 @@ WASM_TARGET = "wasm32-wasip2"
 RANDOM_B32_BYTES = 900_000_000  # the model 605 MB, numpy and onnx 200 MB
 RANDOM_L14_BYTES = 2_100_000_000
 CELERY_REQUIREMENTS = "host/benches/celery/requirements.txt"
+OCI_REGISTRY = "docker-registry"
 INSTALL_RUST = "install Rust with rustup (no root needed), then open a new shell"
 
 
@@ -148,6 +151,38 @@ def celery(place):
     _python_packages(place, place.project / CELERY_REQUIREMENTS, "celery")
 
 
+def node_js(place):
+    """What builds TypeScript plugins, where there is none or one that is too old."""
+    found = _installed("node", place)
+    if found and _installed("npm", place) and node.is_recent(found):
+        return
+    key = _key(json.dumps(place.pins.of("node"), sort_keys=True), node.LAUNCHER)
+    if place.store.is_done("node", key):
+        return
+    _begin(place, "node")
+    package = place.pins.package("node")
+    place.store.mark_done("node", key, node.place(place.registry.fetch(package), place.store))
+    place.registry.forget(package)
+
+
+def oci_registry(place):
+    """The server that tests push plugins to."""
+    if _is_yours("registry", "TAJA_TEST_REGISTRY", place) or _installed(OCI_REGISTRY, place):
+        return
+    key = _key(OCI_REGISTRY, platform.machine())
+    if place.store.is_done("registry", key):
+        return
+    if not debian.is_here():
+        raise SetupFailure(
+            f"no {OCI_REGISTRY} found, and no apt-get to fetch Debian's",
+            "install an OCI registry server (CNCF Distribution 2.8) and name it in TAJA_TEST_REGISTRY",
+        )
+    _begin(place, "registry")
+    unpacked = debian.unpack(OCI_REGISTRY, place.store.new_folder("registry"))
+    program = place.store.place(unpacked / "usr/bin" / OCI_REGISTRY, f"bin/{OCI_REGISTRY}")
+    place.store.mark_done("registry", key, [program])
+
+
 # In the order of need: the sample's query pictures are made with ffmpeg.
 ALL = {
     "wasm": wasm,
@@ -165,6 +200,8 @@ ON_REQUEST = {
     "l14": random_l14,
     "celery": celery,
     "nextest": nextest,
+    "node": node_js,
+    "registry": oci_registry,
 }
 OPTIONAL = {"sample"}
 
@@ -212,6 +249,13 @@ def _python_packages(place, requirements, name):
         place.store.place(made, name)
         place.store.mark_done(name, key, sorted(folder.glob("*.dist-info/RECORD")))
     return folder
+
+
+def _installed(name, place):
+    """Where a program is that set-up did not bring, or None."""
+    own = place.store.root / "bin"
+    folders = [folder for folder in os.environ.get("PATH", "").split(os.pathsep) if Path(folder) != own]
+    return shutil.which(name, path=os.pathsep.join(folders))
 
 
 def _begin(place, item, needed_bytes=0):

