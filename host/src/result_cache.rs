@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use taja_catalog::{
     PortResult, TenantId,
     port::{Store, VectorIndex},
+    search::today,
 };
 
 use crate::jobs::SearchJob;
@@ -133,10 +134,11 @@ impl ResultCache {
         Ok(())
     }
 
-    /// Pages and explanations are made from a result when it is read, so they are not part of the key.
+    /// Pages and explanations are made from a result when it is read, so they are not part of the key. The day is: it is
+    /// told to rankings.
     fn key(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> String {
         let SearchJob { parts, filter, sort, facets, limit: _, explain: _, record: _, pins: _ } = search;
-        let whole = serde_json::json!([tenant, self.space, moment, parts, filter, sort, facets]);
+        let whole = serde_json::json!([tenant, self.space, moment, today(), parts, filter, sort, facets]);
         Sha256::digest(whole.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }

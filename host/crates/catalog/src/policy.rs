@@ -349,6 +349,9 @@ pub struct Candidates {
     pub texts: Vec<(String, Vec<Option<String>>)>,
     /// How many products the client can page through.
     pub limit: u32,
+    /// When the search came in: whole days since 1970-01-01 UTC.
+    #[serde(default)]
+    pub day: u32,
 }
 
 /// One ranked product.

@@ -7,6 +7,7 @@ use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,6 +30,12 @@ use crate::{
     recording::Tape,
     retrieval::Catalogue,
 };
+
+/// Whole days since 1970-01-01 UTC, as rankings are told.
+pub fn today() -> u32 {
+    // Before 1970 it is that day, and in the year 11,000,000 the last one.
+    u32::try_from(Timestamp::now().as_second().max(0) / 86_400).unwrap_or(u32::MAX)
+}
 
 /// What a ranking policy gets of these legs: the distinct products by their numbers, and the candidates.
 pub fn candidates(

@@ -45,7 +45,7 @@ impl<'a> Attempt<'a> {
 
     /// A ranking runs on nobody's behalf: it imports nothing that would ask.
     pub(crate) async fn rank(&self, context: &PolicyContext, asked: &mut ranking::Asked) -> Called<Ranking> {
-        let Entry::Rank(pre) = &self.binding.plugin.entry else { return self.misplaced() };
+        let Entry::Rank(ranker) = &self.binding.plugin.entry else { return self.misplaced() };
         let call = async {
             let tape = self.tape(context, || asked.recorded());
             let mut visit = match self.enter(context, None, self.ports.clone()).await {
@@ -55,8 +55,8 @@ impl<'a> Attempt<'a> {
             let candidates = &mut asked.guest;
             candidates.settings.clone_from(&self.binding.settings);
             let answer = match ranking::narrowed(candidates, &self.binding.plugin.identity.manifest.columns) {
-                Some(narrowed) => visit.rank(pre, &narrowed).await,
-                None => visit.rank(pre, candidates).await,
+                Some(narrowed) => visit.rank(ranker, &narrowed, asked.day).await,
+                None => visit.rank(ranker, candidates, asked.day).await,
             };
             let answer = answer
                 .and_then(|ranked| ranking::ranking(ranked, candidates).map_err(PolicyFault::InvalidAnswer));

@@ -28,10 +28,21 @@ pub(crate) mod ingest {
     });
 }
 
-/// The rank world.
+/// The rank world of 0.1, whose types are those that the host works with.
 pub(crate) mod rank {
     wasmtime::component::bindgen!({
         path: "../../../wit",
+        world: "taja:plugin/rank",
+        imports: { default: async | trappable },
+        exports: { default: async },
+        with: { "taja:host": crate::bindings::search::taja::host },
+    });
+}
+
+/// The rank world of 0.2.
+pub(crate) mod rank_0_2 {
+    wasmtime::component::bindgen!({
+        path: "../../../wit/0.2",
         world: "taja:plugin/rank",
         imports: { default: async | trappable },
         exports: { default: async },

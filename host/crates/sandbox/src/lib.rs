@@ -27,6 +27,7 @@ mod outcome;
 mod plain;
 mod plugin;
 mod policies;
+mod ranker;
 mod refusal;
 mod replay;
 mod runner;

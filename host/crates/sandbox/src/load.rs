@@ -15,13 +15,14 @@ use wasmtime::{
 };
 
 use crate::{
-    bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
+    bindings::{ingest::IngestPre, search::SearchPre},
     cache::Cache,
     compile::{self, Compiler},
     host, imports,
     limits::{Kind, Limits},
     manifest::{self, Capability, Manifest},
     plugin::{Entry, Identity, Plugin},
+    ranker::Ranker,
     runner::Runner,
     section::check_component,
     state::GuestState,
@@ -170,7 +171,7 @@ fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, Str
     let entry = match kind {
         Kind::Search => SearchPre::<GuestState>::new(pre).map(Entry::Search),
         Kind::Ingest => IngestPre::<GuestState>::new(pre).map(Entry::Ingest),
-        Kind::Rank => RankPre::<GuestState>::new(pre).map(Entry::Rank),
+        Kind::Rank => Ranker::link(pre).map(Entry::Rank),
     };
     entry.map_err(|error| format!("exports do not fit the world {kind} of taja:plugin@0.1: {error:#}"))
 }

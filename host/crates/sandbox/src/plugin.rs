@@ -9,9 +9,10 @@ use taja_catalog::{
 };
 
 use crate::{
-    bindings::{ingest::IngestPre, rank::RankPre, search::SearchPre},
+    bindings::{ingest::IngestPre, search::SearchPre},
     limits::{Kind, Limits},
     manifest::{Capability, Manifest},
+    ranker::Ranker,
     state::GuestState,
 };
 
@@ -46,7 +47,7 @@ pub(crate) struct Plugin {
 pub(crate) enum Entry {
     Search(SearchPre<GuestState>),
     Ingest(IngestPre<GuestState>),
-    Rank(RankPre<GuestState>),
+    Rank(Ranker),
 }
 
 impl Plugin {

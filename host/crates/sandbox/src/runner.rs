@@ -18,6 +18,7 @@ use crate::{
     metrics::{CANCELLED, CallStats, outcome},
     outcome::{CpuUsedUp, Stage, fault},
     plugin::{Identity, Plugin},
+    ranker::Ranker,
     state::{GuestState, Ports, Session},
 };
 
@@ -151,10 +152,11 @@ impl Visit<'_> {
 
     pub(crate) async fn rank(
         &mut self,
-        pre: &rank::RankPre<GuestState>,
+        ranker: &Ranker,
         candidates: &rank::exports::taja::plugin::ranking::Candidates,
+        day: u32,
     ) -> Result<rank::exports::taja::plugin::ranking::Ranked, PolicyFault> {
-        call!(self, pre, |world, store| world.taja_plugin_ranking().call_rank(store, candidates))
+        call!(self, ranker, |world, store| world.rank(store, candidates, day))
     }
 
     /// Makes an instance and lets it go: what is wrong with the component shows before the first call.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of};
+use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
 use crate::{
     id::ProductId,
     policy::{Candidates, Columns, Hit, Leg, LegInfo, Matches, PolicyContext, Ranking},
@@ -64,6 +64,7 @@ impl Joined {
             numbers: columns.numbers.iter().map(number).collect(),
             texts: columns.texts.iter().map(text).collect(),
             limit: RESULT_SET,
+            day: today(),
         }
     }
 

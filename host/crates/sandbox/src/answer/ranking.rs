@@ -18,6 +18,8 @@ const MAX_NOTE_BYTES: usize = 500;
 /// What is to rank: as the guest sees it, and as it is recorded when it is to be.
 pub(crate) struct Asked {
     pub(crate) guest: guest::Candidates,
+    /// Whole days since 1970.
+    pub(crate) day: u32,
     recorded: Option<Candidates>,
 }
 
@@ -25,7 +27,8 @@ impl Asked {
     /// Settings are put in when it is known who is asked.
     pub(crate) fn new(asked: Candidates, recorded: bool) -> Self {
         let recorded = recorded.then(|| asked.clone());
-        Self { guest: candidates(asked, String::new()), recorded }
+        let day = asked.day;
+        Self { guest: candidates(asked, String::new()), day, recorded }
     }
 
     pub(crate) fn recorded(&self) -> Option<Input> {

@@ -2,6 +2,7 @@
 
 #[path = "../../fixtures/component.rs"]
 mod component;
+mod contract;
 mod fakes;
 mod guests;
 mod hostile;
