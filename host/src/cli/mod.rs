@@ -82,7 +82,10 @@ pub fn run() -> ExitCode {
     }
     // Those that stay log as they are configured.
     if !matches!(command, Command::Serve(_) | Command::Api(_) | Command::Worker(_)) {
-        crate::telemetry::init_logs(&std::env::var("TAJA_LOG").unwrap_or_else(|_| "warn".into()), false);
+        // What becomes of each case they tell themselves.
+        let tells = matches!(command, Command::Plugin(plugin::Plugin::Test(_) | plugin::Plugin::Bench(_)));
+        let default = if tells { "error" } else { "warn" };
+        crate::telemetry::init_logs(&std::env::var("TAJA_LOG").unwrap_or_else(|_| default.into()), false);
     }
     match start(command) {
         Ok(true) => ExitCode::SUCCESS,

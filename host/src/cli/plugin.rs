@@ -31,9 +31,9 @@ use self::{
 };
 use super::{client::At, search::SearchCommand, settings::Settings};
 
-const REGISTRY_HELP: &str = "Registries are spoken to over HTTPS, and over plain HTTP on this machine. TAJA_OCI_USER and \
-                             TAJA_OCI_PASSWORD are shown to the registry alone, and to the server of tokens that \
-                             TAJA_OCI_TOKEN_HOST names, where that is another host.";
+const REGISTRY_HELP: &str = "Registries are spoken to over HTTPS, and over plain HTTP on this machine. \
+                             TAJA_OCI_USER and TAJA_OCI_PASSWORD are shown to the registry alone, and to the \
+                             server of tokens that TAJA_OCI_TOKEN_HOST names, where that is another host.";
 
 /// Make policy components, bring them to the service, and decide which of them serve whom.
 #[derive(Subcommand)]

@@ -1,6 +1,7 @@
 //! Components in OCI registries: put there, and fetched by tag or by digest, in the form that `wkg` uses.
 
 mod access;
+mod answer;
 mod artifact;
 mod reference;
 mod registry;
@@ -25,7 +26,7 @@ use crate::cli::{Usage, write_out};
 pub struct Fetched {
     pub component: Vec<u8>,
     /// Of the manifest that names it.
-    manifest: Digest,
+    pub manifest: Digest,
     pub signature: Option<Signature>,
 }
 

@@ -217,6 +217,7 @@ fn candidates(manifest: &Manifest) -> Candidates {
         numbers: numbers.collect(),
         texts: texts.collect(),
         limit: taja_catalog::search::RESULT_SET,
+        day: cases::DAY,
     }
 }
 

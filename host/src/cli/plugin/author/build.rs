@@ -100,11 +100,22 @@ pub async fn check_types(package: &Package) -> anyhow::Result<()> {
 }
 
 async fn python(package: &Package) -> anyhow::Result<PathBuf> {
-    let mut python = toolchain::python(package).await?;
-    python.arg(package.folder.join(toolchain::PYTHON_TOOLS).join("bin/componentize-py"));
-    python.args(["-d", "wit", "-w", package.manifest.kind.name(), "componentize"]);
-    python.args(["plugin", "-p", "src", "-p", "sdk", "-o", "build/component.wasm"]);
-    componentized(package, "componentize-py", &mut python, "remove .taja and build again").await
+    let python = toolchain::python(package).await?;
+    let hint = "remove .taja and build again: requirements.txt names the tools";
+    // For editors and type checkers; the tool writes them anew or not at all.
+    let bindings = package.folder.join(".taja/bindings");
+    if bindings.exists() {
+        std::fs::remove_dir_all(&bindings)
+            .with_context(|| format!("cannot remove {}", bindings.display()))?;
+    }
+    let world = ["-d", "wit", "-w", package.manifest.kind.name()];
+    run("componentize-py", python.tool(package).args(world).args(["bindings", ".taja/bindings"]), hint)
+        .await?;
+    let mut componentize = python.tool(package);
+    // What the interpreter imports of WASI beyond what is offered, sockets, is answered inside the component.
+    componentize.args(world).args(["componentize", "plugin", "-p", "src", "-p", "sdk", "--stub-wasi"]);
+    componentize.args(["-o", "build/component.wasm"]);
+    componentized(package, "componentize-py", &mut componentize, hint).await
 }
 
 /// Runs what makes `build/component.wasm`.

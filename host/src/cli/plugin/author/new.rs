@@ -21,14 +21,16 @@ struct Templates;
 #[include = "rust/*"]
 #[include = "typescript/*"]
 #[include = "python/*"]
+#[exclude = "typescript/tests/*"]
+#[exclude = "python/tests/*"]
 #[exclude = "*/target/*"]
-#[exclude = "*/node_modules/*"]
 #[exclude = "*/__pycache__/*"]
 struct Sdks;
 
 /// The contract.
 #[derive(RustEmbed)]
 #[folder = "../wit"]
+#[exclude = "published/*"]
 struct Contract;
 
 /// A template whose name would mean something to the tools of this repository ends so.

@@ -1,6 +1,10 @@
 //! The tools of each language: found, put in place where the language's own package manager can, or named.
 
-use std::{path::Path, process::Stdio, time::SystemTime};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::SystemTime,
+};
 
 use anyhow::{Context, bail};
 use tokio::process::Command;
@@ -10,7 +14,7 @@ use super::package::Package;
 /// Rust's name of what components are built for.
 pub const TARGET: &str = "wasm32-wasip2";
 /// Where Python's tools are kept, in the package.
-pub const PYTHON_TOOLS: &str = ".taja/python";
+const PYTHON_TOOLS: &str = ".taja/python";
 /// What Python's tools are named in.
 const REQUIREMENTS: &str = "requirements.txt";
 /// The oldest Node.js that runs the tools of TypeScript.
@@ -82,8 +86,14 @@ fn modified(path: &Path) -> Option<SystemTime> {
     path.metadata().and_then(|about| about.modified()).ok()
 }
 
-/// A Python with the tools of the package; puts them in place when they are missing or others.
-pub async fn python(package: &Package) -> anyhow::Result<Command> {
+/// A Python with the tools of a package.
+pub struct Python {
+    program: String,
+    tools: PathBuf,
+}
+
+/// Puts the tools in place when they are missing or others.
+pub async fn python(package: &Package) -> anyhow::Result<Python> {
     let program = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let hint = "install Python 3.10 or newer with pip, or name one in PYTHON";
     let wanted = package.folder.join(REQUIREMENTS);
@@ -98,7 +108,18 @@ pub async fn python(package: &Package) -> anyhow::Result<Command> {
         run("pip", install.args(pip).args([PYTHON_TOOLS, "-r", REQUIREMENTS]), hint).await?;
         std::fs::write(&mark, &wanted).with_context(|| format!("cannot write {}", mark.display()))?;
     }
-    let mut python = command(program, package);
-    python.env("PYTHONPATH", tools);
-    Ok(python)
+    Ok(Python { program, tools })
+}
+
+impl Python {
+    /// componentize-py, with the package's own modules and no others of the machine.
+    pub fn tool(&self, package: &Package) -> Command {
+        let mut command = command(&self.program, package);
+        command.arg(self.tools.join("bin/componentize-py"));
+        // It takes in what a virtual environment has; an empty one has nothing.
+        command.env("PYTHONPATH", &self.tools).env("VIRTUAL_ENV", self.tools.join("nothing"));
+        // Python's own trace says more than that of the tool.
+        command.env("RUST_BACKTRACE", "0");
+        command
+    }
 }

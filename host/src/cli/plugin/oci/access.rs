@@ -9,8 +9,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 use super::{
+    answer::{read, told},
     reference::is_loopback,
-    registry::{read, told},
 };
 
 const USER: &str = "TAJA_OCI_USER";

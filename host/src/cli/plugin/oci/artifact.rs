@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use taja_sandbox::{Manifest as About, signature::Signature};
 use wasmparser::{Parser, Payload};
 
-use super::{reference::Digest, registry::told};
+use super::{answer::told, reference::Digest};
 
 /// Media type of the manifest.
 pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

@@ -56,6 +56,8 @@ struct RankQuestion {
     legs: Vec<LegGiven>,
     #[serde(default = "default_limit")]
     limit: u32,
+    #[serde(default = "default_day")]
+    day: u32,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +79,13 @@ struct IngestQuestion {
     pictures: Vec<Source>,
     #[serde(default)]
     host: HostFaults,
+}
+
+/// The day of a search unless a case says otherwise: 2026-01-01, in days since 1970.
+pub const DAY: u32 = 20_454;
+
+fn default_day() -> u32 {
+    DAY
 }
 
 fn default_limit() -> u32 {
@@ -231,7 +240,7 @@ impl Prepared {
         let known = |fields: &[&str]| only_known(text, fields);
         match manifest.kind {
             Kind::Rank => {
-                known(&["legs", "limit"])?;
+                known(&["legs", "limit", "day"])?;
                 Self::rank(serde_json::from_slice(text)?, manifest, folder, media).await
             }
             Kind::Search => {
@@ -252,7 +261,7 @@ impl Prepared {
         media: &Arc<Media>,
     ) -> anyhow::Result<Self> {
         let shop = Shop::open(&case.products, folder, media).await?;
-        let RankQuestion { legs, limit } = case.question;
+        let RankQuestion { legs, limit, day } = case.question;
         let legs: Vec<Leg> = legs.into_iter().map(LegGiven::leg).collect::<anyhow::Result<_>>()?;
         let mut known = HashMap::new();
         for hit in legs.iter().flat_map(|leg| &leg.hits) {
@@ -263,7 +272,7 @@ impl Prepared {
         }
         let columns = Columns::from(&manifest.columns);
         let (numbers, mut candidates) = search::candidates(&legs, &known, &columns);
-        candidates.limit = limit;
+        (candidates.limit, candidates.day) = (limit, day);
         let names = numbers.iter().map(|id| id.as_str().to_owned()).collect();
         Ok(Self {
             about: case.about,
