@@ -30,6 +30,7 @@ impl Source {
             Self::Registry(reference) => {
                 let named = signature.map(|path| files::signature_in(&path)).transpose()?;
                 let fetched = oci::pull(reference).await?;
+                eprintln!("fetched {}", reference.at(fetched.manifest));
                 let carried = fetched.signature.map(|signature| signature.to_string());
                 Ok((fetched.component, named.or(carried)))
             }

@@ -37,7 +37,8 @@ impl Desk {
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", root().join(".tools/bin").display()));
         command.env("CARGO_TARGET_DIR", self.at("target")).env("TAJA_DATA", self.at("none"));
-        let output = command.current_dir(self.at(folder)).arg("plugin").args(arguments).output().await.unwrap();
+        let output =
+            command.current_dir(self.at(folder)).arg("plugin").args(arguments).output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Said { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
     }
@@ -80,7 +81,8 @@ async fn a_newcomer_gets_there(language: &str) {
     assert_eq!(found, ["Rocket", "Coffee"], "{result}");
     assert_eq!(result["matches"][0]["explain"]["notes"][0], "in stock");
     assert!(result["degraded"].is_null(), "{result}");
-    let record = ["record", "--image", "x.jpg", "--out", "tests/one.recording.json", "--server", &server.base];
+    let record =
+        ["record", "--image", "x.jpg", "--out", "tests/one.recording.json", "--server", &server.base];
     std::fs::write(desk.at("stock-first/x.jpg"), photograph("coffee")).unwrap();
     desk.done("stock-first", &record).await;
     let tested = desk.done("stock-first", &["test", "--no-build", "--only", "recording"]).await;
@@ -164,9 +166,27 @@ async fn every_mistake_of_an_author_has_a_message_that_says_what_to_do() {
     for (file, from, to, command, says) in [
         (&source, "taja_plugin::rank::export!(Slip);", "", "test", "exports no taja:plugin/ranking"),
         (&manifest, "kind = \"rank\"", "kind = \"ingest\"", "test", "exports no taja:plugin/ingesting"),
-        (&source, body, "std::net::TcpStream::connect(\"127.0.0.1:1\").ok(); let settings = Settings::parse", "test", "wasi:sockets"),
-        (&source, body, "panic!(\"out of cheese\"); #[allow(unreachable_code)] let settings = Settings::parse", "test", "out of cheese"),
-        (&source, body, "loop { std::hint::black_box(0); } #[allow(unreachable_code)] let settings = Settings::parse", "test", "limits.cpu_ms"),
+        (
+            &source,
+            body,
+            "std::net::TcpStream::connect(\"127.0.0.1:1\").ok(); let settings = Settings::parse",
+            "test",
+            "wasi:sockets",
+        ),
+        (
+            &source,
+            body,
+            "panic!(\"out of cheese\"); #[allow(unreachable_code)] let settings = Settings::parse",
+            "test",
+            "out of cheese",
+        ),
+        (
+            &source,
+            body,
+            "loop { std::hint::black_box(0); } #[allow(unreachable_code)] let settings = Settings::parse",
+            "test",
+            "limits.cpu_ms",
+        ),
         (&manifest, "minimum = 0\n", "minimum = \"none\"\n", "test", "minimum"),
         (&manifest, "version = \"0.1.0\"", "version = \"one\"", "build", "version"),
         (&source, "use taja_plugin::{", "use taja_plugins::{", "build", "taja_plugins"),
@@ -208,6 +228,9 @@ async fn components_are_measured_side_by_side() {
     assert_eq!(rows.len(), 2);
     for row in rows {
         assert_eq!((&row["calls"], &row["failures"]), (&50.into(), &0.into()), "{row}");
-        assert!(row["component_bytes"].as_u64() > Some(1000) && row["peak_memory_bytes"].as_u64() > Some(1000), "{row}");
+        assert!(
+            row["component_bytes"].as_u64() > Some(1000) && row["peak_memory_bytes"].as_u64() > Some(1000),
+            "{row}"
+        );
     }
 }
