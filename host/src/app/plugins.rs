@@ -1,8 +1,9 @@
 //! How this process keeps up with the policies: what others change, what is dropped into the plugin folder, and what it
 //! tells others.
 
+mod said;
+
 use std::{
-    collections::HashMap,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -16,12 +17,12 @@ use taja_queue::JobId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::said::RENEW_EVERY;
+use self::said::Said;
 use super::{App, backends};
 
 /// How often this process says how the policies have been doing.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// How often it says all of it, also what did not change: that it is alive.
-pub(super) const RENEW_EVERY: Duration = Duration::from_secs(3600);
 /// How long a folder must be still before it is read: a file takes time to be written.
 const STILL: Duration = Duration::from_millis(100);
 /// How long to wait before another try to listen.
@@ -96,19 +97,13 @@ pub(super) async fn announce(app: Arc<App>, stop: CancellationToken) -> Result<(
 /// Says how the policies have been doing, until told to stop, and once more then.
 pub(super) async fn report(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let process = JobId::new().to_string();
-    let (mut said, mut renewed) = (HashMap::new(), Instant::now());
+    let mut said = Said::nothing(Instant::now());
     loop {
         let going_on = stop.run_until_cancelled(tokio::time::sleep(REPORT_EVERY)).await.is_some();
-        if renewed.elapsed() > RENEW_EVERY {
-            (said, renewed) = (HashMap::new(), Instant::now());
-        }
-        let mut news = app.sandbox.statistics();
-        news.retain(|row| said.get(&(row.tenant.clone(), row.digest, row.part)) != Some(&row.tally));
+        let news = said.news(app.sandbox.statistics(), Instant::now());
         if !news.is_empty() {
             match app.plugins.report(&process, Timestamp::now(), &news).await {
-                Ok(()) => {
-                    said.extend(news.into_iter().map(|row| ((row.tenant, row.digest, row.part), row.tally)))
-                }
+                Ok(()) => said.remember(news),
                 Err(error) => tracing::warn!(%error, "how the policies have been doing was not stored"),
             }
         }
