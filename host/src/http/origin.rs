@@ -1,6 +1,6 @@
 //! A browser on the operator's machine reaches a service without keys too: pages of other sites change nothing there.
 
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header, uri::Authority};
 
 use super::Problem;
 
@@ -24,7 +24,7 @@ fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
         return true;
     }
     let Some(origin) = text(header::ORIGIN.as_str()) else { return false };
-    let host = uri.authority().map(|authority| authority.as_str()).or_else(|| text(header::HOST.as_str()));
+    let host = uri.authority().map(Authority::as_str).or_else(|| text(header::HOST.as_str()));
     let same = origin
         .strip_prefix("http://")
         .filter(|page| host.is_some_and(|host| host.eq_ignore_ascii_case(page)));
@@ -34,7 +34,7 @@ fn is_foreign(uri: &Uri, headers: &HeaderMap) -> bool {
 
 /// Whether a host, with or without its port, is this machine by a name that nobody else can give.
 fn is_loopback(host: &str) -> bool {
-    let Ok(authority) = host.parse::<axum::http::uri::Authority>() else { return false };
+    let Ok(authority) = host.parse::<Authority>() else { return false };
     let name = authority.host().trim_start_matches('[').trim_end_matches(']');
     name.eq_ignore_ascii_case("localhost")
         || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())

@@ -1,5 +1,7 @@
 //! What every keeper of plugins must do about how they have been doing.
 
+use std::slice::from_ref;
+
 use jiff::Timestamp;
 
 use super::{claims, digest, keep, moment, shop, version};
@@ -136,7 +138,7 @@ async fn what_is_condensed_adds_up_to_the_same(store: &impl PluginStore) {
         let rows = [row("a", Part::Live, calls), row("a", Part::Shadow, 1), row("b", Part::Live, calls)];
         report_at(store, second(at), process, &rows).await;
     }
-    report_at(store, second(1), "one", &[search.clone()]).await;
+    report_at(store, second(1), "one", from_ref(&search)).await;
     let before = told(store, None).await;
     assert_eq!(before.iter().map(|row| row.tally.calls()).collect::<Vec<_>>(), [11, 6, 11]);
     for moment in [second(2), second(3), second(3), second(4)] {
@@ -144,7 +146,7 @@ async fn what_is_condensed_adds_up_to_the_same(store: &impl PluginStore) {
         assert_eq!(told(store, None).await, before);
         assert_eq!(told(store, Some(&shop("b"))).await, before[2..]);
         let elsewhere = store.statistics(None, &search.slot).await.expect("answers");
-        assert_eq!(elsewhere, [search.clone()]);
+        assert_eq!(elsewhere, from_ref(&search));
     }
     report_at(store, second(5), "four", &[row("a", Part::Canary, 3)]).await;
     assert_eq!(told(store, None).await.len(), before.len() + 1);
