@@ -109,7 +109,7 @@ fmt:
 
 # Run the benchmarks
 bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
-    @echo "== policies: calls, neighbours, swaps, a thousand shops"
+    @echo "== policies: calls, neighbours, a thousand shops"
     cargo bench --quiet --workspace --bench policies -- {{ quote(target / "plugins/rank-default.wasm") }}
     @echo "== vectors: exact scan"
     cargo bench --quiet --workspace --bench scan
@@ -119,7 +119,7 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     cargo bench --quiet --workspace --bench store
     @echo "== embedding: the default model, then CLIP ViT-B/32 and ViT-L/14 in fp32 with random weights"
     cargo bench --quiet --workspace --bench embed -- "$TAJA_MODEL" {{ quote(tools / "models/random-vit-b-32") }} {{ quote(tools / "models/random-vit-l-14") }}
-    @echo "== service"
+    @echo "== service: starts, searches, swaps of a policy"
     cargo bench --quiet --workspace --bench service
 
 # Break things on purpose and count what is lost; ARGS are faults, --json, and --quick for small numbers in the debug build

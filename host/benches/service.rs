@@ -1,4 +1,5 @@
-//! The service from outside: time from start to ready, time to accept a search, and what a text search costs beside inference.
+//! The service from outside: time from start to ready, time to accept a search, what a text search costs beside inference,
+//! and time from the upload of a policy to its service.
 
 #![expect(clippy::print_stdout, reason = "a benchmark's output is its table")]
 
@@ -10,9 +11,14 @@ use std::{
 };
 
 use serde_json::Value;
+use taja_sandbox::manifest;
 
 const STARTS: usize = 5;
 const SEARCHES: usize = 200;
+/// Versions of a policy that are brought and serve, one after the other.
+const SWAPS: usize = 30;
+/// What half of those are to take at most.
+const SWAP_AIM: Duration = Duration::from_millis(500);
 const WORDS: &[&str] =
     &["red", "blue", "warm", "sweet", "leather", "small", "garden", "summer", "old", "fresh"];
 const THINGS: &[&str] =
@@ -105,6 +111,34 @@ async fn searches(server: &Server, http: &reqwest::Client) {
     );
 }
 
+/// From sending a new version of the ranking policy to the answer that it serves, all the way that an operator's upload
+/// goes: checked, compiled by a process of its own, kept in the data folder, tried, live.
+async fn swaps(server: &Server, http: &reqwest::Client) {
+    let folder =
+        std::env::var_os("TAJA_PLUGINS").map_or_else(|| root().join("target/plugins"), PathBuf::from);
+    let packed = std::fs::read(folder.join("rank-default.wasm")).expect("run `./just build` first");
+    let mut manifest = manifest::read(&packed).expect("a packed plugin has a manifest");
+    let mut times = Vec::new();
+    for swap in 1..=SWAPS {
+        manifest.version = format!("9.0.{swap}").parse().expect("is a version");
+        let component = manifest::embed(&packed, &toml::to_string(&manifest).expect("is TOML"));
+        let started = Instant::now();
+        let request = http.post(format!("{}/plugins?activate=true", server.base));
+        let request =
+            request.header("content-type", "application/wasm").body(component.expect("is a plugin"));
+        let answer = request.send().await.expect("an answer");
+        times.push(started.elapsed());
+        let version: Value = answer.json().await.expect("a version");
+        assert_eq!(version["state"], "live", "{version}");
+    }
+    times.sort();
+    let reached = if times[SWAPS / 2] < SWAP_AIM { "reached" } else { "missed" };
+    println!(
+        "swap, upload to live           {}   [aim: p50 under {SWAP_AIM:?}: {reached}]",
+        percentiles(times)
+    );
+}
+
 #[tokio::main]
 async fn main() {
     let http = reqwest::Client::builder().no_proxy().build().expect("a client");
@@ -120,6 +154,7 @@ async fn main() {
     let rate = products as f64 / started.elapsed().as_secs_f64();
     println!("import, {products} products          {rate:.1} products/s");
     searches(&server, &http).await;
+    swaps(&server, &http).await;
     drop(server);
     let mut starts = Vec::new();
     for _ in 0..STARTS {

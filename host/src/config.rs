@@ -125,6 +125,8 @@ pub struct Config {
     pub trusted_keys: TrustedKeys,
     /// What plugins get that a shop uploads itself.
     pub tenant_capabilities: BTreeSet<Capability>,
+    /// How often changes of policies are looked for that nobody announced.
+    pub plugin_poll: Duration,
     /// Limits of a request.
     pub limits: Limits,
     /// Threads for heavy computation.
@@ -230,6 +232,7 @@ impl Config {
             compiler: None,
             trusted_keys: reader.trusted_keys(),
             tenant_capabilities: reader.capabilities("tenant-capabilities"),
+            plugin_poll: Duration::from_secs(reader.at_least("plugin-poll-seconds", 1)),
             limits: Limits {
                 image_types: reader.types("image-types", &ImageType::ALL, ImageType::mime),
                 video_types: reader.types("video-types", &VideoType::ALL, VideoType::mime),
@@ -270,15 +273,23 @@ impl Config {
         if reader.mistakes.is_empty() { Ok(config) } else { Err(ConfigError(reader.mistakes)) }
     }
 
-    /// Whoever is on the same machine may use the embedded default; what several processes share is not his alone.
+    /// Whoever is on the same machine may use the embedded default; what lies elsewhere is not his alone.
     pub fn check_key(&self) -> Result<(), ConfigError> {
-        let shared = self.mongo.is_some() || self.redis.is_some();
-        if shared && self.api_key.is_none() {
-            let mistake = "without a key only a service that keeps everything in its data folder is served: set \
-                           TAJA_API_KEY (any text of 32 characters or more), or leave MONGO_URI and REDIS_URL out";
-            return Err(ConfigError(vec![mistake.into()]));
+        let elsewhere = [
+            ("MONGO_URI", self.mongo.is_some()),
+            ("REDIS_URL", self.redis.is_some()),
+            ("CLOUDINARY_URL", self.cloudinary.is_some()),
+        ];
+        let set: Vec<_> = elsewhere.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect();
+        if set.is_empty() || self.api_key.is_some() {
+            return Ok(());
         }
-        Ok(())
+        let mistake = format!(
+            "without a key only a service that keeps everything in its data folder is served: set TAJA_API_KEY (any \
+             text of 32 characters or more), or leave {} out",
+            set.join(" and ")
+        );
+        Err(ConfigError(vec![mistake]))
     }
 
     /// The address that hosted images begin with, given the address that is really served.

@@ -100,7 +100,8 @@ impl ResultCache {
         };
         let found = found.and_then(|text| serde_json::from_str(&text).ok());
         let outcome = if found.is_some() { "hit" } else { "miss" };
-        metrics::counter!("taja_result_cache_total", "outcome" => outcome).increment(1);
+        let tenant = tenant.to_string();
+        metrics::counter!("taja_result_cache_total", "outcome" => outcome, "tenant" => tenant).increment(1);
         found
     }
 

@@ -1,10 +1,13 @@
 //! Logs to standard error and metrics for Prometheus.
 
+mod shops;
+
 use std::{io::IsTerminal, sync::OnceLock};
 
-use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use self::shops::FirstShops;
 
 /// Bounds of histograms of seconds: from a plugin call (20 us) to a slow video (60 s).
 const SECONDS: &[f64] = &[
@@ -15,6 +18,9 @@ const SECONDS: &[f64] = &[
 const COUNTS: &[f64] = &[1., 2., 4., 8., 16., 32., 64., 128., 256.];
 /// Bounds of histograms of bytes.
 const BYTES: &[f64] = &[65536., 262144., 1048576., 4194304., 16777216., 67108864., 268435456.];
+
+/// Shops that metrics name; a thousand with a ranking of their own are some hundred thousand lines per scrape.
+const NAMED_SHOPS: usize = 1000;
 
 /// Sends logs to standard error: text for a person, JSON for a machine and in production. `wanted` is a level, or levels
 /// by module as in `info,taja=debug`; what cannot be read counts as `info`.
@@ -41,12 +47,14 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
     if let Some(handle) = HANDLE.get() {
         return Ok(handle.clone());
     }
-    let handle = PrometheusBuilder::new()
+    let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_host_calls".into()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), BYTES)?
-        .install_recorder()
-        .context("metrics recorder")?;
+        .build_recorder();
+    let handle = recorder.handle();
+    metrics::set_global_recorder(FirstShops::new(recorder, NAMED_SHOPS))
+        .map_err(|_| anyhow::anyhow!("another metrics recorder is installed"))?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }

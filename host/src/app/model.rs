@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use async_trait::async_trait;
 use taja_catalog::{
-    Embedding, Picture, PortError, PortResult, Space,
+    Embedding, Picture, PortError, PortResult, Space, TenantId,
     port::{Embedder, PortErrorKind},
 };
 use taja_clip::{Clip, ClipConfig, Manifest};
@@ -171,11 +171,11 @@ impl Embedder for NoModel {
         &self.0
     }
 
-    async fn images(&self, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
     }
 
-    async fn texts(&self, _: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, _: &[String]) -> PortResult<Vec<Embedding>> {
         Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
     }
 }

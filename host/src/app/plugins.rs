@@ -1,19 +1,26 @@
 //! How this process keeps up with the policies: what others change, what is dropped into the plugin folder, and what it
 //! tells others.
 
-use std::{path::Path, sync::Arc, time::Duration};
+mod said;
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result};
 use futures::StreamExt;
+use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher};
 use taja_queue::JobId;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use self::said::RENEW_EVERY;
+use self::said::Said;
 use super::{App, backends};
 
-/// How often the store is asked when nothing was announced.
-const POLL_EVERY: Duration = Duration::from_secs(5);
 /// How often this process says how the policies have been doing.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How long a folder must be still before it is read: a file takes time to be written.
@@ -32,7 +39,7 @@ pub(super) async fn follow(app: Arc<App>, stop: CancellationToken) -> Result<()>
         tokio::select! {
             () = stop.cancelled() => break,
             Some(()) = news.recv() => {}
-            () = tokio::time::sleep(POLL_EVERY) => {}
+            () = tokio::time::sleep(app.config.plugin_poll) => {}
         }
         if let Err(error) = app.sandbox.refresh().await {
             tracing::warn!(%error, "the plugin store cannot be read: policies stay as they are");
@@ -90,15 +97,13 @@ pub(super) async fn announce(app: Arc<App>, stop: CancellationToken) -> Result<(
 /// Says how the policies have been doing, until told to stop, and once more then.
 pub(super) async fn report(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     let process = JobId::new().to_string();
-    let mut last = Vec::new();
+    let mut said = Said::nothing(Instant::now());
     loop {
         let going_on = stop.run_until_cancelled(tokio::time::sleep(REPORT_EVERY)).await.is_some();
-        let mut statistics = app.sandbox.statistics();
-        let all = statistics.clone();
-        statistics.retain(|statistic| !last.contains(statistic));
-        if !statistics.is_empty() {
-            match app.plugins.report(&process, &statistics).await {
-                Ok(()) => last = all,
+        let news = said.news(app.sandbox.statistics(), Instant::now());
+        if !news.is_empty() {
+            match app.plugins.report(&process, Timestamp::now(), &news).await {
+                Ok(()) => said.remember(news),
                 Err(error) => tracing::warn!(%error, "how the policies have been doing was not stored"),
             }
         }

@@ -8,7 +8,7 @@ use taja_catalog::{EffectKey, PortError, PortResult, TenantId, port::PortErrorKi
 use taja_queue::{JobId, Queue, Status};
 use tokio_util::sync::CancellationToken;
 
-use super::App;
+use super::{App, plugins::RENEW_EVERY};
 use crate::staging::Staging;
 
 /// How often finished jobs that nobody can read any more are forgotten.
@@ -17,8 +17,10 @@ const PURGE_EVERY: Duration = Duration::from_secs(600);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// How long uploads that no job is known for are kept: their request may still go on.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+/// A process that did not say for so long how policies have been doing is gone: it missed saying so many times.
+const GONE_AFTER: Duration = RENEW_EVERY.saturating_mul(24);
 
-/// Forgets old jobs, until told to stop.
+/// Forgets old jobs, and puts together what processes counted that are gone, until told to stop.
 pub(super) async fn purge(app: Arc<App>, stop: CancellationToken) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
         let ended =
@@ -26,6 +28,9 @@ pub(super) async fn purge(app: Arc<App>, stop: CancellationToken) -> Result<()> 
         let failed = app.queue.purge(&[Status::Failed], app.config.failed_lifetime).await;
         if let Err(error) = ended.and(failed) {
             tracing::warn!(%error, "old jobs were not forgotten");
+        }
+        if let Err(error) = app.plugins.condense(ago(GONE_AFTER)).await {
+            tracing::warn!(%error, "statistics of policies were not condensed");
         }
     }
     Ok(())
@@ -36,9 +41,7 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
     let age = app.config.sweep_age;
     let sweep = Sweep { store: app.store.clone(), images: app.images.clone() };
     while stop.run_until_cancelled(tokio::time::sleep(age.min(SWEEP_EVERY))).await.is_some() {
-        let before =
-            Timestamp::now() - jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX);
-        match sweep.run(before, |tenant, effect| is_over(app.queue.clone(), tenant, effect)).await {
+        match sweep.run(ago(age), |tenant, effect| is_over(app.queue.clone(), tenant, effect)).await {
             Ok(0) => {}
             Ok(removed) => tracing::info!(removed, "hosted pictures of broken-off jobs are removed"),
             Err(error) => tracing::warn!(%error, "left-over pictures were not swept"),
@@ -48,6 +51,11 @@ pub(super) async fn sweep(app: Arc<App>, stop: CancellationToken) -> Result<()> 
         }
     }
     Ok(())
+}
+
+/// The moment that so much time has passed since.
+fn ago(age: Duration) -> Timestamp {
+    Timestamp::now() - jiff::SignedDuration::try_from(age).unwrap_or(jiff::SignedDuration::MAX)
 }
 
 /// Whether a job will never run again, short of a redrive.

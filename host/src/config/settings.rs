@@ -126,6 +126,11 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "what plugins get that a shop uploads itself: of media, embed, catalogue, job, separated by commas",
     ),
+    setting(
+        "plugin-poll-seconds",
+        "5",
+        "how often changes of policies are looked for that nobody announced, seconds",
+    ),
     setting("max-images", "20", "images per product, at most"),
     setting("max-image-bytes", "20971520", "bytes per image, at most").also("MAX_FILE_SIZE"),
     setting("max-video-bytes", "209715200", "bytes per video, at most").also("MAX_FILE_SIZE"),

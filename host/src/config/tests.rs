@@ -146,6 +146,21 @@ fn backends_go_together_or_are_refused(#[case] role: Role, #[case] set: &[usize]
 }
 
 #[rstest::rstest]
+#[case(&[], "")]
+#[case(&[0], "leave MONGO_URI out")]
+#[case(&[0, 1], "leave MONGO_URI and REDIS_URL out")]
+#[case(&[2], "leave CLOUDINARY_URL out")]
+#[case(&[0, 1, 2], "leave MONGO_URI and REDIS_URL and CLOUDINARY_URL out")]
+fn what_lies_elsewhere_asks_for_a_key(#[case] set: &[usize], #[case] told: &str) {
+    let mut environment: Vec<_> = set.iter().map(|place| SHARED[*place]).collect();
+    let refused = read(&[], &environment, None).unwrap().check_key().err().map(|error| error.to_string());
+    assert_eq!(refused.is_some(), !set.is_empty());
+    assert!(refused.is_none_or(|text| text.contains("set TAJA_API_KEY") && text.ends_with(told)));
+    environment.push(("TAJA_API_KEY", "0123456789abcdef0123456789abcdef"));
+    assert!(read(&[], &environment, None).unwrap().check_key().is_ok());
+}
+
+#[rstest::rstest]
 #[case("MONGO_URI", "postgres://host/", "mongodb://")]
 #[case("MONGO_DB", "my shop", "MONGO_DB")]
 #[case("CLOUDINARY_CLOUD_NAME", "demo", "CLOUDINARY_API_KEY and CLOUDINARY_API_SECRET")]

@@ -8,7 +8,7 @@ use axum::{
 };
 use taja_catalog::{TenantId, access::Scope};
 
-use super::{Problem, Shared};
+use super::{Problem, Shared, origin};
 use crate::access::{Caller, Refusal};
 
 /// Names the shop that the operator acts for.
@@ -17,6 +17,11 @@ const TENANT_HEADER: &str = "taja-tenant";
 /// Lets a request in, and tells its handler on whose behalf it runs. Pictures are for shoppers, and `/` and `/health`
 /// tell nothing that is not for everyone.
 pub async fn admit(State(app): State<Shared>, mut request: Request, next: Next) -> Response {
+    if app.config.api_key.is_none()
+        && let Err(problem) = origin::check(request.method(), request.uri(), request.headers())
+    {
+        return problem.into_response();
+    }
     let path = request.uri().path();
     let path = path.strip_prefix(app.config.api_prefix.as_str()).unwrap_or(path);
     if matches!(path, "" | "/" | "/health") || path.starts_with("/images/") {

@@ -7,6 +7,7 @@ mod form;
 mod images;
 mod jobs;
 mod linger;
+mod origin;
 mod plugins;
 mod problem;
 mod recordings;

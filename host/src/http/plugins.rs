@@ -15,7 +15,7 @@ use axum::{
     http::StatusCode,
 };
 use serde::Deserialize;
-use taja_catalog::plugins::Slot;
+use taja_catalog::plugins::{Removal, Slot};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -163,13 +163,14 @@ pub async fn remove(
         let detail = "this version is for every shop: leave the tenant out to remove it";
         return Err(Problem::new(StatusCode::NOT_FOUND, "plugin_not_found", detail));
     }
-    let users = shelf::users(&app, version).await?;
-    if !users.is_empty() {
-        let detail = format!("this version is live, tried, compared or kept to go back to: {users}");
-        return Err(Problem::new(StatusCode::CONFLICT, "version_in_use", detail));
-    }
-    if !app.plugins.remove_version(version.owner.as_ref(), &version.digest).await? {
-        return Err(shelf::no_version());
+    match app.plugins.remove_version(version.owner.as_ref(), &version.digest).await? {
+        Removal::Removed => {}
+        Removal::Missing => return Err(shelf::no_version()),
+        Removal::InUse(holders) => {
+            let users = shelf::told(&holders);
+            let detail = format!("this version is live, tried, compared or kept to go back to: {users}");
+            return Err(Problem::new(StatusCode::CONFLICT, "version_in_use", detail));
+        }
     }
     tracing::info!(plugin = %version.name, digest = %version.digest, by = caller.name(), "plugin version removed");
     Ok(StatusCode::NO_CONTENT)

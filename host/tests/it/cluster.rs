@@ -5,14 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jiff::Timestamp;
 use mongodb::bson::doc;
 use serde_json::{Value, json};
-use taja_catalog::{
-    PluginDigest,
-    plugins::{Action, Activation, Event, PluginStore, Slot},
-};
-use taja_mongo::{Mongo, MongoOptions, MongoStore, MongoStoreOptions};
 use taja_sandbox::manifest;
 use taja_testkit::{FakeCloudinary, MongoServer, RedisServer, cloudinary::Fault};
 use tempfile::TempDir;
@@ -61,9 +55,23 @@ impl Cluster {
 
     /// A process of this role with a folder of its own.
     async fn process(&self, role: &str, name: &str) -> Server {
+        self.process_with(role, name, &[]).await
+    }
+
+    async fn process_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
         let settings = self.settings();
-        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
+        let settings: Vec<_> = settings.chain(more.iter().copied()).collect();
         Server::start_keyed(role, &self.data(name), &settings, Some(KEY)).await
+    }
+
+    /// Takes the right to publish and to subscribe from everybody, but for the news of jobs.
+    async fn silence(&self) {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut silence = redis::cmd("ACL");
+        silence.arg("SETUSER").arg("default").arg("resetchannels").arg("&taja:{taja}:news");
+        silence.query_async::<()>(&mut connection).await.unwrap();
     }
 
     /// A command against a server of this cluster.
@@ -131,67 +139,72 @@ async fn pictures_are_delivered(cluster: &Cluster, server: &Server) {
     assert_ne!(found["card_urls"][0], found["thumbnail_urls"][0]);
 }
 
-/// The version of the ranking policy that served a search.
-async fn ranker_of(server: &Server, query: &str) -> String {
-    let result = server.result("/search", words(query)).await;
-    let plugins = result["plugins"].as_array().unwrap();
+/// How soon a swap is followed that was announced, and one that was not.
+const ANNOUNCED: Duration = Duration::from_secs(1);
+const UNANNOUNCED: Duration = Duration::from_secs(10);
+/// Longer than any test: whoever looks so seldom has heard what it knows.
+const NEVER: &str = "86400";
+
+/// The version of the ranking policy that a search is served by, and when it was accepted at the latest: at that moment
+/// whoever was asked pins the policies that it knows of.
+async fn ranker_of(server: &Server) -> (String, Instant) {
+    let (status, accepted) = server.post("/search", words("coffee")).await;
+    let at = Instant::now();
+    assert_eq!(status, 202, "{accepted}");
+    let job = server.job("/search", accepted["job_id"].as_str().unwrap()).await;
+    let plugins = job["result"]["plugins"].as_array().unwrap();
     let ranker = plugins.iter().find(|plugin| plugin["name"] == "rank-default").unwrap();
-    ranker["version"].as_str().unwrap().to_owned()
+    (ranker["version"].as_str().unwrap().to_owned(), at)
+}
+
+/// Searches there until a version serves; that one was known there within this time.
+async fn is_followed(server: &Server, version: &str, since: Instant, within: Duration) {
+    loop {
+        let (served, at) = ranker_of(server).await;
+        if served == version && at.duration_since(since) <= within {
+            return;
+        }
+        assert!(since.elapsed() < within, "{version} is not known within {within:?}: {served} served");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Brings the ranking policy as another version of itself, and has it serve everybody; when that was answered.
+async fn swap(server: &Server, version: &str) -> Instant {
+    let packed = provisioned("TAJA_PLUGINS", "target/plugins").join("rank-default.wasm");
+    let packed = std::fs::read(packed).unwrap();
+    let mut manifest = manifest::read(&packed).unwrap();
+    manifest.version = version.parse().unwrap();
+    let component = manifest::embed(&packed, &toml::to_string(&manifest).unwrap()).unwrap();
+    let upload = server.http.post(server.url("/plugins?activate=true"));
+    let upload = upload.header("content-type", "application/wasm").body(component);
+    assert_eq!(upload.send().await.unwrap().status(), 201);
+    Instant::now()
 }
 
 #[tokio::test]
 async fn a_swap_at_one_process_is_followed_by_the_others_announced_or_not() {
     let cluster = Cluster::start().await;
-    let (api, other) = tokio::join!(cluster.process("api", "api-1"), cluster.process("api", "api-2"));
+    let hears = cluster.process_with("api", "hears", &[("plugin-poll-seconds", NEVER)]);
+    let (api, hears, looks) =
+        tokio::join!(cluster.process("api", "api"), hears, cluster.process("api", "looks"));
     let _worker = cluster.process("worker", "worker").await;
     api.result("/add_product", product("Cup of coffee", vec![photograph("coffee")])).await;
-    assert_eq!(ranker_of(&other, "coffee 1").await, "0.1.0");
-
-    let bytes =
-        std::fs::read(provisioned("TAJA_PLUGINS", "target/plugins").join("rank-default.wasm")).unwrap();
-    let mut manifest = manifest::read(&bytes).unwrap();
-    manifest.version = "7.0.0".parse().unwrap();
-    let component = manifest::embed(&bytes, &toml::to_string(&manifest).unwrap()).unwrap();
-    let digest = PluginDigest::of(&component);
-    let upload = api.http.post(api.url("/plugins?activate=true")).header("content-type", "application/wasm");
-    let uploaded = upload.body(component).send().await.unwrap();
-    assert_eq!(uploaded.status(), 201);
-    let announced = Instant::now();
-    let active = async |server: &Server| {
-        let (_, view) = server.get("/plugins/rank-default").await;
-        view["activation"]["live"]["version"].as_str().unwrap_or_default().to_owned()
-    };
-    // Pinned by the other process, which has to have heard of it.
-    while ranker_of(&other, "coffee 2").await != "7.0.0" {
-        assert!(announced.elapsed() < Duration::from_secs(4), "the announcement was not heard");
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    for server in [&hears, &looks] {
+        assert_eq!(ranker_of(server).await.0, "0.1.0");
     }
-    assert_eq!(active(&other).await, "7.0.0");
 
-    // Straight into the store, as if the announcement had been lost: whoever looks finds it.
-    let mongo = Mongo::connect(&MongoOptions::new(cluster.mongo.uri(), "taja")).await.unwrap();
-    let store = MongoStore::open(&mongo, MongoStoreOptions { legacy: None }).await.unwrap();
-    let row = store.activation(None, &Slot::Rank).await.unwrap().unwrap();
-    assert_eq!(row.live.as_ref().unwrap().digest, digest);
-    let before = row.previous[0].clone();
-    let event = Event {
-        tenant: None,
-        slot: Slot::Rank,
-        action: Action::RolledBack,
-        choice: Some(before.clone()),
-        reason: "unannounced".into(),
-        by: "somebody else".into(),
-        at: Timestamp::now(),
-    };
-    let back = Activation { live: Some(before), previous: Vec::new(), changed_at: Timestamp::now(), ..row };
-    store.change(&back, &event).await.unwrap();
-    let unannounced = Instant::now();
-    while ranker_of(&other, "coffee 3").await != "0.1.0" {
-        assert!(unannounced.elapsed() < Duration::from_secs(30), "nobody looked");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let swapped = swap(&api, "7.0.0").await;
+    is_followed(&hears, "7.0.0", swapped, ANNOUNCED).await;
+    is_followed(&looks, "7.0.0", swapped, UNANNOUNCED).await;
+
+    // From now on Redis takes no announcement from anybody, and nobody hears any.
+    cluster.silence().await;
+    let swapped = swap(&api, "8.0.0").await;
+    is_followed(&looks, "8.0.0", swapped, UNANNOUNCED).await;
+    assert_eq!(ranker_of(&hears).await.0, "7.0.0", "nothing was announced");
     let (_, history) = api.get("/plugins/rank-default/history").await;
-    assert!(history.to_string().contains("unannounced"), "{history}");
+    assert_eq!(history.as_array().unwrap().len(), 3, "{history}");
 }
 
 /// How often any of the workers answered from memory.
@@ -203,7 +216,7 @@ async fn hits(workers: [&Server; 2]) -> u32 {
             .as_str()
             .unwrap()
             .lines()
-            .find(|line| line.contains("taja_result_cache_total{outcome=\"hit\"}"));
+            .find(|line| line.contains("taja_result_cache_total{outcome=\"hit\",tenant=\"default\"}"));
         hits += line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap());
     }
     hits
@@ -341,7 +354,18 @@ async fn backends_that_do_not_go_together_are_refused_in_words() {
     let data = folder.path().to_str().unwrap();
     for (arguments, told) in [
         (vec!["serve", "--redis-url", "redis://127.0.0.1:1/"], vec!["REDIS_URL without MONGO_URI"]),
-        (vec!["serve", "--mongo-uri", "mongodb://127.0.0.1:1/"], vec!["set TAJA_API_KEY"]),
+        (
+            vec!["serve", "--mongo-uri", "mongodb://127.0.0.1:1/"],
+            vec!["set TAJA_API_KEY", "leave MONGO_URI out"],
+        ),
+        (
+            vec!["serve", "--mongo-uri", "mongodb://127.0.0.1:1/", "--redis-url", "redis://127.0.0.1:1/"],
+            vec!["set TAJA_API_KEY", "leave MONGO_URI and REDIS_URL out"],
+        ),
+        (
+            vec!["serve", "--cloudinary-url", "cloudinary://123:secret@demo"],
+            vec!["set TAJA_API_KEY", "leave CLOUDINARY_URL out"],
+        ),
         (vec!["api"], vec!["set MONGO_URI", "set REDIS_URL", "set CLOUDINARY_URL"]),
         (
             vec!["worker", "--mongo-uri", "mongodb://127.0.0.1:1/"],

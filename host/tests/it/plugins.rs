@@ -1,9 +1,12 @@
 //! The life of a policy while the service runs: brought, tried, live, compared, gone back from, and whose it is.
 
 mod commands;
+mod folder;
 mod newcomers;
 mod oci;
 mod refused;
+mod sessions;
+mod swaps;
 
 use std::time::Duration;
 
@@ -20,7 +23,7 @@ use crate::{
     tenants::answer,
 };
 
-/// How long statistics may take to be told: processes report every few seconds.
+/// How long what comes by itself may take: processes report every few seconds, and folders are looked at when they rest.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The fixture that ranks, under a name of its own. Each `more` makes another build of the same version.
@@ -29,12 +32,17 @@ pub fn build(name: &str, version: &str, more: &str) -> Vec<u8> {
     embed(&fixture("rank"), &manifest).unwrap()
 }
 
+/// A bundled policy as another version of itself.
+fn bundled(name: &str, version: &str) -> Vec<u8> {
+    let manifest = std::fs::read_to_string(root().join(format!("plugins/{name}/plugin.toml"))).unwrap();
+    let folder = provisioned("TAJA_PLUGINS", "target/plugins");
+    let packed = std::fs::read(folder.join(format!("{name}.wasm"))).unwrap();
+    embed(&packed, &manifest.replace("version = \"0.1.0\"", &format!("version = \"{version}\""))).unwrap()
+}
+
 /// The bundled ranking policy as another version of itself.
 fn ranking(version: &str) -> Vec<u8> {
-    let manifest = std::fs::read_to_string(root().join("plugins/rank-default/plugin.toml")).unwrap();
-    let packed =
-        std::fs::read(provisioned("TAJA_PLUGINS", "target/plugins").join("rank-default.wasm")).unwrap();
-    embed(&packed, &manifest.replace("version = \"0.1.0\"", &format!("version = \"{version}\""))).unwrap()
+    bundled("rank-default", version)
 }
 
 fn digest_of(component: &[u8]) -> String {
@@ -75,15 +83,40 @@ impl Server {
 
     /// Who ranks a search: its name and digest.
     async fn ranked_by(&self, key: &str, query: &str) -> (String, String) {
-        let request = self.http.post(self.url("/search")).header("Prefer", "wait=30");
+        let request = self.http.post(self.url("/search"));
         let request = if key.is_empty() { request } else { request.bearer_auth(key) };
-        let (_, job) = answer(request.multipart(words(query)).send().await.unwrap()).await;
-        assert_eq!(job["status"], "completed", "{job}");
-        let plugins = job["result"]["plugins"].as_array().unwrap();
-        let ranked = plugins.iter().find(|plugin| plugin["name"].as_str().unwrap().contains("rank")).unwrap();
+        let ranked = plugin_of(&searched(request, query).await, "rank");
         let text = |name: &str| ranked[name].as_str().unwrap().to_owned();
         (text("name"), text("digest"))
     }
+}
+
+/// The result of a search that is asked for with this request.
+async fn searched(request: reqwest::RequestBuilder, query: &str) -> Value {
+    let request = request.header("Prefer", "wait=30").multipart(words(query));
+    let (_, mut job) = answer(request.send().await.unwrap()).await;
+    assert_eq!(job["status"], "completed", "{job}");
+    job["result"].take()
+}
+
+/// The plugin with such a name that took part in a result.
+fn plugin_of(result: &Value, name: &str) -> Value {
+    let plugins = result["plugins"].as_array().unwrap();
+    let named = |plugin: &&Value| plugin["name"].as_str().unwrap().contains(name);
+    plugins.iter().find(named).unwrap_or_else(|| panic!("no {name} in {result}")).clone()
+}
+
+/// What a question answers at last.
+async fn at_last<T>(what: &str, question: impl AsyncFn() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            match question().await {
+                Some(answer) => break answer,
+                None => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| panic!("{what}: not within {PATIENCE:?}"))
 }
 
 fn version<'a>(plugin: &'a Value, digest: &str) -> &'a Value {
@@ -173,17 +206,12 @@ async fn a_canary_serves_its_share_and_a_shadow_is_compared() {
     for query in ["cup", "a cup", "cup of coffee"] {
         assert_eq!(server.ranked_by("", query).await.1, bundled);
     }
-    let compared = async {
-        loop {
-            let (_, plugin) = server.get("/plugins/rank-plain").await;
-            let rows = version(&plugin, &digest)["statistics"].as_array().unwrap().clone();
-            match rows.into_iter().find(|row| row["part"] == "shadow" && row["compared"] == 3) {
-                Some(row) => break row,
-                None => tokio::time::sleep(Duration::from_millis(200)).await,
-            }
-        }
-    };
-    let row = tokio::time::timeout(PATIENCE, compared).await.expect("statistics come");
+    let row = at_last("statistics come", async || {
+        let (_, plugin) = server.get("/plugins/rank-plain").await;
+        let rows = version(&plugin, &digest)["statistics"].as_array().unwrap().clone();
+        rows.into_iter().find(|row| row["part"] == "shadow" && row["compared"] == 3)
+    })
+    .await;
     assert_eq!(
         (&row["calls"], &row["outcomes"]["ok"], &row["mean_overlap"]),
         (&json!(3), &json!(3), &json!(1.0))

@@ -1,10 +1,12 @@
 //! The seed's endpoints word for word, and what stands beside them.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     pictures::photograph,
     support::{Server, product, words},
+    tenants::answer,
 };
 
 #[tokio::test]
@@ -126,10 +128,13 @@ async fn metrics_tell_requests_jobs_batches_and_plugin_calls() {
     let text = text.as_str().unwrap();
     for series in [
         "taja_http_requests_total{method=\"POST\",route=\"/add_product\",status=\"202\",tenant=\"default\"} 1",
-        "taja_job_duration_seconds_count{kind=\"add_product\",stage=\"run\"} 1",
+        "taja_job_duration_seconds_count{kind=\"add_product\",stage=\"wait\",tenant=\"default\"} 1",
+        "taja_job_duration_seconds_count{kind=\"add_product\",stage=\"run\",tenant=\"default\"} 1",
         "taja_job_stage_seconds_count{kind=\"add_product\",stage=\"embedding images\"} 1",
         "taja_job_stage_seconds_count{kind=\"search\",stage=\"ranking\"} 1",
-        "taja_jobs_total{kind=\"search\",outcome=\"completed\"} 1",
+        "taja_jobs_total{kind=\"search\",outcome=\"completed\",tenant=\"default\"} 1",
+        "taja_result_cache_total{outcome=\"miss\",tenant=\"default\"} 1",
+        "taja_embedding_cache_total{outcome=\"miss\",tenant=\"default\"}",
         "taja_queue_depth{",
         "taja_batch_size_count{tower=\"image\"} 1",
         "taja_batch_max_size",
@@ -156,4 +161,43 @@ async fn a_waiting_job_can_be_cancelled() {
     assert_eq!((&job["status"], &job["failure"]["code"]), (&json!("failed"), &json!("cancelled")));
     server.job("/add_product", &jobs[4]).await;
     assert_eq!(server.counts().await, (5, 5));
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_change_nothing_where_nobody_shows_a_key() {
+    let server = Server::start().await;
+    let (_, api) = server.get("/openapi.json").await;
+    let routes = api["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
+        let methods = methods.as_object().unwrap().keys();
+        methods.map(move |method| (method.to_uppercase().parse::<Method>().unwrap(), path))
+    });
+    let changing: Vec<_> = routes.filter(|(method, _)| !method.is_safe()).collect();
+    assert!(changing.len() > 10, "{changing:?}");
+    let (_, before) = server.get("/plugins/rank-default").await;
+    for (method, path) in changing {
+        let path = path.replace("{name}", "rank-default");
+        for (header, text) in [("Origin", "https://shop.example"), ("Sec-Fetch-Site", "cross-site")] {
+            for prefix in ["", "/api/v1"] {
+                // As a form or a script of that page sends it without asking: without a body.
+                let request = server.http.request(method.clone(), server.url(&format!("{prefix}{path}")));
+                let (status, problem) = answer(request.header(header, text).send().await.unwrap()).await;
+                assert_eq!((status, &problem["code"]), (403, &json!("origin_foreign")), "{method} {path}");
+            }
+        }
+    }
+    assert_eq!(server.get("/plugins/rank-default").await.1, before);
+
+    let deactivate = || server.http.post(server.url("/plugins/rank-default/deactivate"));
+    let own = deactivate().header("Origin", &server.base).header("Sec-Fetch-Site", "same-origin");
+    assert_eq!(answer(own.send().await.unwrap()).await.0, 200, "a page of ours may");
+    let read = server.http.get(server.url("/plugins")).header("Origin", "https://shop.example");
+    assert_eq!(read.send().await.unwrap().status(), 200, "what changes nothing is answered");
+}
+
+#[tokio::test]
+async fn whoever_shows_a_key_comes_from_wherever_it_likes() {
+    let server = Server::with_shops(&[]).await;
+    let changing = || server.as_operator(Method::POST, "/plugins/rank-default/deactivate");
+    let request = changing().header("Origin", "https://shop.example").header("Sec-Fetch-Site", "cross-site");
+    assert_eq!(answer(request.send().await.unwrap()).await.0, 200);
 }

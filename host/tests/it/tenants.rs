@@ -141,6 +141,88 @@ async fn what_is_anothers_is_answered_like_what_is_not_there() {
     assert_eq!(named.send().await.unwrap().status(), 404);
 }
 
+/// Where a request can name the shop it is about, beside its key.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Naming {
+    Header,
+    Query,
+    Body,
+}
+
+impl Server {
+    /// Every route and method, with each place where it takes the name of a shop.
+    async fn naming(&self) -> Vec<(Method, String, Naming)> {
+        let api = self.as_operator(Method::GET, "/openapi.json").send().await.unwrap();
+        let api: Value = api.json().await.unwrap();
+        let mut naming = Vec::new();
+        for (method, path) in self.guarded().await {
+            let operation = &api["paths"][&path][method.as_str().to_lowercase()];
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let in_query = parameters.iter().any(|it| it["name"] == "tenant" && it["in"] == "query");
+            let body = operation["requestBody"]["content"]["application/json"].to_string();
+            let mut bodies = body.split("#/components/schemas/").skip(1).map(|name| name.split('"').next());
+            let in_body = bodies
+                .any(|name| api["components"]["schemas"][name.unwrap()]["properties"]["tenant"].is_object());
+            let places = [(Naming::Header, true), (Naming::Query, in_query), (Naming::Body, in_body)];
+            let places = places.into_iter().filter(|(_, takes)| *takes);
+            naming.extend(places.map(|(place, _)| (method.clone(), path.clone(), place)));
+        }
+        naming
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_names_another_shop_is_answered_like_one_that_names_none() {
+    let server = Server::with_shops(&["ours", "theirs"]).await;
+    let (ours, theirs) = (server.full_key("ours").await, server.full_key("theirs").await);
+    server.uploaded(&theirs, "?activate=true", build("their-rank", "1.0.0", "")).await;
+    let theirs_now = async || {
+        let mut all = Vec::new();
+        for path in ["/plugins", "/plugins/their-rank/history", "/tenants/theirs/keys"] {
+            all.push(answer(server.asked_with(&theirs, Method::GET, path).send().await.unwrap()).await);
+        }
+        all
+    };
+    let before = theirs_now().await;
+    let component = build("our-rank", "1.0.0", "");
+    let mut asked = Vec::new();
+    for (method, path, naming) in server.naming().await {
+        for plugin in ["their-rank", "rank-default"] {
+            let ask = async |shop: &str| {
+                let order = ORDERS.iter().find(|(step, _)| path.ends_with(&format!("/{step}")));
+                let mut order: Value =
+                    order.map_or(json!({}), |(_, body)| serde_json::from_str(body).unwrap());
+                if naming == Naming::Body {
+                    order["tenant"] = json!(shop);
+                }
+                let path =
+                    path.replace("{name}", plugin).replace("{digest}", "1.0.0").replace("{id}", "ours");
+                let query = if naming == Naming::Query { format!("?tenant={shop}") } else { String::new() };
+                let request = server.asked_with(&ours, method.clone(), &format!("{path}{query}"));
+                let request =
+                    if naming == Naming::Header { request.header("Taja-Tenant", shop) } else { request };
+                let request = match path.as_str() {
+                    "/plugins" if method == Method::POST => {
+                        request.header("content-type", "application/wasm").body(component.clone())
+                    }
+                    _ if method == Method::POST => request.json(&order),
+                    _ => request,
+                };
+                answer(request.send().await.unwrap()).await
+            };
+            let (there, gone) = (ask("theirs").await, ask("nobody").await);
+            assert_eq!(there, gone, "{method} {path} {naming:?}");
+            assert_eq!((there.0, &there.1["code"]), (404, &json!("not_found")), "{method} {path} {naming:?}");
+        }
+        asked.push(naming);
+    }
+    let places = [Naming::Header, Naming::Query, Naming::Body];
+    let asked = places.map(|place| asked.iter().filter(|naming| **naming == place).count());
+    // Every route by its header; of plugins what reads, brings, removes or stops by its query, the five steps by their body.
+    assert!(asked[0] > 25 && asked[1] >= 7 && asked[2] == 5, "{asked:?}");
+    assert_eq!(theirs_now().await, before);
+}
+
 #[tokio::test]
 async fn shops_have_the_same_product_side_by_side_and_find_their_own() {
     let server = Server::with_shops(&["a", "b"]).await;

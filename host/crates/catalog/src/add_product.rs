@@ -249,7 +249,7 @@ impl AddProduct {
         job: &dyn JobHandle,
     ) -> Result<Vec<NewImage>, PortError> {
         job.progress(50, "embedding images");
-        let embeddings = self.embedder.images(kept).await?;
+        let embeddings = self.embedder.images(&new.tenant, kept).await?;
         job.progress(75, "hosting images");
         let hashes: Vec<_> = kept.iter().filter_map(|picture| picture.hash).collect();
         self.store.intend(&new.tenant, &new.effect, &hashes).await?;

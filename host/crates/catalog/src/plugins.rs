@@ -175,6 +175,39 @@ pub struct Activation {
     pub revision: u64,
 }
 
+impl Activation {
+    /// Every choice that it holds.
+    pub fn choices(&self) -> impl Iterator<Item = &Choice> {
+        let canary = self.canary.as_ref().map(|canary| &canary.choice);
+        let shadow = self.shadow.as_ref().map(|shadow| &shadow.choice);
+        self.live.iter().chain(canary).chain(shadow).chain(&self.previous)
+    }
+
+    /// Whether it holds a version of this owner, or one that it takes for that while the shop has none of its own.
+    pub fn may_hold(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> bool {
+        (owner.is_none() || owner == self.tenant.as_ref())
+            && self.choices().any(|choice| choice.digest == *digest)
+    }
+
+    /// The versions that it holds and another one does not.
+    pub fn newly_held(&self, than: Option<&Self>) -> BTreeSet<PluginDigest> {
+        let held: BTreeSet<_> =
+            than.into_iter().flat_map(Self::choices).map(|choice| choice.digest).collect();
+        self.choices().map(|choice| choice.digest).filter(|digest| !held.contains(digest)).collect()
+    }
+}
+
+/// What became of a version that was to be removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removal {
+    /// It is gone.
+    Removed,
+    /// There was none.
+    Missing,
+    /// It stays: these slots hold it, each of a shop or of everybody.
+    InUse(Vec<(Option<TenantId>, Slot)>),
+}
+
 /// What somebody did to a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -346,15 +379,16 @@ pub trait PluginStore: Send + Sync {
     async fn versions(&self, owner: Option<&TenantId>) -> PortResult<Vec<Version>>;
     /// A component, as long as any version with that digest is kept.
     async fn component(&self, digest: &PluginDigest) -> PortResult<Option<Bytes>>;
-    /// Removes a version, and its component when no other owner has it; false when there is none. Whether it is in use
-    /// is not looked at.
-    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool>;
+    /// Removes a version that no activation holds, and its component when no other owner has it. A shop that has the
+    /// same component itself does not hold everybody's.
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Removal>;
     /// The activations that changed after a revision, in the order of their revisions; all of them after 0.
     async fn activations(&self, after: u64) -> PortResult<Vec<Activation>>;
     /// One activation.
     async fn activation(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Option<Activation>>;
     /// Stores an activation and a line of its history, all or nothing, and gives the activation's new revision.
-    /// `activation.revision` is the one that the change was made from: `Conflict` when the stored one is another by now.
+    /// `activation.revision` is the one that the change was made from: `Conflict` when the stored one is another by now,
+    /// or when a version that the stored one does not hold is kept neither by the shop nor by nobody.
     async fn change(&self, activation: &Activation, event: &Event) -> PortResult<u64>;
     /// What happened to the slots of a shop, or to everybody's: the latest change first.
     async fn history(
@@ -364,8 +398,12 @@ pub trait PluginStore: Send + Sync {
         limit: usize,
     ) -> PortResult<Vec<Event>>;
     /// Replaces what this process reported before under the same shop, slot, digest and part. `process` is a name that no
-    /// other process has.
-    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()>;
+    /// other process has; `at` is now.
+    async fn report(&self, process: &str, at: Timestamp, statistics: &[Statistic]) -> PortResult<()>;
+    /// Puts together what was reported before a moment and not since, which says the same in fewer rows, and forgets what
+    /// was put together of versions that are not kept any more. A process that is alive reports all again before
+    /// such a moment: what was put together already, it would otherwise report once more.
+    async fn condense(&self, before: Timestamp) -> PortResult<()>;
     /// How the choices of a slot have been doing, over all processes: for one shop, or for all of them. One row per shop,
     /// digest and part, in that order.
     async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>>;
@@ -393,6 +431,32 @@ mod tests {
         assert_eq!(plain.id().len(), 16);
         assert_eq!(plain.id(), Choice { version: "2.0.0".into(), ..plain.clone() }.id());
         assert_ne!(plain.id(), choice(serde_json::json!({"k": 60})).id());
+    }
+
+    #[test]
+    fn what_was_held_before_in_any_place_is_not_newly_held() {
+        let choice = |name: &str| Choice {
+            digest: PluginDigest::of(name.as_bytes()),
+            name: name.into(),
+            version: "1.0.0".into(),
+            settings: Value::Null,
+        };
+        let before = Activation {
+            tenant: None,
+            slot: Slot::Rank,
+            live: Some(choice("a")),
+            previous: vec![choice("b")],
+            canary: Some(Canary { choice: choice("c"), percent: 1 }),
+            shadow: Some(Shadow { choice: choice("d"), every: 1 }),
+            changed_at: Timestamp::UNIX_EPOCH,
+            changed_by: String::new(),
+            revision: 1,
+        };
+        let after = Activation { live: Some(choice("d")), canary: None, shadow: None, ..before.clone() };
+        assert!(after.newly_held(Some(&before)).is_empty());
+        assert_eq!(after.newly_held(None).len(), 2);
+        let after = Activation { previous: vec![choice("e"), choice("a")], ..after };
+        assert_eq!(after.newly_held(Some(&before)), [choice("e").digest].into());
     }
 
     #[test]

@@ -83,15 +83,17 @@ impl From<PortError> for Failure {
     }
 }
 
-/// Turns pictures and words into vectors of one space. Concurrent calls are fused into batches behind it.
+/// Turns pictures and words into vectors of one space, which are the same for every shop. Concurrent calls are fused into
+/// batches behind it. It is told who asks, so that what is remembered for one shop is not found by another: how long an
+/// answer takes would tell what a neighbour's shoppers look for.
 #[async_trait]
 pub trait Embedder: Send + Sync {
     /// The space of every vector it gives.
     fn space(&self) -> &Space;
     /// One vector per picture, in the order given.
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>>;
+    async fn images(&self, tenant: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>>;
     /// One vector per text, in the order given. Longer texts are cut at the model's context.
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>>;
+    async fn texts(&self, tenant: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>>;
 }
 
 /// Why bytes are no picture Taja takes.

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taja_catalog::{PerceptualHash, Picture, Raster, port::Embedder};
+use taja_catalog::{PerceptualHash, Picture, Raster, TenantId, port::Embedder};
 use taja_clip::{Clip, ClipConfig, Manifest};
 
 /// How long each line is measured.
@@ -65,15 +65,20 @@ struct Texts;
 impl Work for Images {
     async fn once(&self, clip: &Clip, turn: usize) {
         let picture = Arc::clone(&self.0[turn % self.0.len()]);
-        clip.images(&[picture]).await.expect("the model was warmed up");
+        clip.images(&shop(), &[picture]).await.expect("the model was warmed up");
     }
 }
 
 impl Work for Texts {
     async fn once(&self, clip: &Clip, turn: usize) {
         let text = format!("red running shoes for men, size {turn}");
-        clip.texts(&[text]).await.expect("the model was warmed up");
+        clip.texts(&shop(), &[text]).await.expect("the model was warmed up");
     }
+}
+
+/// Whoever asks: a model says the same to everybody.
+fn shop() -> TenantId {
+    "shop".parse().expect("the word is a tenant name")
 }
 
 /// `jobs` callers, each with one item at a time.

@@ -4,7 +4,7 @@ use std::{num::NonZero, path::PathBuf, sync::Arc, thread::available_parallelism,
 
 use async_trait::async_trait;
 use taja_catalog::{
-    Embedding, Picture, Space,
+    Embedding, Picture, Space, TenantId,
     port::{Embedder, PortResult},
 };
 
@@ -159,13 +159,13 @@ impl Embedder for Clip {
         &self.info.space
     }
 
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         let preprocess = Arc::clone(&self.preprocess);
         let prepare = move |picture: &Arc<Picture>| Ok(preprocess.tensor(&picture.raster));
         self.embeddings(self.images.embed(pictures.to_vec(), prepare).await?)
     }
 
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
         let tokenizer = Arc::clone(&self.tokenizer);
         let prepare = move |text: &String| tokenizer.encode(text);
         self.embeddings(self.texts.embed(texts.to_vec(), prepare).await?)

@@ -5,37 +5,41 @@ use std::{collections::HashMap, time::Duration};
 use crate::{JobRecord, Queue, Result, Status};
 
 /// A job was claimed after waiting so long since it was due.
-pub(crate) fn claimed(kind: &str, waited: Duration) {
-    metrics::histogram!("taja_job_duration_seconds", "kind" => kind.to_owned(), "stage" => "wait")
-        .record(waited);
+pub(crate) fn claimed(job: &JobRecord, waited: Duration) {
+    lasted(job, "wait", waited);
 }
 
 /// A job will be tried again.
-pub(crate) fn retried(kind: &str) {
-    count(kind, "retried");
+pub(crate) fn retried(job: &JobRecord) {
+    count(job, "retried");
 }
 
 /// A job's worker was lost.
-pub(crate) fn worker_lost(kind: &str) {
-    count(kind, "worker_lost");
+pub(crate) fn worker_lost(job: &JobRecord) {
+    count(job, "worker_lost");
 }
 
 /// A job became terminal.
 pub(crate) fn finished(job: &JobRecord) {
-    let outcome = if job.status == Status::Failed { "buried" } else { job.status.as_str() };
-    count(&job.kind, outcome);
+    count(job, if job.status == Status::Failed { "buried" } else { job.status.as_str() });
     if let (Some(start), Some(end)) = (job.started_at, job.finished_at) {
-        let ran = Duration::try_from(end.duration_since(start)).unwrap_or_default();
-        metrics::histogram!("taja_job_duration_seconds", "kind" => job.kind.clone(), "stage" => "run")
-            .record(ran);
+        lasted(job, "run", Duration::try_from(end.duration_since(start)).unwrap_or_default());
     }
 }
 
-fn count(kind: &str, outcome: &'static str) {
-    metrics::counter!("taja_jobs_total", "kind" => kind.to_owned(), "outcome" => outcome).increment(1);
+fn lasted(job: &JobRecord, stage: &'static str, time: Duration) {
+    let (kind, tenant) = (job.kind.clone(), job.tenant.clone());
+    metrics::histogram!("taja_job_duration_seconds", "kind" => kind, "stage" => stage, "tenant" => tenant)
+        .record(time);
 }
 
-/// Sets the gauge `taja_queue_depth` for these kinds and every status, zeros included; to be called on each scrape.
+fn count(job: &JobRecord, outcome: &'static str) {
+    let (kind, tenant) = (job.kind.clone(), job.tenant.clone());
+    metrics::counter!("taja_jobs_total", "kind" => kind, "outcome" => outcome, "tenant" => tenant)
+        .increment(1);
+}
+
+/// Sets the gauge `taja_queue_depth`, the length of the whole line whoever stands in it, for these kinds and every status, zeros included; to be called on each scrape.
 ///
 /// # Errors
 /// When the queue cannot be read.

@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use taja_catalog::{
     PluginDigest, PortResult, TenantId,
-    plugins::{Activation, Event, PluginStore, Slot, Statistic, Version},
+    plugins::{Activation, Event, PluginStore, Removal, Slot, Statistic, Version},
     port::PortErrorKind,
 };
 
@@ -38,7 +39,7 @@ impl PluginStore for SqliteStore {
         self.read("plugin_component", move |connection| component(connection, &digest)).await
     }
 
-    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool> {
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Removal> {
         let (owner, digest) = (owner.cloned(), *digest);
         let remove = move |connection: &mut Connection| remove_version(connection, owner.as_ref(), &digest);
         self.writer.call("remove_plugin_version", remove).await
@@ -71,10 +72,15 @@ impl PluginStore for SqliteStore {
         self.read("plugin_history", history).await
     }
 
-    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()> {
+    async fn report(&self, process: &str, at: Timestamp, statistics: &[Statistic]) -> PortResult<()> {
         let (process, statistics) = (process.to_owned(), statistics.to_vec());
-        let report = move |connection: &mut Connection| report(connection, &process, &statistics);
+        let report = move |connection: &mut Connection| report(connection, &process, at, &statistics);
         self.writer.call("report_plugins", report).await
+    }
+
+    async fn condense(&self, before: Timestamp) -> PortResult<()> {
+        let condense = move |connection: &mut Connection| condense(connection, before);
+        self.writer.call("condense_plugins", condense).await
     }
 
     async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>> {
@@ -131,16 +137,41 @@ fn remove_version(
     connection: &mut Connection,
     owner: Option<&TenantId>,
     digest: &PluginDigest,
-) -> PortResult<bool> {
+) -> PortResult<Removal> {
     let transaction = begin(connection)?;
+    if version(&transaction, owner, digest)?.is_none() {
+        return Ok(Removal::Missing);
+    }
+    let holders = holders(&transaction, owner, digest)?;
+    if !holders.is_empty() {
+        return Ok(Removal::InUse(holders));
+    }
     let digest = digest.as_bytes().as_slice();
     let sql = "DELETE FROM plugin_versions WHERE owner = ?1 AND digest = ?2";
-    let removed = transaction.execute(sql, (column(owner), digest)).map_err(sqlite)? == 1;
+    transaction.execute(sql, (column(owner), digest)).map_err(sqlite)?;
     let sql = "DELETE FROM plugin_components WHERE digest = ?1
                AND NOT EXISTS (SELECT 1 FROM plugin_versions WHERE digest = ?1)";
     transaction.execute(sql, [digest]).map_err(sqlite)?;
     transaction.commit().map_err(sqlite)?;
-    Ok(removed)
+    Ok(Removal::Removed)
+}
+
+/// The slots that hold a version.
+fn holders(
+    transaction: &Transaction<'_>,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<Vec<(Option<TenantId>, Slot)>> {
+    // Spares reading most records; what the text means is seen below.
+    let sql = "SELECT record FROM plugin_activations WHERE instr(record, ?1) > 0";
+    let rows: Vec<Activation> = records(transaction, sql, [digest.to_string()])?;
+    let mut holders = Vec::new();
+    for Activation { tenant, slot, .. } in rows.into_iter().filter(|row| row.may_hold(owner, digest)) {
+        if tenant.as_ref() == owner || version(transaction, tenant.as_ref(), digest)?.is_none() {
+            holders.push((tenant, slot));
+        }
+    }
+    Ok(holders)
 }
 
 fn activations(connection: &Connection, after: u64) -> PortResult<Vec<Activation>> {
@@ -159,11 +190,7 @@ fn activation(
 
 fn change(connection: &mut Connection, mut activation: Activation, event: &Event) -> PortResult<u64> {
     let transaction = begin(connection)?;
-    let stored = self::activation(&transaction, activation.tenant.as_ref(), &activation.slot)?;
-    if stored.map_or(0, |stored| stored.revision) != activation.revision {
-        let message = format!("{} was changed by somebody else", activation.slot);
-        return Err(failed(PortErrorKind::Conflict, message));
-    }
+    check(&transaction, &activation)?;
     let sql = "UPDATE plugin_revision SET revision = revision + 1 RETURNING revision";
     let revision: i64 = transaction.query_row(sql, [], |row| row.get(0)).map_err(sqlite)?;
     activation.revision = revision.cast_unsigned();
@@ -178,6 +205,22 @@ fn change(connection: &mut Connection, mut activation: Activation, event: &Event
     Ok(activation.revision)
 }
 
+/// `Conflict` unless the change was made from what is stored, and everything it brings is kept.
+fn check(transaction: &Transaction<'_>, activation: &Activation) -> PortResult<()> {
+    let Activation { tenant, slot, revision, .. } = activation;
+    let stored = self::activation(transaction, tenant.as_ref(), slot)?;
+    if stored.as_ref().map_or(0, |stored| stored.revision) != *revision {
+        return Err(failed(PortErrorKind::Conflict, format!("{slot} was changed by somebody else")));
+    }
+    for digest in activation.newly_held(stored.as_ref()) {
+        let own = version(transaction, tenant.as_ref(), &digest)?;
+        if own.is_none() && version(transaction, None, &digest)?.is_none() {
+            return Err(failed(PortErrorKind::Conflict, format!("version {digest} is not kept")));
+        }
+    }
+    Ok(())
+}
+
 fn history(
     connection: &Connection,
     tenant: Option<&TenantId>,
@@ -190,22 +233,61 @@ fn history(
     records(connection, sql, (column(tenant), slot.map(Slot::to_string), limit))
 }
 
-fn report(connection: &mut Connection, process: &str, statistics: &[Statistic]) -> PortResult<()> {
+/// The name of no process, under which stands what was condensed.
+const NOBODY: &str = "";
+
+fn report(
+    connection: &mut Connection,
+    process: &str,
+    at: Timestamp,
+    statistics: &[Statistic],
+) -> PortResult<()> {
     let transaction = begin(connection)?;
-    let sql = "INSERT OR REPLACE INTO plugin_statistics (slot, tenant, digest, part, process, record)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
     for row in statistics {
-        let digest = row.digest.as_bytes().as_slice();
-        let values = params![
-            row.slot.to_string(),
-            row.tenant.as_str(),
-            digest,
-            row.part.as_str(),
-            process,
-            text(row)?
-        ];
-        transaction.prepare_cached(sql).and_then(|mut replace| replace.execute(values)).map_err(sqlite)?;
+        put(&transaction, process, Some(at), row)?;
     }
+    transaction.commit().map_err(sqlite)
+}
+
+fn put(
+    transaction: &Transaction<'_>,
+    process: &str,
+    at: Option<Timestamp>,
+    row: &Statistic,
+) -> PortResult<()> {
+    let sql =
+        "INSERT OR REPLACE INTO plugin_statistics (slot, tenant, digest, part, process, reported_at, record)
+               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let values = params![
+        row.slot.to_string(),
+        row.tenant.as_str(),
+        row.digest.as_bytes().as_slice(),
+        row.part.as_str(),
+        process,
+        at.map(Timestamp::as_millisecond),
+        text(row)?
+    ];
+    transaction.prepare_cached(sql).and_then(|mut replace| replace.execute(values)).map_err(sqlite)?;
+    Ok(())
+}
+
+fn condense(connection: &mut Connection, before: Timestamp) -> PortResult<()> {
+    let transaction = begin(connection)?;
+    let sql = "DELETE FROM plugin_statistics WHERE reported_at < ?1 RETURNING record";
+    let old: Vec<Statistic> = records(&transaction, sql, [before.as_millisecond()])?;
+    for mut sum in old {
+        let sql = "SELECT record FROM plugin_statistics
+                   WHERE slot = ?1 AND tenant = ?2 AND digest = ?3 AND part = ?4 AND process = ?5";
+        let digest = sum.digest.as_bytes().as_slice();
+        let key = params![sum.slot.to_string(), sum.tenant.as_str(), digest, sum.part.as_str(), NOBODY];
+        if let Some(condensed) = records::<Statistic>(&transaction, sql, key)?.pop() {
+            sum.tally.add(&condensed.tally);
+        }
+        put(&transaction, NOBODY, None, &sum)?;
+    }
+    let sql = "DELETE FROM plugin_statistics WHERE reported_at IS NULL
+               AND digest NOT IN (SELECT digest FROM plugin_components)";
+    transaction.execute(sql, []).map_err(sqlite)?;
     transaction.commit().map_err(sqlite)
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use taja_catalog::{
     PluginDigest, PortResult, TenantId,
     access::Scope,
-    plugins::{Activation, Choice, Slot, Version},
+    plugins::{Activation, Slot, Version},
 };
 
 use super::views::{PluginView, State};
@@ -101,7 +101,7 @@ impl Shelf {
         for slot in &slots {
             let standing = self.standing(app, slot).await?;
             let serving = standing.serving().map(|(row, _)| row);
-            if serving.is_some_and(|row| choices(row).any(|choice| choice.name == name)) {
+            if serving.is_some_and(|row| row.choices().any(|choice| choice.name == name)) {
                 return Ok(slot.clone());
             }
         }
@@ -145,35 +145,15 @@ impl Standing {
     }
 }
 
-/// Every choice that a slot holds.
-pub fn choices(row: &Activation) -> impl Iterator<Item = &Choice> {
-    let canary = row.canary.as_ref().map(|canary| &canary.choice);
-    let shadow = row.shadow.as_ref().map(|shadow| &shadow.choice);
-    row.live.iter().chain(canary).chain(shadow).chain(&row.previous)
-}
-
-/// The slots that hold a version, for people; empty when none does.
-pub async fn users(app: &Shared, version: &Version) -> PortResult<String> {
-    let mut users = Vec::new();
-    for row in app.plugins.activations(0).await? {
-        let held = choices(&row).any(|choice| choice.digest == version.digest);
-        let reaches = version.owner.is_none() || version.owner == row.tenant;
-        if held && reaches && !has_its_own(app, version, row.tenant.as_ref()).await? {
-            users.push(format!("{} of {}", row.slot, whose(row.tenant.as_ref())));
-        }
+/// Slots, each with whose it is, for people.
+pub fn told(slots: &[(Option<TenantId>, Slot)]) -> String {
+    let named = slots.iter().take(NAMED);
+    let named = named.map(|(tenant, slot)| format!("{slot} of {}", whose(tenant.as_ref())));
+    let told = named.collect::<Vec<_>>().join(", ");
+    match slots.len().saturating_sub(NAMED) {
+        0 => told,
+        more => format!("{told} and {more} more"),
     }
-    let more = users.len().saturating_sub(NAMED);
-    users.truncate(NAMED);
-    let told = users.join(", ");
-    Ok(if more > 0 { format!("{told} and {more} more") } else { told })
-}
-
-/// A shop that has the same component itself does not use everybody's.
-async fn has_its_own(app: &Shared, version: &Version, tenant: Option<&TenantId>) -> PortResult<bool> {
-    if version.owner.is_some() || tenant.is_none() {
-        return Ok(false);
-    }
-    Ok(app.plugins.version(tenant, &version.digest).await?.is_some())
 }
 
 /// The digest of the only one of these that has this version, and a digest that begins so.

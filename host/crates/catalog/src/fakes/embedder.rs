@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::Fault;
 use crate::{
     embedding::{Embedding, Space},
+    id::TenantId,
     picture::{Picture, Raster},
     port::{Embedder, PortError, PortErrorKind, PortResult},
 };
@@ -85,11 +86,11 @@ impl Embedder for FakeEmbedder {
         &self.space
     }
 
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         self.embed(pictures, |picture| of_raster(&picture.raster))
     }
 
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
         self.embed(texts, |text| of_text(text))
     }
 }
@@ -148,13 +149,17 @@ mod tests {
         port::ImageDecoder,
     };
 
+    fn shop() -> TenantId {
+        "shop".parse().unwrap()
+    }
+
     #[tokio::test]
     async fn a_red_shoe_is_nearer_to_a_red_picture_than_to_a_blue_one() {
         let model = FakeEmbedder::default();
         let red = Arc::new(PpmDecoder.decode(plain([210, 30, 30], 0)).await.unwrap());
         let blue = Arc::new(PpmDecoder.decode(plain([30, 30, 210], 0)).await.unwrap());
-        let pictures = model.images(&[red, blue]).await.unwrap();
-        let text = &model.texts(&["a red shoe".into()]).await.unwrap()[0];
+        let pictures = model.images(&shop(), &[red, blue]).await.unwrap();
+        let text = &model.texts(&shop(), &["a red shoe".into()]).await.unwrap()[0];
         assert!(text.cosine(&pictures[0]) > text.cosine(&pictures[1]) + 0.3);
     }
 
@@ -162,7 +167,7 @@ mod tests {
     async fn texts_that_share_words_are_nearer_and_the_empty_text_has_a_vector() {
         let model = FakeEmbedder::default();
         let texts = ["running shoe", "Shoe", "teapot", ""].map(String::from);
-        let vectors = model.texts(&texts).await.unwrap();
+        let vectors = model.texts(&shop(), &texts).await.unwrap();
         assert!(vectors[0].cosine(&vectors[1]) > vectors[0].cosine(&vectors[2]) + 0.3);
         assert_eq!(model.vectors_computed(), 4);
     }
@@ -171,7 +176,7 @@ mod tests {
     async fn a_model_told_to_fail_fails_once() {
         let model = FakeEmbedder::default();
         model.fail_next(PortErrorKind::Unavailable);
-        assert!(model.texts(&["x".into()]).await.is_err());
-        assert!(model.texts(&["x".into()]).await.is_ok());
+        assert!(model.texts(&shop(), &["x".into()]).await.is_err());
+        assert!(model.texts(&shop(), &["x".into()]).await.is_ok());
     }
 }

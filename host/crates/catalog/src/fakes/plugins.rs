@@ -7,11 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 
 use super::held;
 use crate::{
     id::TenantId,
-    plugins::{Activation, Event, Part, PluginDigest, PluginStore, Slot, Statistic, Version},
+    plugins::{Activation, Event, Part, PluginDigest, PluginStore, Removal, Slot, Statistic, Version},
     port::{PortError, PortErrorKind, PortResult},
 };
 
@@ -26,7 +27,30 @@ struct Tables {
     activations: BTreeMap<(Option<TenantId>, Slot), Activation>,
     events: Vec<Event>,
     revision: u64,
-    statistics: BTreeMap<(String, TenantId, Slot, PluginDigest, Part), Statistic>,
+    reported: BTreeMap<(String, Row), (Timestamp, Statistic)>,
+    condensed: BTreeMap<Row, Statistic>,
+}
+
+type Row = (TenantId, Slot, PluginDigest, Part);
+
+fn row(statistic: &Statistic) -> Row {
+    (statistic.tenant.clone(), statistic.slot.clone(), statistic.digest, statistic.part)
+}
+
+impl Tables {
+    fn keeps(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> bool {
+        self.versions.contains_key(&(owner.cloned(), *digest))
+    }
+
+    /// The slots that hold a version.
+    fn holders(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> Vec<(Option<TenantId>, Slot)> {
+        let holds = |activation: &&Activation| {
+            let tenant = activation.tenant.as_ref();
+            activation.may_hold(owner, digest) && (tenant == owner || !self.keeps(tenant, digest))
+        };
+        let held = self.activations.values().filter(holds);
+        held.map(|activation| (activation.tenant.clone(), activation.slot.clone())).collect()
+    }
 }
 
 #[async_trait]
@@ -57,13 +81,20 @@ impl PluginStore for InMemoryPlugins {
         Ok(held(&self.0).components.get(digest).cloned())
     }
 
-    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool> {
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Removal> {
         let mut tables = held(&self.0);
-        let removed = tables.versions.remove(&(owner.cloned(), *digest)).is_some();
+        if !tables.keeps(owner, digest) {
+            return Ok(Removal::Missing);
+        }
+        let holders = tables.holders(owner, digest);
+        if !holders.is_empty() {
+            return Ok(Removal::InUse(holders));
+        }
+        tables.versions.remove(&(owner.cloned(), *digest));
         if !tables.versions.keys().any(|(_, kept)| kept == digest) {
             tables.components.remove(digest);
         }
-        Ok(removed)
+        Ok(Removal::Removed)
     }
 
     async fn activations(&self, after: u64) -> PortResult<Vec<Activation>> {
@@ -81,10 +112,15 @@ impl PluginStore for InMemoryPlugins {
     async fn change(&self, activation: &Activation, event: &Event) -> PortResult<u64> {
         let mut tables = held(&self.0);
         let key = (activation.tenant.clone(), activation.slot.clone());
-        let stored = tables.activations.get(&key).map_or(0, |stored| stored.revision);
-        if stored != activation.revision {
-            let message = format!("{} was changed by somebody else", activation.slot);
-            return Err(PortError::new("store", PortErrorKind::Conflict, message));
+        let conflict = |message| Err(PortError::new("store", PortErrorKind::Conflict, message));
+        let stored = tables.activations.get(&key);
+        if stored.map_or(0, |stored| stored.revision) != activation.revision {
+            return conflict(format!("{} was changed by somebody else", activation.slot));
+        }
+        let tenant = activation.tenant.as_ref();
+        let is_kept = |digest: &PluginDigest| tables.keeps(tenant, digest) || tables.keeps(None, digest);
+        if let Some(gone) = activation.newly_held(stored).iter().find(|digest| !is_kept(digest)) {
+            return conflict(format!("version {gone} is not kept"));
         }
         tables.revision += 1;
         let revision = tables.revision;
@@ -105,19 +141,31 @@ impl PluginStore for InMemoryPlugins {
         Ok(tables.events.iter().rev().filter(asked).take(limit).cloned().collect())
     }
 
-    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()> {
+    async fn report(&self, process: &str, at: Timestamp, statistics: &[Statistic]) -> PortResult<()> {
         let mut tables = held(&self.0);
-        for row in statistics {
-            let key = (process.to_owned(), row.tenant.clone(), row.slot.clone(), row.digest, row.part);
-            tables.statistics.insert(key, row.clone());
+        for statistic in statistics {
+            tables.reported.insert((process.to_owned(), row(statistic)), (at, statistic.clone()));
         }
+        Ok(())
+    }
+
+    async fn condense(&self, before: Timestamp) -> PortResult<()> {
+        let Tables { versions, reported, condensed, .. } = &mut *held(&self.0);
+        for ((_, row), (_, old)) in reported.extract_if(.., |_, (at, _)| *at < before) {
+            match condensed.entry(row) {
+                Entry::Occupied(mut sum) => sum.get_mut().tally.add(&old.tally),
+                Entry::Vacant(place) => drop(place.insert(old)),
+            }
+        }
+        condensed.retain(|(_, _, digest, _), _| versions.keys().any(|(_, kept)| kept == digest));
         Ok(())
     }
 
     async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>> {
         let tables = held(&self.0);
         let asked = |row: &&Statistic| row.slot == *slot && tenant.is_none_or(|tenant| row.tenant == *tenant);
-        Ok(Statistic::add_up(tables.statistics.values().filter(asked).cloned()))
+        let reported = tables.reported.values().map(|(_, statistic)| statistic);
+        Ok(Statistic::add_up(reported.chain(tables.condensed.values()).filter(asked).cloned()))
     }
 }
 

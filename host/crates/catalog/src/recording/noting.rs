@@ -75,13 +75,13 @@ impl Embedder for Noting<dyn Embedder> {
         self.real.space()
     }
 
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
-        let answer = self.real.images(pictures).await;
+    async fn images(&self, tenant: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+        let answer = self.real.images(tenant, pictures).await;
         self.notes.port(Asked::images(pictures), answer)
     }
 
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>> {
-        let answer = self.real.texts(texts).await;
+    async fn texts(&self, tenant: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
+        let answer = self.real.texts(tenant, texts).await;
         self.notes.port(Asked::Texts { texts: texts.to_vec() }, answer)
     }
 }

@@ -133,11 +133,11 @@ impl Embedder for Replay {
         &self.space
     }
 
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         self.port(&Asked::images(pictures))
     }
 
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
         self.port(&Asked::Texts { texts: texts.to_vec() })
     }
 }

@@ -9,7 +9,9 @@ use std::{
 use taja_catalog::port::Embedder;
 use taja_clip::{Clip, ClipError};
 
-use crate::support::{Expected, Golden, config_of, installed, library, lowest, lowest_picture_cosine, tiny};
+use crate::support::{
+    Expected, Golden, config_of, installed, library, lowest, lowest_picture_cosine, shop, tiny,
+};
 
 /// JPEG decoders differ by a level here and there. A tower that quantises its activations to 8 bits turns that, as it
 /// turns any change of one level in one value out of fifty, into a cosine of 0.975 to 0.99.
@@ -60,7 +62,7 @@ async fn the_default_model_sees_what_the_reference_sees() {
     let photographs = lowest_picture_cosine(&clip, &similar).await;
     assert!(photographs >= DECODED, "a photograph's cosine is {photographs}");
     let (texts, vectors): (Vec<String>, Vec<_>) = golden.expected.texts.into_iter().unzip();
-    let texts = lowest(&clip.texts(&texts).await.unwrap(), vectors.iter());
+    let texts = lowest(&clip.texts(&shop(), &texts).await.unwrap(), vectors.iter());
     assert!(texts >= quantised(), "a text's cosine is {texts}");
 }
 
@@ -69,10 +71,10 @@ async fn calls_of_many_jobs_get_their_own_answers() {
     let (_folder, config) = tiny("clip", |text| text);
     let clip = Arc::new(Clip::start(config).unwrap());
     let words: Vec<String> = (0..40).map(|number| format!("product number {number}")).collect();
-    let one_by_one = clip.texts(&words).await.unwrap();
+    let one_by_one = clip.texts(&shop(), &words).await.unwrap();
     let calls = words.iter().cloned().map(|word| {
         let clip = Arc::clone(&clip);
-        tokio::spawn(async move { clip.texts(&[word]).await.unwrap().remove(0) })
+        tokio::spawn(async move { clip.texts(&shop(), &[word]).await.unwrap().remove(0) })
     });
     let calls: Vec<_> = calls.collect();
     for (call, expected) in calls.into_iter().zip(&one_by_one) {

@@ -9,11 +9,16 @@ use std::{
 
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use serde::Deserialize;
-use taja_catalog::{Embedding, PerceptualHash, Picture, Raster, port::Embedder};
+use taja_catalog::{Embedding, PerceptualHash, Picture, Raster, TenantId, port::Embedder};
 use taja_clip::{Clip, ClipConfig, Manifest};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
+}
+
+/// Whoever asks: a model says the same to everybody.
+pub fn shop() -> TenantId {
+    "shop".parse().unwrap()
 }
 
 /// Where set-up put something, unless the environment names another place.
@@ -87,10 +92,10 @@ impl Expected {
         let pictures = lowest_picture_cosine(clip, &self.pictures).await;
         assert!(pictures >= 0.999, "a picture's cosine is {pictures}");
         let (texts, vectors): (Vec<String>, Vec<_>) = self.texts.iter().cloned().unzip();
-        let together = lowest(&clip.texts(&texts).await.unwrap(), vectors.iter());
+        let together = lowest(&clip.texts(&shop(), &texts).await.unwrap(), vectors.iter());
         assert!(together >= 0.9999, "a text's cosine is {together}");
         for (text, vector) in &self.texts {
-            let alone = clip.texts(std::slice::from_ref(text)).await.unwrap();
+            let alone = clip.texts(&shop(), std::slice::from_ref(text)).await.unwrap();
             assert!(lowest(&alone, [vector].into_iter()) >= 0.9999, "{text:?} alone");
         }
     }
@@ -133,7 +138,7 @@ pub async fn lowest_picture_cosine(clip: &Clip, expected: &HashMap<String, Vec<f
     let (names, vectors): (Vec<_>, Vec<_>) = expected.iter().unzip();
     let folder = repository().join("models/goldens/pictures");
     let pictures: Vec<_> = names.iter().map(|name| picture(&folder.join(name))).collect();
-    let found = clip.images(&pictures).await.unwrap();
+    let found = clip.images(&shop(), &pictures).await.unwrap();
     lowest(&found, vectors.into_iter())
 }
 

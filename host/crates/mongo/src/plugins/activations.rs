@@ -7,12 +7,12 @@ use mongodb::{
     options::ReturnDocument,
 };
 use taja_catalog::{
-    PortResult, TenantId,
+    PluginDigest, PortResult, TenantId,
     plugins::{Activation, Event, Slot},
     port::PortErrorKind,
 };
 
-use super::{name, record, records, text};
+use super::{name, record, records, text, versions};
 use crate::{
     collections::Collections,
     document::whole,
@@ -54,26 +54,55 @@ impl Transaction for Change<'_> {
 }
 
 impl Change<'_> {
-    /// `Conflict` unless the change was made from what is stored.
+    /// `Conflict` unless the change was made from what is stored, and everything it brings is kept.
     async fn check(&self, session: &mut ClientSession) -> PortResult<()> {
         let Activation { tenant, slot, revision, .. } = self.activation;
         let stored = doc! { "_id": key(tenant.as_ref(), slot) };
-        let stored = self.collections.plugin_activations.find_one(stored).session(session);
+        let stored = self.collections.plugin_activations.find_one(stored).session(&mut *session);
         let stored: Option<Activation> = stored.await.map_err(mongo)?.as_ref().map(record).transpose()?;
-        if stored.map_or(0, |stored| stored.revision) == *revision {
-            return Ok(());
+        if stored.as_ref().map_or(0, |stored| stored.revision) != *revision {
+            return Err(failed(PortErrorKind::Conflict, format!("{slot} was changed by somebody else")));
         }
-        Err(failed(PortErrorKind::Conflict, format!("{slot} was changed by somebody else")))
+        for digest in self.activation.newly_held(stored.as_ref()) {
+            let own = versions::is_kept(self.collections, session, tenant.as_ref(), &digest).await?;
+            if !own && !versions::is_kept(self.collections, session, None, &digest).await? {
+                return Err(failed(PortErrorKind::Conflict, format!("version {digest} is not kept")));
+            }
+        }
+        Ok(())
     }
 }
 
-async fn next_revision(collections: &Collections, session: &mut ClientSession) -> PortResult<i64> {
+/// Takes the next revision, and with it the document that all changes write.
+pub(super) async fn next_revision(collections: &Collections, session: &mut ClientSession) -> PortResult<i64> {
     let update = doc! { "$inc": { "count": 1_i64 } };
     let counted = collections.plugin_counters.find_one_and_update(doc! { "_id": "revision" }, update);
     let counted = counted.upsert(true).return_document(ReturnDocument::After).session(session);
     let counted = counted.await.map_err(mongo)?;
     let count = counted.and_then(|counter| whole(counter.get("count")?));
     count.ok_or_else(|| damaged("counter", "it has no count"))
+}
+
+/// The slots that hold a version.
+pub(super) async fn holders(
+    collections: &Collections,
+    session: &mut ClientSession,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<Vec<(Option<TenantId>, Slot)>> {
+    let rows = collections.plugin_activations.find(doc! {}).sort(doc! { "revision": 1 });
+    let mut rows = rows.session(&mut *session).await.map_err(mongo)?;
+    let mut holders = Vec::new();
+    while let Some(row) = rows.next(session).await {
+        let row: Activation = record(&row.map_err(mongo)?)?;
+        let tenant = row.tenant.as_ref();
+        if row.may_hold(owner, digest)
+            && (tenant == owner || !versions::is_kept(collections, session, tenant, digest).await?)
+        {
+            holders.push((row.tenant, row.slot));
+        }
+    }
+    Ok(holders)
 }
 
 /// The activations that changed after a revision, in the order of their revisions.

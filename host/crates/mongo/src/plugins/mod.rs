@@ -12,15 +12,17 @@ mod versions;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::TryStreamExt;
+use jiff::Timestamp;
 use mongodb::{Cursor, bson::Document};
 use serde::{Serialize, de::DeserializeOwned};
 use taja_catalog::{
     PluginDigest, PortResult, TenantId,
-    plugins::{Activation, Event, PluginStore, Slot, Statistic, Version},
+    plugins::{Activation, Event, PluginStore, Removal, Slot, Statistic, Version},
 };
 
 use self::{
     activations::Change,
+    statistics::Condense,
     versions::{Add, Remove},
 };
 use crate::{
@@ -50,7 +52,7 @@ impl PluginStore for MongoStore {
         within(WRITE, "plugin_component", components::fetch(&self.collections, digest)).await
     }
 
-    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<bool> {
+    async fn remove_version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Removal> {
         let remove = Remove { collections: &self.collections, owner, digest };
         within(WRITE, "remove_plugin_version", transact(self.collections.client(), &remove)).await
     }
@@ -78,8 +80,14 @@ impl PluginStore for MongoStore {
         within(READ, "plugin_history", history).await
     }
 
-    async fn report(&self, process: &str, statistics: &[Statistic]) -> PortResult<()> {
-        within(READ, "report_plugins", statistics::report(&self.collections, process, statistics)).await
+    async fn report(&self, process: &str, at: Timestamp, statistics: &[Statistic]) -> PortResult<()> {
+        within(READ, "report_plugins", statistics::report(&self.collections, process, at, statistics)).await
+    }
+
+    async fn condense(&self, before: Timestamp) -> PortResult<()> {
+        let condense = Condense { collections: &self.collections, before };
+        while within(WRITE, "condense_plugins", transact(self.collections.client(), &condense)).await? {}
+        within(WRITE, "forget_plugins", statistics::forget(&self.collections)).await
     }
 
     async fn statistics(&self, tenant: Option<&TenantId>, slot: &Slot) -> PortResult<Vec<Statistic>> {

@@ -6,9 +6,15 @@ use mongodb::{
     ClientSession,
     bson::{Document, doc},
 };
-use taja_catalog::{PluginDigest, PortResult, TenantId, plugins::Version};
+use taja_catalog::{
+    PluginDigest, PortResult, TenantId,
+    plugins::{Removal, Version},
+};
 
-use super::{components, name, record, records, text};
+use super::{
+    activations::{holders, next_revision},
+    components, name, record, records, text,
+};
 use crate::{collections::Collections, error::mongo, transaction::Transaction};
 
 /// Keeps a version and its component; false when the owner has it.
@@ -25,20 +31,19 @@ impl Transaction for Add<'_> {
     async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
         let versions = &self.collections.plugin_versions;
         let owner = self.version.owner.as_ref();
-        let key = key(owner, &self.version.digest);
         // Looked at before: a taken key would end the transaction.
-        let kept = versions.find_one(doc! { "_id": &key }).session(&mut *session).await.map_err(mongo)?;
-        if kept.is_some() {
+        if is_kept(self.collections, session, owner, &self.version.digest).await? {
             return Ok(false);
         }
         components::take(self.collections, session, &self.version.digest, &self.component).await?;
+        let key = key(owner, &self.version.digest);
         let version = doc! { "_id": key, "owner": name(owner), "record": text(self.version)? };
         versions.insert_one(version).session(session).await.map_err(mongo)?;
         Ok(true)
     }
 }
 
-/// Removes a version, and its component with the last one; false when the owner has none.
+/// Removes a version that no activation holds, and its component with the last one.
 pub(super) struct Remove<'a> {
     pub(super) collections: &'a Collections,
     pub(super) owner: Option<&'a TenantId>,
@@ -47,17 +52,34 @@ pub(super) struct Remove<'a> {
 
 #[async_trait]
 impl Transaction for Remove<'_> {
-    type Answer = bool;
+    type Answer = Removal;
 
-    async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
-        let version = doc! { "_id": key(self.owner, self.digest) };
-        let removed = self.collections.plugin_versions.delete_one(version).session(&mut *session);
-        if removed.await.map_err(mongo)?.deleted_count == 0 {
-            return Ok(false);
+    async fn run(&self, session: &mut ClientSession) -> PortResult<Removal> {
+        // A removal and an activation read what the other one writes, which by itself is no conflict: they meet here.
+        next_revision(self.collections, session).await?;
+        if !is_kept(self.collections, session, self.owner, self.digest).await? {
+            return Ok(Removal::Missing);
         }
+        let holders = holders(self.collections, session, self.owner, self.digest).await?;
+        if !holders.is_empty() {
+            return Ok(Removal::InUse(holders));
+        }
+        let version = doc! { "_id": key(self.owner, self.digest) };
+        self.collections.plugin_versions.delete_one(version).session(&mut *session).await.map_err(mongo)?;
         components::leave(self.collections, session, self.digest).await?;
-        Ok(true)
+        Ok(Removal::Removed)
     }
+}
+
+/// Whether an owner has a version, as a transaction sees it.
+pub(super) async fn is_kept(
+    collections: &Collections,
+    session: &mut ClientSession,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+) -> PortResult<bool> {
+    let version = collections.plugin_versions.find_one(doc! { "_id": key(owner, digest) });
+    Ok(version.session(session).await.map_err(mongo)?.is_some())
 }
 
 pub(super) async fn one(

@@ -21,8 +21,14 @@ pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 11] {
             vec![doc! { "name": "taja_revision", "key": { "revision": 1 }, "unique": true }],
         ),
         ("plugin_events", vec![doc! { "name": "taja_shop", "key": { "tenant": 1, "_id": -1 } }]),
-        // The slot first: an operator asks about every shop's.
-        ("plugin_statistics", vec![doc! { "name": "taja_slot", "key": { "slot": 1, "tenant": 1 } }]),
+        (
+            "plugin_statistics",
+            vec![
+                // The slot first: an operator asks about every shop's.
+                doc! { "name": "taja_slot", "key": { "slot": 1, "tenant": 1 } },
+                doc! { "name": "taja_age", "key": { "reported_at": 1 } },
+            ],
+        ),
     ]
 }
 

@@ -186,16 +186,21 @@ fn plugin_event() -> Document {
     }))
 }
 
+/// What was put together of several processes has no time.
 fn plugin_statistic() -> Document {
     let part = doc! { "enum": ["live", "canary", "shadow"] };
-    rule(required(doc! {
+    let mut schema = required(doc! {
         "_id": required(doc! {
             "t": name(), "s": is("string"), "d": hex_digest(), "part": part, "process": is("string"),
         }),
         "tenant": name(),
         "slot": is("string"),
         "record": is("string"),
-    }))
+    });
+    if let Ok(properties) = schema.get_document_mut("properties") {
+        properties.insert("reported_at", is("date"));
+    }
+    rule(schema)
 }
 
 fn plugin_counter() -> Document {

@@ -8,7 +8,9 @@ use mongodb::bson::{Binary, Document, doc, spec::BinarySubtype};
 use serde_json::json;
 use taja_catalog::{
     PluginDigest,
-    plugins::{Action, Activation, Choice, Event, Part, PluginStore, Slot, Statistic, Tally, Version},
+    plugins::{
+        Action, Activation, Choice, Event, Part, PluginStore, Removal, Slot, Statistic, Tally, Version,
+    },
     port::PortErrorKind,
 };
 use taja_mongo::MongoStore;
@@ -47,7 +49,7 @@ pub(crate) async fn ask_everything(store: &MongoStore) {
         assert_eq!(store.version(owner.as_ref(), &digest()).await.unwrap(), Some(version.clone()));
         assert_eq!(store.versions(owner.as_ref()).await.unwrap(), [version]);
     }
-    assert!(store.remove_version(None, &digest()).await.unwrap());
+    assert_eq!(store.remove_version(None, &digest()).await.unwrap(), Removal::Removed);
     assert_eq!(store.component(&digest()).await.unwrap(), Some(COMPONENT));
 
     let Version { name, version, slot, .. } = version;
@@ -77,10 +79,14 @@ pub(crate) async fn ask_everything(store: &MongoStore) {
     let tally = Tally::default();
     let row =
         Statistic { tenant: shop.clone(), slot: slot.clone(), digest: digest(), part: Part::Live, tally };
-    store.report("one", from_ref(&row)).await.unwrap();
+    let gone = Statistic { digest: PluginDigest::of(b"gone"), ..row.clone() };
+    store.report("one", Timestamp::UNIX_EPOCH, &[row.clone(), gone]).await.unwrap();
+    store.condense(Timestamp::now()).await.unwrap();
     for tenant in [None, Some(&shop)] {
         assert_eq!(store.statistics(tenant, &slot).await.unwrap(), from_ref(&row));
     }
+    let in_use = Removal::InUse(vec![(Some(shop.clone()), slot)]);
+    assert_eq!(store.remove_version(Some(&shop), &digest()).await.unwrap(), in_use);
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ impl Core {
             return Ok(None);
         }
         let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
-        telemetry::claimed(&live.job.kind, waited);
+        telemetry::claimed(&live.job, waited);
         Ok(Some(Claim { job: Arc::clone(&token.claimed), token }))
     }
 
@@ -100,7 +100,7 @@ impl Core {
 
     /// Writes down that a job lost a worker, so that it stays lone whatever happens to Redis.
     async fn note_lost(&self, live: Live) {
-        telemetry::worker_lost(&live.job.kind);
+        telemetry::worker_lost(&live.job);
         let open = OpenJob { due_at: moment(live.due_at), lone: true, job: live.job };
         if let Err(error) = self.ledger.note(&open).await {
             tracing::warn!(job.id = %open.job.id, %error, "the loss of a worker is not noted");
@@ -121,7 +121,7 @@ impl Core {
             Ok(closed) => {
                 self.forget(&job, token).await;
                 if closed {
-                    telemetry::worker_lost(&job.kind);
+                    telemetry::worker_lost(&job);
                     self.tell_finished(Arc::new(job));
                 }
             }

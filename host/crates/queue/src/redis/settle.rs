@@ -104,7 +104,7 @@ impl Core {
         if self.send_back(token, &back).await? == SentBack::CancelAsked {
             return self.finish_cancelled(open.job, token).await.map(|()| Verdict::Cancelled);
         }
-        telemetry::retried(&open.job.kind);
+        telemetry::retried(&open.job);
         if due_at <= self.clock.now_us() {
             self.signals.arrived(&open.job.kind);
         }

@@ -34,7 +34,7 @@ pub(super) fn claim(
             desk.leave_turn(&claim.job.kind, &claim.job.tenant)?;
         }
         let waited = Duration::from_micros(u64::try_from(desk.now - due_at).unwrap_or(0));
-        desk.news.push(News::Claimed { kind: claim.job.kind.clone(), waited });
+        desk.news.push(News::Claimed { job: Arc::clone(&claim.job), waited });
         claims.push(claim);
     }
     Ok(claims)
@@ -109,25 +109,25 @@ fn lease_out(desk: &Desk<'_>, seq: i64, worker: &str, lease: Duration) -> Result
 
 /// Takes back the jobs whose lease ran out: another start by itself if one is left, else the grave.
 fn reap(desk: &mut Desk<'_>) -> Result<()> {
-    let sql = "SELECT seq, kind, attempts, max_attempts, cancel_asked FROM queue_jobs \
+    let sql = "SELECT seq, attempts, max_attempts, cancel_asked FROM queue_jobs \
                WHERE status = 'processing' AND lease_until <= ?1 ORDER BY lease_until LIMIT ?2";
-    let lost: Vec<(i64, String, u32, u32, bool)> = desk
+    let lost: Vec<(i64, u32, u32, bool)> = desk
         .connection
         .prepare_cached(sql)?
         .query_map(params![desk.now, REAP_STEP], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })?
         .collect::<Result<_, _>>()?;
-    for (seq, kind, attempts, max_attempts, cancel_asked) in lost {
-        desk.news.push(News::WorkerLost(kind));
-        if cancel_asked {
-            desk.finish(seq, Status::Cancelled, None)?;
+    for (seq, attempts, max_attempts, cancel_asked) in lost {
+        let job = if cancel_asked {
+            desk.finish(seq, Status::Cancelled, None)?
         } else if attempts >= max_attempts {
             let error = serde_json::to_string(&JobError::worker_lost(attempts))?;
-            desk.finish(seq, Status::Failed, Some(&error))?;
+            desk.finish(seq, Status::Failed, Some(&error))?
         } else {
-            desk.send_back(seq, &Return { due_at: desk.now, lone: true, attempts, error: None })?;
-        }
+            desk.send_back(seq, &Return { due_at: desk.now, lone: true, attempts, error: None })?
+        };
+        desk.news.push(News::WorkerLost(job));
     }
     Ok(())
 }

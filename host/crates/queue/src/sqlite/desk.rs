@@ -18,9 +18,9 @@ pub(super) struct Desk<'a> {
 /// What others are told once an operation is committed.
 pub(super) enum News {
     Arrived(String),
-    Claimed { kind: String, waited: Duration },
-    Retried(String),
-    WorkerLost(String),
+    Claimed { job: Arc<JobRecord>, waited: Duration },
+    Retried(JobRecord),
+    WorkerLost(JobRecord),
     CancelAsked(crate::JobId),
     Finished(Arc<JobRecord>),
 }
@@ -29,9 +29,9 @@ impl News {
     pub(super) fn publish(self, signals: &Signals) {
         match self {
             Self::Arrived(kind) => signals.arrived(&kind),
-            Self::Claimed { kind, waited } => telemetry::claimed(&kind, waited),
-            Self::Retried(kind) => telemetry::retried(&kind),
-            Self::WorkerLost(kind) => telemetry::worker_lost(&kind),
+            Self::Claimed { job, waited } => telemetry::claimed(&job, waited),
+            Self::Retried(job) => telemetry::retried(&job),
+            Self::WorkerLost(job) => telemetry::worker_lost(&job),
             Self::CancelAsked(id) => signals.cancel_asked(id),
             Self::Finished(job) => {
                 telemetry::finished(&job);

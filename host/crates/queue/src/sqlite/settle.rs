@@ -17,7 +17,6 @@ use crate::{
 /// A job that the token still holds.
 struct Held {
     seq: i64,
-    kind: String,
     attempts: u32,
     max_attempts: u32,
     cancel_asked: bool,
@@ -26,18 +25,17 @@ struct Held {
 }
 
 fn held(connection: &Connection, token: &Token) -> Result<Held> {
-    let sql = "SELECT seq, kind, attempts, max_attempts, cancel_asked, lone, due_at FROM queue_jobs \
+    let sql = "SELECT seq, attempts, max_attempts, cancel_asked, lone, due_at FROM queue_jobs \
                WHERE id = ?1 AND token = ?2 AND status = 'processing'";
     let mut statement = connection.prepare_cached(sql)?;
     let found = statement.query_row(params![token.job().to_string(), token.number], |row| {
         Ok(Held {
             seq: row.get(0)?,
-            kind: row.get(1)?,
-            attempts: row.get(2)?,
-            max_attempts: row.get(3)?,
-            cancel_asked: row.get(4)?,
-            lone: row.get(5)?,
-            due_at: row.get(6)?,
+            attempts: row.get(1)?,
+            max_attempts: row.get(2)?,
+            cancel_asked: row.get(3)?,
+            lone: row.get(4)?,
+            due_at: row.get(5)?,
         })
     });
     found.optional()?.ok_or(Error::LeaseLost(token.job()))
@@ -98,8 +96,9 @@ pub(super) fn fail(desk: &mut Desk<'_>, token: &Token, error: &JobError) -> Resu
     }
     let due_at = desk.now.saturating_add(micros(desk.backoff.delay(token.job(), job.attempts)));
     // It came to an end of its own, so it is no danger to others (any more).
-    desk.send_back(job.seq, &Return { due_at, lone: false, attempts: job.attempts, error: Some(&text) })?;
-    desk.news.push(News::Retried(job.kind));
+    let back = Return { due_at, lone: false, attempts: job.attempts, error: Some(&text) };
+    let job = desk.send_back(job.seq, &back)?;
+    desk.news.push(News::Retried(job));
     Ok(Verdict::Retry(moment(due_at)))
 }
 

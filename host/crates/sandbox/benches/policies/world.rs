@@ -32,10 +32,10 @@ impl Embedder for Nothing {
     fn space(&self) -> &Space {
         &self.0
     }
-    async fn images(&self, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         Ok(Vec::new())
     }
-    async fn texts(&self, _: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, _: &[String]) -> PortResult<Vec<Embedding>> {
         Ok(Vec::new())
     }
 }

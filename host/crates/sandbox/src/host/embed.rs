@@ -131,7 +131,7 @@ impl Host for GuestState {
         }
         let at_ms = vec![None; texts.len()];
         self.room_for(self.row_bytes(texts.len()))?;
-        let vectors = self.ports.embedder.texts(&texts);
+        let vectors = self.ports.embedder.texts(&self.session()?.tenant, &texts);
         let vectors = Self::wait("embed.texts", &self.meter, self.ports.timeout, vectors).await?;
         self.give_rows(vectors, at_ms)
     }
@@ -145,7 +145,7 @@ impl Host for GuestState {
         let entries = images.iter().map(|image| self.get(image)).collect::<Answer<Vec<&ImageEntry>>>()?;
         let at_ms = entries.iter().map(|entry| entry.at_ms).collect();
         let pictures: Vec<Arc<Picture>> = entries.iter().map(|entry| Arc::clone(&entry.picture)).collect();
-        let vectors = self.ports.embedder.images(&pictures);
+        let vectors = self.ports.embedder.images(&self.session()?.tenant, &pictures);
         let vectors = Self::wait("embed.images", &self.meter, self.ports.timeout, vectors).await?;
         self.give_rows(vectors, at_ms)
     }

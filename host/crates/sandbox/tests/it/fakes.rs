@@ -94,10 +94,10 @@ impl Embedder for FakeModel {
     fn space(&self) -> &Space {
         &self.space
     }
-    async fn images(&self, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         Ok(pictures.iter().map(|picture| vector(picture.raster.rgb())).collect())
     }
-    async fn texts(&self, texts: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
         tokio::time::sleep(self.delay).await;
         Ok(texts.iter().map(|text| vector(text.as_bytes())).collect())
     }

@@ -4,11 +4,11 @@ use std::slice::from_ref;
 
 use futures::future::join_all;
 
-use super::{choice, claims, moment, shop};
+use super::{activation, change, choice, claims, event, keep, moment, shop, stored, version};
 use crate::{
     id::TenantId,
     plugins::{Action, Activation, Canary, Event, PluginStore, Shadow, Slot},
-    port::{PortErrorKind, PortResult},
+    port::PortErrorKind,
 };
 
 /// Those who change at once.
@@ -29,45 +29,18 @@ pub(super) async fn suite<S: PluginStore, G>(make: impl AsyncFn() -> (S, G)) {
     ];
 }
 
-fn activation(tenant: Option<&str>, slot: Slot, live: &str) -> Activation {
-    Activation {
-        tenant: tenant.map(shop),
-        slot,
-        live: Some(choice(live)),
-        previous: Vec::new(),
-        canary: None,
-        shadow: None,
-        changed_at: moment(1),
-        changed_by: "operator".to_owned(),
-        revision: 0,
+/// Keeps everybody's versions of what it holds, as whoever activates them finds them.
+async fn keep_all(store: &impl PluginStore, activation: &Activation) {
+    for choice in activation.choices() {
+        keep(store, &version(None, &choice.name)).await;
     }
-}
-
-/// The line of history that says what went live.
-fn event(activation: &Activation) -> Event {
-    Event {
-        tenant: activation.tenant.clone(),
-        slot: activation.slot.clone(),
-        action: Action::Activated,
-        choice: activation.live.clone(),
-        reason: "\"better\"\n".to_owned(),
-        by: activation.changed_by.clone(),
-        at: activation.changed_at,
-    }
-}
-
-async fn change(store: &impl PluginStore, activation: &Activation) -> PortResult<u64> {
-    store.change(activation, &event(activation)).await
 }
 
 /// The activation as it is stored after a change that must be taken.
 async fn changed(store: &impl PluginStore, activation: &Activation) -> Activation {
+    keep_all(store, activation).await;
     let revision = change(store, activation).await.expect("the change is taken");
     Activation { revision, ..activation.clone() }
-}
-
-async fn stored(store: &impl PluginStore, tenant: Option<&str>, slot: &Slot) -> Option<Activation> {
-    store.activation(tenant.map(shop).as_ref(), slot).await.expect("answers")
 }
 
 async fn after(store: &impl PluginStore, revision: u64) -> Vec<Activation> {
@@ -125,6 +98,7 @@ async fn a_change_from_another_revision_is_refused_and_leaves_no_trace(store: &i
         assert_eq!(error.expect_err("it is from another revision").kind, PortErrorKind::Conflict);
     };
     let first = activation(None, Slot::Rank, "first");
+    keep_all(store, &first).await;
     refused(&first, 1).await;
     assert_eq!(stored(store, None, &Slot::Rank).await, None);
     let first = changed(store, &first).await;
@@ -177,6 +151,9 @@ async fn of_changes_made_at_once_from_one_revision_one_wins(store: &impl PluginS
             .iter()
             .map(|name| Activation { revision: from, ..activation(Some("a"), Slot::Rank, name) })
             .collect();
+        for activation in &all {
+            keep_all(store, activation).await;
+        }
         let results = join_all(all.iter().map(|activation| change(store, activation))).await;
         let mut won = None;
         for (activation, result) in all.iter().zip(results) {
@@ -209,6 +186,7 @@ async fn changes_of_different_slots_at_once_are_all_made(store: &impl PluginStor
 async fn history_tells_the_latest_first_and_no_more_than_asked(store: &impl PluginStore) {
     let mut told = Vec::new();
     let mut now = activation(None, Slot::Rank, "p");
+    keep_all(store, &now).await;
     let actions = [Action::Activated, Action::CanaryStarted, Action::Withdrawn, Action::Deactivated];
     // Clocks differ: what was done last need not have the latest time.
     for (action, at) in actions.into_iter().zip([2, 1, 1, 3]) {

@@ -6,16 +6,14 @@ use bytes::Bytes;
 use futures::future::join;
 use serde_json::json;
 
-use super::{claims, component, digest, moment, shop};
+use super::{MEETINGS, claims, component, digest, keep, moment, shop, version};
 use crate::{
     id::TenantId,
-    plugins::{PluginDigest, PluginStore, Slot, Version},
+    plugins::{PluginDigest, PluginStore, Removal, Slot, Version},
 };
 
 /// More than fits into one document of any database we know.
 const LARGE: usize = 20 * 1024 * 1024 + 1;
-/// Times that two who meet are sent against each other.
-const MEETINGS: usize = 12;
 
 pub(super) async fn suite<S: PluginStore, G>(make: impl AsyncFn() -> (S, G)) {
     claims![make();
@@ -31,34 +29,12 @@ pub(super) async fn suite<S: PluginStore, G>(make: impl AsyncFn() -> (S, G)) {
     ];
 }
 
-fn version(owner: Option<&str>, name: &str) -> Version {
-    let bytes = component(name);
-    Version {
-        owner: owner.map(shop),
-        digest: PluginDigest::of(&bytes),
-        name: name.to_owned(),
-        version: "1.2.3-rc.1+7".to_owned(),
-        slot: Slot::Search(name.to_owned()),
-        size: bytes.len() as u64,
-        granted: ["embed".to_owned(), "nearest".to_owned()].into(),
-        manifest: json!({
-            "name": name, "limits": {"cpu_ms": 20, "share": 0.1, "whole": 1.0, "least": 5e-324, "all": u64::MAX},
-            "$schema": {"$oid": "000000000000000000000000", "a.b": [true, null, -1, [], {}]},
-            "": "empty", "nul": "\u{0}", "nul\u{0}key": "\"quoted\" ünd 🛒",
-        }),
-        signature: Some("0f".repeat(64)),
-        signer: Some("release".to_owned()),
-        uploaded_at: moment(1),
-        uploaded_by: "key 0123456789abcdef".to_owned(),
-    }
-}
-
-async fn keep(store: &impl PluginStore, version: &Version) -> bool {
-    store.add_version(version, component(&version.name)).await.expect("answers")
-}
-
 async fn kept(store: &impl PluginStore, owner: Option<&TenantId>, name: &str) -> Option<Version> {
     store.version(owner, &digest(name)).await.expect("answers")
+}
+
+async fn remove(store: &impl PluginStore, owner: Option<&TenantId>, name: &str) -> Removal {
+    store.remove_version(owner, &digest(name)).await.expect("answers")
 }
 
 async fn bytes(store: &impl PluginStore, name: &str) -> Option<Bytes> {
@@ -69,7 +45,7 @@ async fn nothing_is_kept_at_first(store: &impl PluginStore) {
     for owner in [None, Some(&shop("a"))] {
         assert_eq!(store.versions(owner).await.expect("answers"), []);
         assert_eq!(kept(store, owner, "p").await, None);
-        assert!(!store.remove_version(owner, &digest("p")).await.expect("answers"));
+        assert_eq!(remove(store, owner, "p").await, Removal::Missing);
     }
     assert_eq!(bytes(store, "p").await, None);
 }
@@ -136,7 +112,7 @@ async fn a_component_lives_as_long_as_its_last_version(store: &impl PluginStore)
     keep(store, &version(Some("a"), "other")).await;
     for owner in owners {
         assert_eq!(bytes(store, "p").await, Some(component("p")));
-        assert!(store.remove_version(owner.map(shop).as_ref(), &digest("p")).await.expect("answers"));
+        assert_eq!(remove(store, owner.map(shop).as_ref(), "p").await, Removal::Removed);
     }
     assert_eq!(bytes(store, "p").await, None);
     assert_eq!(bytes(store, "other").await, Some(component("other")));
@@ -148,12 +124,12 @@ async fn an_owner_removes_its_own_version_only(store: &impl PluginStore) {
     let ours = version(Some("a"), "p");
     keep(store, &ours).await;
     for other in [None, Some(&shop("b"))] {
-        assert!(!store.remove_version(other, &digest("p")).await.expect("answers"));
+        assert_eq!(remove(store, other, "p").await, Removal::Missing);
     }
     assert_eq!(kept(store, Some(&shop("a")), "p").await, Some(ours));
     assert_eq!(bytes(store, "p").await, Some(component("p")));
-    assert!(store.remove_version(Some(&shop("a")), &digest("p")).await.expect("answers"));
-    assert!(!store.remove_version(Some(&shop("a")), &digest("p")).await.expect("answers"));
+    assert_eq!(remove(store, Some(&shop("a")), "p").await, Removal::Removed);
+    assert_eq!(remove(store, Some(&shop("a")), "p").await, Removal::Missing);
     assert_eq!(store.versions(Some(&shop("a"))).await.expect("answers"), []);
 }
 
@@ -165,7 +141,8 @@ async fn a_large_component_comes_back_whole(store: &impl PluginStore) {
     assert!(store.add_version(&large, bytes.clone()).await.expect("answers"));
     let found = store.component(&digest).await.expect("answers");
     assert!(found.is_some_and(|found| found == bytes), "other bytes came back");
-    assert!(store.remove_version(Some(&shop("a")), &digest).await.expect("answers"));
+    let removal = store.remove_version(Some(&shop("a")), &digest).await.expect("answers");
+    assert_eq!(removal, Removal::Removed);
     assert_eq!(store.component(&digest).await.expect("answers"), None);
 }
 
@@ -185,12 +162,11 @@ async fn a_component_survives_one_owner_who_goes_while_another_comes(store: &imp
     let (mut here, mut away) = (&ours, &theirs);
     keep(store, here).await;
     for _ in 0..MEETINGS {
-        let goes = store.remove_version(here.owner.as_ref(), &here.digest);
-        let (came, went) = join(keep(store, away), goes).await;
-        assert!(came && went.expect("answers"));
+        let goes = remove(store, here.owner.as_ref(), "p");
+        assert_eq!(join(keep(store, away), goes).await, (true, Removal::Removed));
         assert_eq!(bytes(store, "p").await, Some(component("p")));
         (here, away) = (away, here);
     }
-    assert!(store.remove_version(here.owner.as_ref(), &here.digest).await.expect("answers"));
+    assert_eq!(remove(store, here.owner.as_ref(), "p").await, Removal::Removed);
     assert_eq!(bytes(store, "p").await, None);
 }

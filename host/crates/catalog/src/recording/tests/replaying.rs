@@ -51,7 +51,7 @@ impl Host {
     }
 
     async fn texts(&self, text: &str) -> PortResult<Vec<Embedding>> {
-        self.embedder.texts(&[text.into()]).await
+        self.embedder.texts(&self.tenant, &[text.into()]).await
     }
 
     async fn frames(&self, path: &str, plan: FramePlan) -> Result<Vec<Frame>, MediaError> {
@@ -69,9 +69,9 @@ impl Host {
         for n in if backwards { [8, 7, 6, 5, 4, 3, 2, 1, 0] } else { [0, 1, 2, 3, 4, 5, 6, 7, 8] } {
             said.push(match n {
                 0 => format!("{:?}", self.texts("red").await),
-                1 => format!("{:?}", self.embedder.images(std::slice::from_ref(&image)).await),
+                1 => format!("{:?}", self.embedder.images(tenant, std::slice::from_ref(&image)).await),
                 2 => {
-                    let query = self.embedder.images(std::slice::from_ref(&image)).await.unwrap();
+                    let query = self.embedder.images(tenant, std::slice::from_ref(&image)).await.unwrap();
                     format!("{:?}", self.catalogue.nearest(tenant, &query, filter, 9).await)
                 }
                 3 => format!("{:?}", self.keyword("shoe").await),
@@ -103,8 +103,8 @@ impl Shop {
     async fn open(tape: Tape) -> Self {
         let embedder = Arc::new(FakeEmbedder::default());
         let index = Arc::new(InMemoryIndex::new(embedder.space().dimension));
-        let embedding = embedder.images(&[Arc::new(picture(9))]).await.unwrap().remove(0);
-        let (tenant, product) = ("shop".parse().unwrap(), "shoe".parse().unwrap());
+        let (tenant, product): (TenantId, _) = ("shop".parse().unwrap(), "shoe".parse().unwrap());
+        let embedding = embedder.images(&tenant, &[Arc::new(picture(9))]).await.unwrap().remove(0);
         index
             .insert(vec![VectorRow { tenant, product, image: ImageHash::of(b"shoe"), embedding }])
             .await
