@@ -116,6 +116,7 @@ fn candidates() -> Candidates {
         ],
         texts: vec![("color".into(), vec![None, Some("red".into())])],
         limit: 200,
+        day: 20_454,
     }
 }
 

@@ -113,7 +113,7 @@ impl Shop {
             for source in &read.images {
                 pictures.push(source.picture(folder, media).await?);
             }
-            let vectors = embedder.images(&pictures).await?;
+            let vectors = embedder.images(&tenant, &pictures).await?;
             let images: Vec<NewImage> =
                 pictures.iter().zip(vectors).map(|(picture, vector)| new_image(picture, vector)).collect();
             let product = read.product(&tenant, &images);
@@ -221,11 +221,11 @@ impl Embedder for Failing {
         &self.space
     }
 
-    async fn images(&self, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+    async fn images(&self, _: &TenantId, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
         self.fail()
     }
 
-    async fn texts(&self, _: &[String]) -> PortResult<Vec<Embedding>> {
+    async fn texts(&self, _: &TenantId, _: &[String]) -> PortResult<Vec<Embedding>> {
         self.fail()
     }
 }
