@@ -347,6 +347,8 @@ fn sandbox_config(config: &Config) -> SandboxConfig {
         ingest: config.ingest_plugin.clone(),
         settings: config.plugin_settings.clone(),
         trusted: config.trusted_keys.clone(),
+        maximum: config.plugin_limits,
+        tenant_maximum: config.tenant_plugin_limits,
         max_component_bytes: config.limits.plugin_bytes,
         ..SandboxConfig::new(&config.plugins)
     }

@@ -127,6 +127,10 @@ pub struct Config {
     pub tenant_capabilities: BTreeSet<Capability>,
     /// How often changes of policies are looked for that nobody announced.
     pub plugin_poll: Duration,
+    /// The most that the operator's plugins get of what they ask for.
+    pub plugin_limits: taja_sandbox::Limits,
+    /// The most that plugins get which a shop uploads itself.
+    pub tenant_plugin_limits: taja_sandbox::Limits,
     /// Limits of a request.
     pub limits: Limits,
     /// Threads for heavy computation.
@@ -233,6 +237,8 @@ impl Config {
             trusted_keys: reader.trusted_keys(),
             tenant_capabilities: reader.capabilities("tenant-capabilities"),
             plugin_poll: Duration::from_secs(reader.at_least("plugin-poll-seconds", 1)),
+            plugin_limits: reader.plugin_limits("plugin-limits", taja_sandbox::Limits::OPERATORS),
+            tenant_plugin_limits: reader.plugin_limits("tenant-plugin-limits", taja_sandbox::Limits::SHOPS),
             limits: Limits {
                 image_types: reader.types("image-types", &ImageType::ALL, ImageType::mime),
                 video_types: reader.types("video-types", &VideoType::ALL, VideoType::mime),

@@ -10,7 +10,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use taja_cloudinary::Credentials;
-use taja_sandbox::{Capability, signature::TrustedKeys};
+use taja_sandbox::{Capability, Limits, signature::TrustedKeys};
 
 use super::{CloudinarySettings, Config, MongoConfig, Role, SETTINGS, Setting, Sources};
 
@@ -177,6 +177,15 @@ impl<'a> Reader<'a> {
             }
         }
         capabilities
+    }
+
+    /// Limits of a plugin's call; those that are not named are the default's.
+    pub(super) fn plugin_limits(&mut self, name: &str, default: Limits) -> Limits {
+        let (text, origin) = self.text(name);
+        Limits::parse(&text, &default).unwrap_or_else(|mistakes| {
+            self.mistakes.push(format!("{origin}: {mistakes}"));
+            default
+        })
     }
 
     pub(super) fn mongo(&mut self) -> Option<MongoConfig> {

@@ -131,6 +131,16 @@ pub const SETTINGS: &[Setting] = &[
         "5",
         "how often changes of policies are looked for that nobody announced, seconds",
     ),
+    setting(
+        "plugin-limits",
+        "cpu_ms=10000,wall_ms=120000,memory_mib=256,host_calls=4096,hostcall_fuel_kib=16384,handles=8192,log_kib=256",
+        "the most that a call of one of the operator's plugins may use up, whatever its manifest asks for",
+    ),
+    setting(
+        "tenant-plugin-limits",
+        "cpu_ms=500,wall_ms=3000,memory_mib=128,host_calls=256,hostcall_fuel_kib=4096,handles=1024,log_kib=64",
+        "the most that a call of a plugin may use up that a shop uploaded itself",
+    ),
     setting("max-images", "20", "images per product, at most"),
     setting("max-image-bytes", "20971520", "bytes per image, at most").also("MAX_FILE_SIZE"),
     setting("max-video-bytes", "209715200", "bytes per video, at most").also("MAX_FILE_SIZE"),

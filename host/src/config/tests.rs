@@ -111,6 +111,28 @@ fn other_services_names_are_understood_and_our_own_win() {
 }
 
 #[test]
+fn the_limits_of_plugins_are_those_of_the_table_but_for_what_is_named() {
+    use taja_sandbox::Limits;
+
+    let config = read(&[], &[], None).unwrap();
+    assert_eq!((config.plugin_limits, config.tenant_plugin_limits), (Limits::OPERATORS, Limits::SHOPS));
+    for (name, limits) in [("plugin-limits", Limits::OPERATORS), ("tenant-plugin-limits", Limits::SHOPS)] {
+        let row = SETTINGS.iter().find(|setting| setting.name == name).unwrap();
+        assert_eq!(row.default, limits.to_string());
+    }
+    let env = [("TAJA_TENANT_PLUGIN_LIMITS", "cpu_ms=50, memory_mib=32")];
+    let shops = read(&[], &env, None).unwrap().tenant_plugin_limits;
+    assert_eq!((shops.cpu, shops.memory_bytes), (Duration::from_millis(50), 32 << 20));
+    assert_eq!((shops.wall, shops.handles), (Limits::SHOPS.wall, Limits::SHOPS.handles));
+    let error = read(&[("plugin-limits", "cpu=1,memory_mib=9999")], &env, None).unwrap_err().to_string();
+    for says in
+        ["1 mistake(s)", "--plugin-limits: \"cpu\" is no limit: it is one of cpu_ms,", "memory_mib: \"9999\""]
+    {
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn secrets_are_not_shown() {
     let key = ("TAJA_API_KEY", "0123456789abcdef0123456789abcdef");
     let config = read(&[], &[&SHARED[..], &[key]].concat(), None).unwrap();

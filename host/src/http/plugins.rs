@@ -85,7 +85,8 @@ pub async fn list(
         if !standings.contains_key(&version.slot) {
             standings.insert(&version.slot, shelf.standing(&app, &version.slot).await?);
         }
-        plugins.entry(&version.name).or_default().push(VersionView::new(version, &standings[&version.slot]));
+        let view = VersionView::new(version, &standings[&version.slot], &app.sandbox);
+        plugins.entry(&version.name).or_default().push(view);
     }
     let plugins = plugins.into_iter();
     let plugins =

@@ -3,6 +3,7 @@
 use std::process::Output;
 
 use serde_json::{Value, json};
+use taja_catalog::PluginDigest;
 use taja_sandbox::signature::TrustedKeys;
 
 use crate::{
@@ -115,7 +116,10 @@ async fn a_component_is_signed_with_a_key_made_for_it() {
     assert_eq!(signed.status.code(), Some(0), "{}", text(&signed.stderr));
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
     let signature = text(&read("rank.wasm.sig")).parse().unwrap();
-    assert_eq!(trusted.verify(&read("rank.wasm"), Some(&signature)), Ok(Some("shop".into())));
+    assert_eq!(
+        trusted.verify(&PluginDigest::of(&read("rank.wasm")), Some(&signature)),
+        Ok(Some("shop".into()))
+    );
 
     std::fs::write(folder.path().join("bare.wasm"), b"\0asm\x0d\0\x01\0").unwrap();
     let bare = run(&["plugin", "sign", "bare.wasm", "--key", "shop.key"], folder.path()).await;

@@ -45,6 +45,9 @@ fn ranking(version: &str) -> Vec<u8> {
     bundled("rank-default", version)
 }
 
+/// Asks for more than a shop gets.
+const GREEDY: &str = "[limits]\ncpu_ms = 9000\nwall_ms = 60000\nmemory_mib = 128";
+
 fn digest_of(component: &[u8]) -> String {
     PluginDigest::of(component).to_string()
 }
@@ -256,7 +259,7 @@ async fn a_shop_has_its_own_versions_and_choices_and_sees_no_others() {
         server.done(key, "/add_product", product("Cup", vec![photograph("coffee")])).await;
     }
     let everybodys = server.ranked_by(&theirs, "cup").await;
-    let digest = server.uploaded(&ours, "?activate=true", build("our-rank", "1.0.0", "")).await;
+    let digest = server.uploaded(&ours, "?activate=true", build("our-rank", "1.0.0", GREEDY)).await;
     assert_eq!(server.ranked_by(&ours, "cup").await, ("our-rank".to_owned(), digest.clone()));
     assert_eq!(server.ranked_by(&theirs, "cup").await, everybodys, "nobody else is served by it");
 
@@ -267,6 +270,15 @@ async fn a_shop_has_its_own_versions_and_choices_and_sees_no_others() {
         (&own["owner"], &own["state"], &own["inherited"]),
         (&json!("ours"), &json!("live"), &json!(false))
     );
+    // A shop gets less than an operator of what it asks for.
+    let (granted, asked) = (&own["limits"]["granted"], &own["limits"]["asked"]);
+    assert_eq!((&granted["cpu_ms"], &granted["wall_ms"]), (&json!(500), &json!(3000)), "{own}");
+    assert_eq!((&granted["memory_mib"], &granted["handles"]), (&json!(128), &json!(64)), "{own}");
+    assert_eq!(asked, &json!({ "cpu_ms": 9000, "wall_ms": 60_000 }), "{own}");
+    let (_, plugin) = server.ask(&ours, Method::GET, "/plugins/our-rank", None).await;
+    assert_eq!(version(&plugin, &digest)["limits"], own["limits"]);
+    let (_, everybodys_own) = server.ask(&theirs, Method::GET, "/plugins/rank-default", None).await;
+    assert!(version(&everybodys_own, &everybodys.1)["limits"]["asked"].is_null(), "{everybodys_own}");
     assert!(own["uploaded_by"].as_str().unwrap().starts_with("key ") && list["folder"].is_null(), "{list}");
     for path in [
         "/plugins?tenant=theirs",

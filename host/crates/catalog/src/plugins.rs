@@ -101,7 +101,7 @@ pub struct Version {
     pub granted: BTreeSet<String>,
     /// What it says of itself.
     pub manifest: Value,
-    /// The signature it came with, hexadecimal.
+    /// The signature that it came with, or was given later, hexadecimal.
     pub signature: Option<String>,
     /// The trusted key that it was made with.
     pub signer: Option<String>,
@@ -373,6 +373,14 @@ impl Statistic {
 pub trait PluginStore: Send + Sync {
     /// Keeps a version and its component, once per owner; false when the owner has it, and then nothing changes.
     async fn add_version(&self, version: &Version, component: Bytes) -> PortResult<bool>;
+    /// Puts a signature in the place of a version's, and the key it was made with; false when there is no such version.
+    async fn sign_version(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PluginDigest,
+        signature: &str,
+        signer: Option<&str>,
+    ) -> PortResult<bool>;
     /// A version of this owner; none stands for nobody.
     async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>>;
     /// The versions of this owner, oldest first.

@@ -27,8 +27,11 @@ const MAX_CODE_BYTES: u64 = 512 << 20;
 const MAX_WORDS_BYTES: u64 = 4 << 10;
 /// Threads of a child: more would each take address space for their stack and their part of the heap.
 const MAX_THREADS: usize = 4;
-/// Compilations that one may wait for, each as long as a compilation may last.
+/// Compilations that one may wait for, each as long as a compilation may compute.
 const PATIENCE: u32 = 4;
+/// How many times as long as it may compute a compilation may last: an interpreter takes some 15 seconds of computing,
+/// which on a machine that has other things to do is a minute.
+const LASTING: u32 = 4;
 
 /// How components are compiled in a process of their own.
 #[derive(Debug, Clone)]
@@ -38,14 +41,14 @@ pub struct Compiler {
     pub program: PathBuf,
     /// Address space that the process may use, bytes.
     pub memory_bytes: u64,
-    /// Time that compiling may last; every thread may compute for as long.
+    /// Time that every thread may compute for.
     pub time: Duration,
     /// Compilations at one time.
     places: Arc<Semaphore>,
 }
 
 impl Compiler {
-    /// With 1 GiB, 30 seconds, and one component at a time.
+    /// With 1 GiB, 30 seconds of computing, and one component at a time.
     pub fn new(program: impl Into<PathBuf>) -> Self {
         Self {
             program: program.into(),
@@ -86,7 +89,7 @@ pub(crate) async fn component(
     let engine = engine.clone();
     let Some(compiler) = compiler else {
         return blocking(move || {
-            Component::from_binary(&engine, &bytes).map_err(|error| format!("does not compile: {error:#}"))
+            Component::from_binary(&engine, &bytes).map_err(|error| not_valid(&format!("{error:#}")))
         })
         .await;
     };
@@ -100,13 +103,15 @@ pub(crate) async fn component(
 
 fn foreign(error: &wasmtime::Error) -> String {
     tracing::error!(%error, "the compiler's code cannot be loaded: is it of another build?");
-    format!("cannot be loaded as the compiler left it: {error:#}")
+    format!(
+        "cannot be loaded as the compiler left it: {error:#}: tell the operator that it is of another build"
+    )
 }
 
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| format!("compiler failed: {error}"))?
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("the check broke off: {error}"))?
 }
 
 /// The component as [`Component::deserialize`] takes it.
@@ -115,14 +120,15 @@ pub(crate) async fn compile(compiler: &Compiler, bytes: &[u8]) -> Result<Vec<u8>
     let _place = place.map_err(|_| "waited too long for others to be compiled: try again later")?;
     let mut child = compiler.command(bytes.len()).spawn().map_err(|error| {
         tracing::error!(program = %compiler.program.display(), %error, "the compiler cannot be started");
-        format!("the compiler cannot be started: {error}")
+        format!("the compiler cannot be started: {error}: tell the operator")
     })?;
-    let Ok(ended) = timeout(compiler.time, converse(&mut child, bytes)).await else {
+    let Ok(ended) = timeout(compiler.time * LASTING, converse(&mut child, bytes)).await else {
         // Waited for, so that the next one does not compute beside it.
         _ = child.kill().await;
         return Err(too_slow(compiler));
     };
-    let ended = ended.map_err(|error| format!("the compiler cannot be talked to: {error}"))?;
+    let ended =
+        ended.map_err(|error| format!("the compiler cannot be talked to: {error}: try again later"))?;
     if ended.code.len() as u64 > MAX_CODE_BYTES {
         return Err(format!(
             "becomes more than {} MiB of machine code: make it smaller",
@@ -168,6 +174,12 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Resu
     Ok(bytes)
 }
 
+fn not_valid(words: &str) -> String {
+    format!(
+        "does not compile: {words}: build it again for wasm32-wasip2, without threads and 64-bit memories"
+    )
+}
+
 fn too_slow(compiler: &Compiler) -> String {
     format!("compiles for longer than {:?}: make the component smaller or split it", compiler.time)
 }
@@ -181,8 +193,8 @@ fn reason(compiler: &Compiler, status: ExitStatus, words: &str) -> String {
     // What the standard library says before it aborts.
     let out_of_memory = words.contains("memory allocation of");
     match (status.code(), status.signal()) {
-        (Some(child::INVALID), _) => format!("does not compile: {words}"),
-        (Some(child::UNABLE), _) => format!("the compiler cannot work: {words}"),
+        (Some(child::INVALID), _) => not_valid(words),
+        (Some(child::UNABLE), _) => format!("the compiler cannot work: {words}: tell the operator"),
         (_, Some(signal)) if signal == Signal::XCPU.as_raw() => too_slow(compiler),
         // Not by us: by the kernel, when the machine has less memory than the limit.
         (_, Some(signal)) if out_of_memory || signal == Signal::KILL.as_raw() => too_large(compiler),

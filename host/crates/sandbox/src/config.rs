@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
 use serde_json::Value;
+use taja_catalog::TenantId;
 
 use crate::{compile::Compiler, limits::Limits, signature::TrustedKeys};
 
@@ -33,8 +34,10 @@ pub struct SandboxConfig {
     pub tick: Duration,
     /// Whose signatures components need; nobody's when there are none.
     pub trusted: TrustedKeys,
-    /// The most a manifest gets, whatever it asks for.
+    /// The most that the operator's own plugins get, whatever their manifests ask for.
     pub maximum: Limits,
+    /// The most that a plugin gets which a shop brought itself.
+    pub tenant_maximum: Limits,
     /// How long what was live before is kept for the jobs that are pinned to it, beyond the choices that are always kept.
     pub drain: Duration,
     /// How long a choice that went live is watched, to go back by itself when it misbehaves.
@@ -58,6 +61,11 @@ pub enum PagemapScan {
 }
 
 impl SandboxConfig {
+    /// The most that a plugin of this owner gets: a shop, or nobody, which is the operator.
+    pub fn maximum_of(&self, owner: Option<&TenantId>) -> Limits {
+        if owner.is_some() { self.tenant_maximum } else { self.maximum }
+    }
+
     /// The defaults, for the plugins of one folder.
     pub fn new(plugins: impl Into<PathBuf>) -> Self {
         Self {
@@ -73,7 +81,8 @@ impl SandboxConfig {
             host_call_timeout: Duration::from_secs(30),
             tick: Duration::from_millis(5),
             trusted: TrustedKeys::default(),
-            maximum: Limits::maximum(),
+            maximum: Limits::OPERATORS,
+            tenant_maximum: Limits::SHOPS,
             drain: Duration::from_secs(120),
             probation: Duration::from_secs(600),
             max_component_bytes: 64 << 20,

@@ -59,7 +59,7 @@ fn pool(config: &SandboxConfig) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
-        .max_memory_size(config.maximum.memory_bytes)
+        .max_memory_size(config.maximum.or_more(&config.tenant_maximum).memory_bytes)
         .linear_memory_keep_resident(config.keep_resident_bytes)
         .table_keep_resident(config.keep_resident_bytes.min(64 << 10))
         .pagemap_scan(page_map_scan(config.pagemap_scan));

@@ -7,14 +7,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use bytes::Bytes;
 use serde::Serialize;
 use taja_catalog::{PluginDigest, plugins::Slot};
 
 use crate::{
-    admission::Upload,
+    admission::{Upload, check_size},
+    binary::Binary,
+    config::SandboxConfig,
     house::House,
     life::{Order, OrderError, Step, Wanted},
+    limits::Allowance,
     load,
     manifest::{Capability, Manifest},
     signature::Signature,
@@ -42,6 +44,8 @@ pub struct PluginStatus {
     pub manifest: Option<Manifest>,
     /// SHA-256 of the file, lower-case hex, if it could be read.
     pub digest: Option<PluginDigest>,
+    /// What a call of it may use up, if its manifest could be read.
+    pub limits: Option<Allowance>,
     /// Whether it can be called.
     #[serde(flatten)]
     pub state: PluginState,
@@ -53,7 +57,7 @@ pub struct PluginStatus {
 
 /// A file of the folder that may be a plugin.
 pub(crate) struct File {
-    pub(crate) component: Bytes,
+    pub(crate) component: Binary,
     pub(crate) manifest: Manifest,
     /// What signs it lies beside it.
     pub(crate) signature: Option<Signature>,
@@ -73,9 +77,9 @@ pub(crate) fn components(folder: &Path) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Files that are to serve together, each read as far as that takes no compiler.
-pub(crate) fn survey(paths: &[PathBuf], max_bytes: u64) -> Vec<(PluginStatus, Option<File>)> {
+pub(crate) fn survey(paths: &[PathBuf], config: &SandboxConfig) -> Vec<(PluginStatus, Option<File>)> {
     let mut found = Found::default();
-    paths.iter().map(|path| found.take(path, max_bytes)).collect()
+    paths.iter().map(|path| found.take(path, config)).collect()
 }
 
 /// Names and modalities that are taken by files before.
@@ -86,24 +90,35 @@ struct Found {
 }
 
 impl Found {
-    fn take(&mut self, path: &Path, max_bytes: u64) -> (PluginStatus, Option<File>) {
+    fn take(&mut self, path: &Path, config: &SandboxConfig) -> (PluginStatus, Option<File>) {
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let state = PluginState::Ready;
-        let mut status =
-            PluginStatus { file, manifest: None, digest: None, state, compile_ms: 0, cached: false };
-        let read = self.read(path, max_bytes, &mut status).map_err(|reason| status.refuse(reason));
+        let mut status = PluginStatus {
+            file,
+            manifest: None,
+            digest: None,
+            limits: None,
+            state,
+            compile_ms: 0,
+            cached: false,
+        };
+        let read = self.read(path, config, &mut status).map_err(|reason| status.refuse(reason));
         (status, read.ok())
     }
 
-    fn read(&mut self, path: &Path, max_bytes: u64, status: &mut PluginStatus) -> Result<File, String> {
+    fn read(
+        &mut self,
+        path: &Path,
+        config: &SandboxConfig,
+        status: &mut PluginStatus,
+    ) -> Result<File, String> {
         let size = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?.len();
-        if size > max_bytes {
-            return Err(format!("is {size} bytes; the limit is {max_bytes}"));
-        }
-        let component = Bytes::from(fs::read(path).map_err(|error| format!("cannot be read: {error}"))?);
-        status.digest = Some(PluginDigest::of(&component));
+        check_size(size, config.max_component_bytes)?;
+        let component = Binary::from(fs::read(path).map_err(|error| format!("cannot be read: {error}"))?);
+        status.digest = Some(component.digest());
         let manifest = load::read(component.clone()).map_err(|refused| refused.to_string())?.manifest;
         status.manifest = Some(manifest.clone());
+        status.limits = Some(manifest.allowance(&config.maximum));
         self.clash(&status.file, &manifest)?;
         let signature = match fs::read_to_string(path.with_extension("wasm.sig")) {
             Ok(text) => Some(text.trim().parse().map_err(|error| format!("{}.sig: {error}", status.file))?),
@@ -139,9 +154,11 @@ impl House {
     /// Takes in what the folder holds. A file that is no good is told in the report, not an error; what served before then
     /// goes on serving.
     pub(crate) async fn take_in_folder(&self) -> io::Result<Vec<PluginStatus>> {
-        let (folder, most) = (self.config.plugins.clone(), self.config.max_component_bytes);
-        let found =
-            tokio::task::spawn_blocking(move || components(&folder).map(|paths| survey(&paths, most))).await;
+        let config = self.config.clone();
+        let found = tokio::task::spawn_blocking(move || {
+            components(&config.plugins).map(|paths| survey(&paths, &config))
+        })
+        .await;
         let mut report = Vec::new();
         for (mut status, file) in found.map_err(io::Error::other)?? {
             if let Some(file) = file {

@@ -4,6 +4,7 @@ use wasmtime::component::{HasSelf, Linker};
 
 use crate::{bindings::host, state::GuestState};
 
+pub(crate) mod call;
 pub(crate) mod catalogue;
 pub(crate) mod embed;
 pub(crate) mod job;

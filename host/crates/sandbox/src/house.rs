@@ -1,7 +1,7 @@
 //! What all calls share, and how the seats follow the store.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -17,10 +17,11 @@ use taja_catalog::{
 use tokio::sync::{Semaphore, watch};
 
 use crate::{
+    binary::Binary,
     book::Book,
     config::SandboxConfig,
-    load::{self, Loaded, Loader},
-    manifest::Capability,
+    limits::Limits,
+    load::{self, Loaded, Loader, Terms},
     plugin::{Binding, Plugin},
     runner::Runner,
     seats::{Beside, Generation, Seat, Trial},
@@ -66,11 +67,11 @@ struct Roster {
     troubled: BTreeMap<Place, (Activation, String)>,
 }
 
-/// A version is loaded once for everyone who grants it the same.
+/// A version is loaded once for everyone who gets the same of what it asks for.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Loading {
     digest: PluginDigest,
-    granted: BTreeSet<Capability>,
+    terms: Terms,
 }
 
 impl House {
@@ -224,34 +225,38 @@ impl House {
     /// The plugin of a version, loaded unless it is.
     pub(crate) async fn plugin(&self, version: &Version) -> Result<Arc<Plugin>, String> {
         let granted = version.granted.iter().filter_map(|word| word.parse().ok()).collect();
-        let loading = Loading { digest: version.digest, granted };
+        let terms = Terms { granted, maximum: self.config.maximum_of(version.owner.as_ref()) };
+        let loading = Loading { digest: version.digest, terms };
         if let Some(plugin) = self.loaded.lock().get(&loading).and_then(Weak::upgrade) {
             return Ok(plugin);
         }
         let component = self.store.component(&version.digest).await.map_err(|error| error.to_string())?;
         let component =
             component.ok_or_else(|| format!("component {} is not kept any more", version.digest))?;
+        let component = Binary::taken(component).await;
+        if component.digest() != version.digest {
+            return Err(format!("the component kept as {} is {}", version.digest, component.digest()));
+        }
         // Whoever can write to the store cannot sign.
         let signature = version.signature.as_ref().map(|text| text.parse()).transpose()?;
-        self.config.trusted.verify(&component, signature.as_ref())?;
-        let read = load::read(component).map_err(|refused| refused.to_string())?;
-        if read.digest != version.digest {
-            return Err(format!("the component kept as {} is {}", version.digest, read.digest));
-        }
-        let loaded = self.loader.load(&self.runner, read, &loading.granted, false).await;
-        Ok(self.keep(loaded.map_err(|refused| refused.to_string())?).0)
+        self.config.trusted.verify(&version.digest, signature.as_ref())?;
+        let read = load::open(component).await.map_err(|refused| refused.to_string())?;
+        let loaded = self.loader.load(&self.runner, read, &loading.terms, false).await;
+        let loaded = loaded.map_err(|refused| refused.to_string())?;
+        Ok(self.keep(loaded, loading.terms.maximum).0)
     }
 
     /// Keeps a plugin for a while that nobody calls yet.
-    pub(crate) fn keep_warm(&self, loaded: Loaded) -> Arc<Plugin> {
-        let (plugin, loading) = self.keep(loaded);
+    pub(crate) fn keep_warm(&self, loaded: Loaded, maximum: Limits) -> Arc<Plugin> {
+        let (plugin, loading) = self.keep(loaded, maximum);
         self.warm.insert(loading, Arc::clone(&plugin));
         plugin
     }
 
-    fn keep(&self, loaded: Loaded) -> (Arc<Plugin>, Loading) {
+    fn keep(&self, loaded: Loaded, maximum: Limits) -> (Arc<Plugin>, Loading) {
         let plugin = loaded.plugin;
-        let loading = Loading { digest: plugin.identity.digest, granted: plugin.identity.granted.clone() };
+        let terms = Terms { granted: plugin.identity.granted.clone(), maximum };
+        let loading = Loading { digest: plugin.identity.digest, terms };
         let mut known = self.loaded.lock();
         // Somebody else may have loaded it meanwhile: one is enough.
         let plugin = known.get(&loading).and_then(Weak::upgrade).unwrap_or(plugin);

@@ -10,22 +10,50 @@ use wasmtime::{
     },
 };
 
-use crate::{limits::Kind, manifest::Capability};
+use crate::{contract::HOST, limits::Kind, manifest::Capability};
 
-/// Names the imports that plugins of a kind do not get.
+/// The interfaces of the host.
+const INTERFACES: [&str; 6] = ["types", "media", "embed", "catalogue", "job", "log"];
+/// What standard libraries drag in, and every plugin may import.
+const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
+/// What reaches outside, and no plugin may import.
+const NETWORK: [&str; 2] = ["wasi:sockets/", "wasi:http/"];
+
+/// Names the imports that plugins of a kind do not get, and what to do about each.
 pub(crate) fn check_offered(engine: &Engine, component: &Component, kind: Kind) -> Result<(), String> {
-    const WASI: [&str; 5] = ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/"];
-    let offered = |name: &str| match kind {
-        _ if name.starts_with("taja:host/log@") => true,
-        Kind::Search | Kind::Ingest if name.starts_with("taja:host/") => true,
-        _ => WASI.iter().any(|allowed| name.starts_with(allowed)),
-    };
     let ty = component.component_type();
-    let foreign: Vec<_> = ty.imports(engine).map(|(name, _)| name).filter(|name| !offered(name)).collect();
-    if foreign.is_empty() {
-        return Ok(());
+    let complaints: Vec<_> = ty
+        .imports(engine)
+        .filter_map(|(name, _)| Some(format!("imports {name}, {}", complaint(name, kind)?)))
+        .collect();
+    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("; ")) }
+}
+
+/// Why an import is not offered, and what to do; none when it is.
+fn complaint(name: &str, kind: Kind) -> Option<String> {
+    let starts = |list: &[&str]| list.iter().any(|start| name.starts_with(start));
+    match HOST.interface(name) {
+        Some((_, version)) if !HOST.runs(version.as_ref()) => {
+            Some(format!("and this host runs {}: build it against the wit/ of this host", HOST.told()))
+        }
+        Some((interface, _)) if !INTERFACES.contains(&interface) => {
+            let (runs, has) = (HOST.told(), INTERFACES.join(", "));
+            Some(format!("but {runs} has {has}: use one of these, or bring it to a newer host"))
+        }
+        Some((interface, _)) if kind == Kind::Rank && interface != "log" => Some(
+            "which a rank plugin does not get: order by what the candidates hold, or look things up in a search plugin"
+                .into(),
+        ),
+        Some(_) => None,
+        None if starts(&WASI) => None,
+        None if starts(&NETWORK) => Some(
+            "and plugins have no network: leave out what uses it, and ask the host through taja:host instead".into(),
+        ),
+        None => Some(format!(
+            "which this host does not have: leave out what uses it; there are taja:host and, of WASI, {}",
+            WASI.map(|start| start.trim_end_matches('/')).join(", ")
+        )),
     }
-    Err(format!("imports {}, which a {kind} plugin does not get", foreign.join(", ")))
 }
 
 /// The capabilities without which some import of the component would be denied.
@@ -44,8 +72,7 @@ pub(crate) fn needed(engine: &Engine, component: &Component) -> BTreeSet<Capabil
 }
 
 fn capability(import: &str) -> Option<Capability> {
-    let interface = import.strip_prefix("taja:host/")?.split('@').next()?;
-    interface.parse().ok()
+    HOST.interface(import)?.0.parse().ok()
 }
 
 /// What answers with a refusal asks for the capability; plain accessors do not. The job's functions have no way to

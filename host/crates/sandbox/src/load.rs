@@ -6,18 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
 use serde::Serialize;
-use taja_catalog::PluginDigest;
+use taja_catalog::policy::PolicyFault;
 use wasmtime::{
     Engine,
     component::{Component, Linker},
 };
 
 use crate::{
+    binary::Binary,
     bindings::{ingest::IngestPre, search::SearchPre},
     cache::Cache,
     compile::{self, Compiler},
+    contract::{self, Package},
     host, imports,
     limits::{Kind, Limits},
     manifest::{self, Capability, Manifest},
@@ -58,62 +59,76 @@ pub(crate) struct Loaded {
 /// Turns components into plugins.
 pub(crate) struct Loader {
     pub(crate) engine: Engine,
-    pub(crate) maximum: Limits,
     pub(crate) cache: Option<Arc<Cache>>,
     pub(crate) compiler: Option<Compiler>,
 }
 
+/// What a plugin gets of what it asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Terms {
+    /// These capabilities.
+    pub(crate) granted: BTreeSet<Capability>,
+    /// The most of every limit.
+    pub(crate) maximum: Limits,
+}
+
 /// A component that was read, with what it says of itself.
 pub(crate) struct Read {
-    pub(crate) digest: PluginDigest,
     pub(crate) manifest: Manifest,
-    bytes: Bytes,
+    binary: Binary,
+}
+
+/// Reads a component off the threads that serve requests, as [`read`] does.
+pub(crate) async fn open(binary: Binary) -> Result<Read, Refused> {
+    compile::blocking(move || Ok(read(binary))).await.map_err(Refused::at("format"))?
 }
 
 /// Reads a component as far as that takes no compiler.
-pub(crate) fn read(bytes: Bytes) -> Result<Read, Refused> {
-    check_component(&bytes).map_err(|error| Refused::at("format")(error.to_string()))?;
-    let manifest = manifest::read(&bytes).map_err(|error| {
+pub(crate) fn read(binary: Binary) -> Result<Read, Refused> {
+    let bytes = binary.bytes();
+    check_component(bytes).map_err(|error| Refused::at("format")(error.to_string()))?;
+    let manifest = manifest::read(bytes).map_err(|error| {
         let stage = if matches!(error, manifest::ManifestError::Binary(_)) { "format" } else { "manifest" };
         Refused::at(stage)(error.to_string())
     })?;
-    Ok(Read { digest: PluginDigest::of(&bytes), manifest, bytes })
+    Ok(Read { manifest, binary })
 }
 
 impl Loader {
-    /// Compiles, links and tries out. Of what the manifest asks for, the plugin gets what is in `granted`; when that must
-    /// be all that it imports, whatever is missing is named.
+    /// Compiles, links and tries out. When the capabilities that it is granted must be all that it imports, whatever is
+    /// missing is named.
     pub(crate) async fn load(
         &self,
         runner: &Runner,
         read: Read,
-        granted: &BTreeSet<Capability>,
+        terms: &Terms,
         must_suffice: bool,
     ) -> Result<Loaded, Refused> {
         let began = Instant::now();
-        let Read { digest, manifest, bytes } = read;
-        let (component, cached) = self.compile(bytes, digest).await.map_err(Refused::at("compile"))?;
+        let Read { manifest, binary } = read;
+        let digest = binary.digest();
+        let (component, cached) = self.compile(binary).await.map_err(Refused::at("compile"))?;
         let compiled_in = began.elapsed();
         imports::check_offered(&self.engine, &component, manifest.kind).map_err(Refused::at("imports"))?;
         let granted: BTreeSet<_> =
-            manifest.capabilities.iter().filter(|asked| granted.contains(asked)).copied().collect();
+            manifest.capabilities.iter().filter(|asked| terms.granted.contains(asked)).copied().collect();
         if must_suffice {
             let needed = imports::needed(&self.engine, &component);
             check_granted(&manifest, &needed, &granted).map_err(Refused::at("grants"))?;
         }
         let plugin = Plugin {
-            limits: Limits::of(manifest.kind).granted(&manifest.limits, &self.maximum),
-            entry: link(&self.engine, &component, manifest.kind).map_err(Refused::at("world"))?,
+            limits: Limits::of(manifest.kind).asked(&manifest.limits).within(&terms.maximum),
+            entry: link(&self.engine, &component, manifest.kind)?,
             identity: Arc::new(Identity { manifest, digest, granted }),
         };
-        try_out(runner, &plugin).await.map_err(Refused::at("trial"))?;
+        try_out(runner, &plugin).await?;
         Ok(Loaded { plugin: Arc::new(plugin), compiled_in, cached })
     }
 
     /// Machine code from the cache, or compiled off the async threads and then kept.
-    async fn compile(&self, bytes: Bytes, digest: PluginDigest) -> Result<(Component, bool), String> {
-        let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), digest.to_string());
-        let compiled = compile::component(self.compiler.as_ref(), &engine, bytes);
+    async fn compile(&self, binary: Binary) -> Result<(Component, bool), String> {
+        let (engine, cache, digest) = (self.engine.clone(), self.cache.clone(), binary.digest().to_string());
+        let compiled = compile::component(self.compiler.as_ref(), &engine, binary.bytes().clone());
         let Some(cache) = cache else { return Ok((compiled.await?, false)) };
         let kept = {
             let (engine, cache, digest) = (engine.clone(), cache.clone(), digest.clone());
@@ -154,24 +169,66 @@ fn check_granted(
     if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
 }
 
-async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), String> {
-    let mut visit = runner.enter(plugin, None, None, None).await.map_err(|fault| fault.to_string())?;
-    visit.try_out(&plugin.entry).await.map_err(|fault| format!("trial instance {fault}"))
+async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), Refused> {
+    let tried = match runner.enter(plugin, None, None, None).await {
+        Ok(mut visit) => visit.try_out(&plugin.entry).await,
+        Err(fault) => Err(fault),
+    };
+    let change = match tried {
+        Ok(()) => return Ok(()),
+        Err(PolicyFault::Guest(mismatch)) => {
+            let exports = format!("exports the world {}", plugin.kind());
+            return Err(Refused::at("world")(rebuild(&exports, &contract::PLUGIN, &mismatch)));
+        }
+        Err(PolicyFault::Timeout { what, .. }) => {
+            format!("do less when it starts, or ask for more with {what}_ms under [limits] of plugin.toml")
+        }
+        Err(PolicyFault::Host(_) | PolicyFault::Busy(_)) => "try again later, or tell the operator".into(),
+        Err(_) => "let it start without a request, and within its limits".into(),
+    };
+    tried.map_err(|fault| Refused::at("trial")(format!("a trial instance {fault}: {change}")))
+}
+
+/// What is not as it must be, and what to do about it.
+fn rebuild(what: &str, package: &Package, error: &str) -> String {
+    let told = package.told();
+    format!("{what} not as {told} has it: {error}: build it against the wit/ of this host, unchanged")
 }
 
 /// Links a component to the world of its kind: every import must be offered, every export be there.
-fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, String> {
+fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, Refused> {
+    let at_world = Refused::at("world");
     let mut linker = Linker::new(engine);
     let linked = match kind {
         Kind::Rank => host::link_rank(&mut linker),
         Kind::Search | Kind::Ingest => host::link_all(&mut linker),
     };
-    linked.map_err(|error| format!("host interfaces cannot be linked: {error:#}"))?;
-    let pre = linker.instantiate_pre(component).map_err(|error| format!("imports do not fit: {error:#}"))?;
+    linked.map_err(|error| {
+        at_world(format!("host interfaces cannot be linked: {error:#}: tell the operator"))
+    })?;
+    let pre = linker.instantiate_pre(component);
+    let pre = pre.map_err(|error| {
+        Refused::at("imports")(rebuild("imports something", &contract::HOST, &format!("{error:#}")))
+    })?;
+    contract::check_world(engine, component, kind).map_err(&at_world)?;
     let entry = match kind {
         Kind::Search => SearchPre::<GuestState>::new(pre).map(Entry::Search),
         Kind::Ingest => IngestPre::<GuestState>::new(pre).map(Entry::Ingest),
         Kind::Rank => Ranker::link(pre).map(Entry::Rank),
     };
-    entry.map_err(|error| format!("exports do not fit the world {kind} of taja:plugin@0.1: {error:#}"))
+    entry.map_err(|error| {
+        at_world(rebuild(&format!("exports the world {kind}"), &contract::PLUGIN, &format!("{error:#}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_component_is_not_read_by_the_thread_that_asks() {
+        let mut opened = std::pin::pin!(open(Binary::from(vec![0; 1 << 20])));
+        assert!(futures::poll!(&mut opened).is_pending());
+        assert_eq!(opened.await.err().map(|refused| refused.stage), Some("format"));
+    }
 }

@@ -10,7 +10,7 @@ use taja_catalog::{
 };
 
 use crate::{
-    limits::{Kind, LimitRequest},
+    limits::{Allowance, Kind, Limits, WrittenLimits},
     section::{self, InvalidBinary},
 };
 
@@ -95,7 +95,7 @@ pub struct Manifest {
     pub columns: AskedColumns,
     /// The limits it asks for.
     #[serde(default)]
-    pub limits: LimitRequest,
+    pub limits: WrittenLimits,
     /// JSON Schema of its settings, written as TOML.
     #[serde(default)]
     pub settings: Option<toml::Table>,
@@ -124,13 +124,13 @@ impl From<&AskedColumns> for Columns {
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
     /// There is none in the component.
-    #[error("component has no section {SECTION:?}: embed a plugin.toml")]
+    #[error("component has no section {SECTION:?}: embed a plugin.toml with `taja plugin pack`")]
     Missing,
     /// It is not TOML of the right shape; names the line.
-    #[error("manifest cannot be read: {0}")]
+    #[error("manifest cannot be read: {}: correct plugin.toml and pack the component again", .0.trim_end())]
     Syntax(String),
     /// Everything that is wrong with it.
-    #[error("manifest is not valid: {}", .0.join("; "))]
+    #[error("manifest is not valid: {}: correct plugin.toml and pack the component again", .0.join("; "))]
     Invalid(Vec<String>),
     /// The file around it is no component.
     #[error(transparent)]
@@ -183,6 +183,11 @@ impl Manifest {
             Kind::Ingest => Slot::Ingest,
             Kind::Search => Slot::Search(self.name.clone()),
         }
+    }
+
+    /// What a call of the plugin may use up where `maximum` is the most that it gets.
+    pub fn allowance(&self, maximum: &Limits) -> Allowance {
+        Allowance::new(self.kind, &self.limits, maximum)
     }
 
     fn mistakes(&self) -> Vec<String> {

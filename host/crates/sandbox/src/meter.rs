@@ -30,6 +30,8 @@ pub(crate) struct Meter {
     in_host: AtomicBool,
     host_calls: AtomicU32,
     host_calls_limit: u32,
+    /// Bytes that host calls carried, either way.
+    host_bytes: AtomicU64,
 }
 
 /// The call lasted longer than it may.
@@ -49,6 +51,7 @@ impl Meter {
             in_host: AtomicBool::new(false),
             host_calls: AtomicU32::new(0),
             host_calls_limit: limits.host_calls,
+            host_bytes: AtomicU64::new(0),
         }
     }
 
@@ -84,6 +87,16 @@ impl Meter {
             self.host_calls.fetch_add(1, Relaxed);
         }
         left
+    }
+
+    /// Counts bytes that a host call carries.
+    pub(crate) fn carry(&self, bytes: usize) {
+        self.host_bytes.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// Bytes that host calls carried, either way.
+    pub(crate) fn host_bytes(&self) -> u64 {
+        self.host_bytes.load(Relaxed)
     }
 
     /// Whether the guest, which is computing now, has used its time up.

@@ -32,7 +32,8 @@ pub struct CallStats {
     pub fuel: Option<u64>,
     /// Host calls that could have been refused.
     pub host_calls: u32,
-    /// Bytes that the host put behind the guest's handles.
+    /// Bytes of the texts, numbers and pixels that host calls carried, arguments to the host and answers to the guest. A
+    /// handle is none: what lies behind it stays where it is.
     pub host_bytes: u64,
     /// Bytes of linear memories and tables at their largest.
     pub peak_memory_bytes: usize,

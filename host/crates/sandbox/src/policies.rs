@@ -9,9 +9,10 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::RwLock;
+use serde::Deserialize;
 use taja_catalog::{
     PortResult, TenantId,
-    plugins::{Activation, PluginStore, Slot, Statistic},
+    plugins::{Activation, PluginStore, Slot, Statistic, Version},
     policy::{Lineup, Pins, Policies},
     port::{Embedder, VideoDecoder},
 };
@@ -25,9 +26,9 @@ use crate::{
     folder::{self, PluginStatus},
     house::House,
     life::{Order, OrderError},
-    limits::Kind,
-    load::Loader,
-    manifest::Capability,
+    limits::{Allowance, Kind},
+    load::{Loader, Terms},
+    manifest::{Capability, Manifest},
     runner::Runner,
     state::Ports,
     team::Team,
@@ -92,12 +93,13 @@ impl Sandbox {
             true => folder::components(&config.plugins).map_err(unusable(&config.plugins))?,
             false => files,
         };
+        let terms = Terms { granted: Capability::ALL.into(), maximum: config.maximum };
         let mut report = Vec::new();
-        for (mut status, file) in folder::survey(&files, config.max_component_bytes) {
+        for (mut status, file) in folder::survey(&files, &config) {
             if let Some(file) = file {
-                let signed = config.trusted.verify(&file.component, file.signature.as_ref());
+                let signed = config.trusted.verify(&file.component.digest(), file.signature.as_ref());
                 let checked = match signed {
-                    Ok(_) => admission::check(&loader, &runner, file.component, &Capability::ALL.into())
+                    Ok(_) => admission::check(&loader, &runner, file.component, &terms)
                         .await
                         .map_err(|refused| refused.reason),
                     Err(reason) => Err(reason),
@@ -162,6 +164,12 @@ impl Sandbox {
         self.house.order(order).await
     }
 
+    /// What a call of a version may use up here; none when its manifest cannot be read any more.
+    pub fn allowance(&self, version: &Version) -> Option<Allowance> {
+        let manifest = Manifest::deserialize(&version.manifest).ok()?;
+        Some(manifest.allowance(&self.house.config.maximum_of(version.owner.as_ref())))
+    }
+
     /// How every choice has been doing since this process started.
     pub fn statistics(&self) -> Vec<Statistic> {
         self.house.book.statistics()
@@ -197,7 +205,7 @@ pub(crate) fn machinery(
     let ports = Ports { embedder, video, timeout: config.host_call_timeout };
     let runner = Runner::new(engine.clone(), config, ports);
     let (cache, compiler) = (cache.map(Arc::new), config.compiler.clone());
-    Ok((Loader { engine, maximum: config.maximum, cache, compiler }, runner, ticker))
+    Ok((Loader { engine, cache, compiler }, runner, ticker))
 }
 
 fn unusable(path: &Path) -> impl Fn(io::Error) -> SandboxError {

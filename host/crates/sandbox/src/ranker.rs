@@ -1,11 +1,11 @@
 //! Ranking policies of every version of the contract that this host runs. What the host hands over and takes back has
 //! the types of 0.1; for a later version it is carried over.
 
-use wasmtime::{Store, component::InstancePre};
+use wasmtime::{Store, component::{self, InstancePre}};
 
 use crate::{
     bindings::{
-        rank::{RankPre, exports::taja::plugin::ranking as v0_1},
+        rank::{RankIndices, RankPre, exports::taja::plugin::ranking as v0_1},
         rank_0_2::{self, exports::taja::plugin::ranking as v0_2},
     },
     state::GuestState,
@@ -32,6 +32,27 @@ impl Ranker {
         let component = pre.component().component_type();
         let is_0_2 = component.exports(pre.engine()).any(|(name, _)| name.starts_with(INTERFACE_0_2));
         if is_0_2 { rank_0_2::RankPre::new(pre).map(Self::V0_2) } else { RankPre::new(pre).map(Self::V0_1) }
+    }
+
+    pub(crate) fn instance_pre(&self) -> &InstancePre<GuestState> {
+        match self {
+            Self::V0_1(pre) => pre.instance_pre(),
+            Self::V0_2(pre) => pre.instance_pre(),
+        }
+    }
+
+    /// Whether an instance's functions are of the types that its world has.
+    pub(crate) fn check(
+        &self,
+        store: &mut Store<GuestState>,
+        instance: &component::Instance,
+    ) -> wasmtime::Result<()> {
+        match self {
+            Self::V0_1(pre) => RankIndices::new(pre.instance_pre())?.load(store, instance).map(drop),
+            Self::V0_2(pre) => {
+                rank_0_2::RankIndices::new(pre.instance_pre())?.load(store, instance).map(drop)
+            }
+        }
     }
 
     pub(crate) async fn instantiate_async(

@@ -18,9 +18,11 @@ use crate::{
     admission,
     answer::ranking::Asked,
     attempt::{Attempt, Called},
+    binary::Binary,
+    compile,
     config::SandboxConfig,
     limits::Limits,
-    load::{Loader, Refused},
+    load::{Loader, Refused, Terms},
     manifest::{self, Capability, Manifest},
     plugin::{Binding, Plugin},
     policies::{SandboxError, machinery},
@@ -50,6 +52,7 @@ pub struct Replayed {
 pub struct Player {
     loader: Loader,
     runner: Runner,
+    terms: Terms,
     _ticker: Ticker,
 }
 
@@ -84,12 +87,14 @@ impl Player {
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Self, SandboxError> {
         let (loader, runner, ticker) = machinery(config, embedder, video)?;
-        Ok(Self { loader, runner, _ticker: ticker })
+        let terms = Terms { granted: Capability::ALL.into(), maximum: config.maximum };
+        Ok(Self { loader, runner, terms, _ticker: ticker })
     }
 
     /// Loads a component as a service would that grants it everything.
     pub async fn load(&self, component: Bytes) -> Result<Subject, Refused> {
-        let loaded = admission::check(&self.loader, &self.runner, component, &Capability::ALL.into()).await?;
+        let component = Binary::taken(component).await;
+        let loaded = admission::check(&self.loader, &self.runner, component, &self.terms).await?;
         Ok(Subject { plugin: loaded.plugin, compiled_in: loaded.compiled_in, cached: loaded.cached })
     }
 
@@ -131,21 +136,23 @@ impl Subject {
 pub(crate) async fn check_goldens(
     runner: &Runner,
     plugin: &Arc<Plugin>,
-    component: &[u8],
+    component: Bytes,
 ) -> Result<(), String> {
-    let section = manifest::goldens(component).map_err(|error| error.to_string())?;
-    let Some(section) = section else { return Ok(()) };
-    let recording = Recording::from_json(section)
-        .map_err(|error| format!("the golden requests cannot be read: {error}"))?;
+    let Some(recording) = compile::blocking(move || goldens(&component)).await? else { return Ok(()) };
     if recording.calls.len() > MAX_GOLDENS {
-        return Err(format!("{} golden requests are more than {MAX_GOLDENS}", recording.calls.len()));
+        return Err(format!(
+            "{} golden requests are more than {MAX_GOLDENS}: keep those that tell most",
+            recording.calls.len()
+        ));
     }
     for (place, call) in (1..).zip(&recording.calls) {
         let played = play(runner, plugin, call, None).await;
-        let played = played.map_err(|reason| format!("golden request {place}: {reason}"))?;
+        let played = played.map_err(|reason| format!("golden request {place}: {reason}: record it anew"))?;
         if !played.missing.is_empty() {
             let missing = played.missing.join("; ");
-            return Err(format!("golden request {place} asks for what it does not hold: {missing}"));
+            return Err(format!(
+                "golden request {place} asks for what it does not hold: {missing}: record it anew with this version"
+            ));
         }
         if !played.diff.identical {
             return Err(format!(
@@ -155,6 +162,14 @@ pub(crate) async fn check_goldens(
         }
     }
     Ok(())
+}
+
+fn goldens(component: &[u8]) -> Result<Option<Recording>, String> {
+    let section = manifest::goldens(component).map_err(|error| error.to_string())?;
+    let recording = section.map(Recording::from_json).transpose();
+    recording.map_err(|error| {
+        format!("the golden requests cannot be read: {error}: record them anew with `taja plugin record` and pack them again")
+    })
 }
 
 async fn play(

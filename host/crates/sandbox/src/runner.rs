@@ -1,6 +1,7 @@
 //! Runs one call: a free place, a fresh store, the clocks, and what is told of it afterwards.
 
 use std::{
+    future::{Ready, ready},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -159,14 +160,25 @@ impl Visit<'_> {
         call!(self, ranker, |world, store| world.rank(store, candidates, day))
     }
 
-    /// Makes an instance and lets it go: what is wrong with the component shows before the first call.
+    /// Makes an instance and lets it go: what is wrong with the component shows before the first call. That its functions
+    /// are of other types than the world's is told as its answer; it cannot give any other.
     pub(crate) async fn try_out(&mut self, entry: &crate::plugin::Entry) -> Result<(), PolicyFault> {
         use crate::plugin::Entry;
-        let nothing = std::future::ready(Ok(Ok(())));
+        fn told<T>(world: wasmtime::Result<T>) -> Ready<wasmtime::Result<Result<(), String>>> {
+            ready(Ok(world.map(drop).map_err(|error| format!("{error:#}"))))
+        }
         match entry {
-            Entry::Search(pre) => call!(self, pre, |_world, _store| nothing),
-            Entry::Ingest(pre) => call!(self, pre, |_world, _store| nothing),
-            Entry::Rank(pre) => call!(self, pre, |_world, _store| nothing),
+            Entry::Search(pre) => call!(self, pre.instance_pre(), |instance, store| {
+                let world = search::SearchIndices::new(pre.instance_pre());
+                told(world.and_then(|world| world.load(&mut *store, &instance)))
+            }),
+            Entry::Ingest(pre) => call!(self, pre.instance_pre(), |instance, store| {
+                let world = ingest::IngestIndices::new(pre.instance_pre());
+                told(world.and_then(|world| world.load(&mut *store, &instance)))
+            }),
+            Entry::Rank(ranker) => call!(self, ranker.instance_pre(), |instance, store| {
+                told(ranker.check(&mut *store, &instance))
+            }),
         }
     }
 
@@ -215,7 +227,7 @@ impl Visit<'_> {
             cpu: self.meter.cpu(),
             fuel: self.store.get_fuel().ok().map(|left| FUEL - left),
             host_calls: self.meter.host_calls(),
-            host_bytes: state.given_bytes(),
+            host_bytes: self.meter.host_bytes(),
             peak_memory_bytes: state.memory.used(),
             log_lines_dropped: state.log.dropped(),
         }

@@ -13,17 +13,23 @@ const CUSTOM: u8 = 0;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBinary {
     /// A core module, as built without a component target.
-    #[error("file is a core module, not a component: build for wasm32-wasip2")]
+    #[error(
+        "file is a core module, not a component: build for wasm32-wasip2, or make it one with `wasm-tools component new`"
+    )]
     CoreModule,
     /// Machine code of some other host.
-    #[error("file is precompiled machine code, not a component: only components are accepted")]
+    #[error(
+        "file is precompiled machine code, not a component: bring the component that it was compiled from"
+    )]
     Precompiled,
     /// Something else.
-    #[error("file is not a WebAssembly component")]
+    #[error(
+        "file is not a WebAssembly component: bring what the build for wasm32-wasip2 leaves, or componentize-js or -py"
+    )]
     Foreign,
-    /// Cut short or damaged.
-    #[error("file is damaged: {0}")]
-    Damaged(String),
+    /// Cut short or damaged, from this byte on.
+    #[error("file is damaged: the section at byte {0} is cut short: pack it again, and bring the whole file")]
+    Damaged(usize),
 }
 
 /// Looks at the first bytes: is it a component at all?
@@ -47,10 +53,11 @@ struct Section {
     content: Range<usize>,
 }
 
-/// The content of the section named `name`, if there is one.
+/// The content of the last section named `name`, if there is one.
 pub(crate) fn find<'a>(bytes: &'a [u8], name: &str) -> Result<Option<&'a [u8]>, InvalidBinary> {
     let mut found = None;
     for section in sections(bytes)? {
+        let section = section?;
         found = custom(&bytes[section.content], section.id, name).or(found);
     }
     Ok(found)
@@ -61,6 +68,7 @@ pub(crate) fn replace(bytes: &[u8], name: &str, data: &[u8]) -> Result<Vec<u8>, 
     let mut out = Vec::with_capacity(bytes.len() + data.len() + name.len() + 16);
     out.extend_from_slice(&bytes[..HEADER.min(bytes.len())]);
     for section in sections(bytes)? {
+        let section = section?;
         if custom(&bytes[section.content], section.id, name).is_none() {
             out.extend_from_slice(&bytes[section.whole]);
         }
@@ -75,20 +83,26 @@ pub(crate) fn replace(bytes: &[u8], name: &str, data: &[u8]) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// Splits the top level. Every section is one byte of id, its length, and that many bytes.
-fn sections(bytes: &[u8]) -> Result<Vec<Section>, InvalidBinary> {
+/// Splits the top level, one section at a time: a file of millions of empty ones takes no memory.
+fn sections(bytes: &[u8]) -> Result<impl Iterator<Item = Result<Section, InvalidBinary>>, InvalidBinary> {
     check_component(bytes)?;
-    let mut sections = Vec::new();
     let mut at = HEADER;
-    while let Some(&id) = bytes.get(at) {
-        let damaged = || InvalidBinary::Damaged(format!("the section at byte {at} is cut short"));
-        let (length, width) = read_leb(&bytes[at + 1..]).ok_or_else(damaged)?;
-        let start = at + 1 + width;
-        let end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(damaged)?;
-        sections.push(Section { whole: at..end, id, content: start..end });
-        at = end;
-    }
-    Ok(sections)
+    Ok(std::iter::from_fn(move || {
+        let section = section(bytes, at).transpose()?;
+        // Nothing comes after what is damaged.
+        at = section.as_ref().map_or(bytes.len(), |section| section.whole.end);
+        Some(section)
+    }))
+}
+
+/// The section at a place, which is one byte of id, its length, and that many bytes; none at the end.
+fn section(bytes: &[u8], at: usize) -> Result<Option<Section>, InvalidBinary> {
+    let Some(&id) = bytes.get(at) else { return Ok(None) };
+    let damaged = || InvalidBinary::Damaged(at);
+    let (length, width) = read_leb(&bytes[at + 1..]).ok_or_else(damaged)?;
+    let start = at + 1 + width;
+    let end = start.checked_add(length).filter(|end| *end <= bytes.len()).ok_or_else(damaged)?;
+    Ok(Some(Section { whole: at..end, id, content: start..end }))
 }
 
 /// What a custom section of this name holds; none for any other section.

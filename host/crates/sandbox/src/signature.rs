@@ -13,7 +13,7 @@ use std::{
 };
 
 use ed25519_dalek::{PUBLIC_KEY_LENGTH, SECRET_KEY_LENGTH, SIGNATURE_LENGTH, Signer, VerifyingKey};
-use sha2::{Digest, Sha256};
+use taja_catalog::PluginDigest;
 
 /// Told apart from whatever else a key signs.
 const PURPOSE: &[u8] = b"taja-plugin-v1\0";
@@ -31,7 +31,9 @@ impl FromStr for Signature {
 
     /// Reads 128 hexadecimal digits; white space around them does not count.
     fn from_str(text: &str) -> Result<Self, String> {
-        from_hex(text.trim()).map(Self).ok_or_else(|| "signature is not 128 hexadecimal digits".into())
+        from_hex(text.trim()).map(Self).ok_or_else(|| {
+            "signature is not 128 hexadecimal digits: bring what `taja plugin sign` wrote".into()
+        })
     }
 }
 
@@ -83,7 +85,11 @@ impl TrustedKeys {
 
     /// Who signed the component: the name of the key. Without trusted keys every component is accepted, nobody is
     /// named, and a signature that is given is not looked at. With them, what none of them signed is refused.
-    pub fn verify(&self, component: &[u8], signature: Option<&Signature>) -> Result<Option<String>, String> {
+    pub fn verify(
+        &self,
+        digest: &PluginDigest,
+        signature: Option<&Signature>,
+    ) -> Result<Option<String>, String> {
         if self.0.is_empty() {
             return Ok(None);
         }
@@ -92,11 +98,15 @@ impl TrustedKeys {
              sign it with `taja plugin sign COMPONENT --key FILE`, the key being one that is trusted here",
         )?;
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        let message = message(component);
+        let message = message(digest);
         let signer = self.0.iter().find(|trusted| trusted.key.verify_strict(&message, &signature).is_ok());
         signer.map(|trusted| Some(trusted.name.clone())).ok_or_else(|| {
             let names: Vec<_> = self.0.iter().map(|trusted| trusted.name.as_str()).collect();
-            format!("is not signed, as it stands, by a key that is trusted here ({})", names.join(", "))
+            format!(
+                "is not signed, as it stands, by a key that is trusted here ({}): sign this very file with one of them, \
+                 `taja plugin sign COMPONENT --key FILE`, or ask the operator to trust its maker's",
+                names.join(", ")
+            )
         })
     }
 }
@@ -165,12 +175,12 @@ impl SigningKey {
 
     /// The signature over a component, 128 hexadecimal digits: what [`Signature`] is read from.
     pub fn sign(&self, component: &[u8]) -> String {
-        to_hex(&self.0.sign(&message(component)).to_bytes())
+        to_hex(&self.0.sign(&message(&PluginDigest::of(component))).to_bytes())
     }
 }
 
-fn message(component: &[u8]) -> Vec<u8> {
-    [PURPOSE, &Sha256::digest(component)].concat()
+fn message(digest: &PluginDigest) -> Vec<u8> {
+    [PURPOSE, digest.as_bytes().as_slice()].concat()
 }
 
 fn to_hex(bytes: &[u8]) -> String {

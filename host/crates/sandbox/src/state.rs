@@ -1,6 +1,6 @@
 //! What the host keeps for one call: handles, quotas, and on whose behalf it looks things up.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use taja_catalog::{
     Filter, TenantId,
@@ -8,7 +8,6 @@ use taja_catalog::{
     port::{Embedder, VideoDecoder},
     retrieval::Catalogue,
 };
-use tracing::Instrument;
 use wasmtime::component::{Resource, ResourceTable};
 
 use crate::{
@@ -59,12 +58,13 @@ pub(crate) struct GuestState {
     pub(crate) session: Option<Session>,
     pub(crate) ports: Ports,
     pub(crate) progress_left: u32,
-    identity: Arc<Identity>,
+    /// Whether the call is to go the same way when it is played again.
+    pub(crate) exact: bool,
+    pub(crate) identity: Arc<Identity>,
+    pub(crate) limits: Limits,
     table: ResourceTable,
     handles: usize,
     held_bytes: usize,
-    given_bytes: u64,
-    limits: Limits,
 }
 
 /// Something behind a handle of the guest.
@@ -94,12 +94,12 @@ impl GuestState {
             session,
             ports,
             progress_left: MAX_PROGRESS,
+            exact,
             identity,
+            limits,
             table: ResourceTable::new(),
             handles: 0,
             held_bytes: 0,
-            given_bytes: 0,
-            limits,
         }
     }
 
@@ -108,44 +108,9 @@ impl GuestState {
         self.identity.granted.contains(&capability)
     }
 
-    /// Begins a host call that can be refused: is it granted, and is there one left?
-    pub(crate) fn begin(&self, capability: Capability) -> Answer<()> {
-        if !self.grants(capability) {
-            let asked = self.identity.manifest.capabilities.contains(&capability);
-            return Err(Refusal::denied(capability, asked));
-        }
-        if !self.meter.take_host_call() {
-            let limit = self.limits.host_calls;
-            return Err(Refusal::quota(format!(
-                "all {limit} host calls of this call are used (limits.host_calls)"
-            )));
-        }
-        Ok(())
-    }
-
     /// On whose behalf the call runs.
     pub(crate) fn session(&self) -> Answer<&Session> {
         self.session.as_ref().ok_or_else(|| Refusal::broken("the call runs on nobody's behalf"))
-    }
-
-    /// Waits for a part of the host, but not for ever; the time is not the guest's. `what` names the host call in traces.
-    pub(crate) async fn wait<T, E: Into<Refusal>>(
-        what: &'static str,
-        meter: &Meter,
-        limit: Duration,
-        call: impl Future<Output = Result<T, E>>,
-    ) -> Answer<T> {
-        let _time = meter.host_call();
-        let call = call.instrument(tracing::debug_span!("host call", what));
-        match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer.map_err(Into::into),
-            Err(_) => Err(Refusal::unavailable(format!("no answer within {limit:?}"))),
-        }
-    }
-
-    /// Bytes that were put behind handles so far.
-    pub(crate) fn given_bytes(&self) -> u64 {
-        self.given_bytes
     }
 
     /// Whether `bytes` more may be held behind handles. Asked before anything of that size is made.
@@ -172,7 +137,6 @@ impl GuestState {
         let handle = self.table.push(entry)?;
         self.handles += 1;
         self.held_bytes += bytes;
-        self.given_bytes += bytes as u64;
         Ok(handle)
     }
 

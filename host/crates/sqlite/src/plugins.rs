@@ -24,6 +24,21 @@ impl PluginStore for SqliteStore {
         self.writer.call("add_plugin_version", add).await
     }
 
+    async fn sign_version(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PluginDigest,
+        signature: &str,
+        signer: Option<&str>,
+    ) -> PortResult<bool> {
+        let (owner, digest) = (owner.cloned(), *digest);
+        let (signature, signer) = (signature.to_owned(), signer.map(str::to_owned));
+        let sign = move |connection: &mut Connection| {
+            sign_version(connection, owner.as_ref(), &digest, signature, signer)
+        };
+        self.writer.call("sign_plugin_version", sign).await
+    }
+
     async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>> {
         let (owner, digest) = (owner.cloned(), *digest);
         self.read("plugin_version", move |connection| version(connection, owner.as_ref(), &digest)).await
@@ -108,6 +123,23 @@ fn add_version(connection: &mut Connection, version: &Version, component: &[u8])
     let added = transaction.execute(sql, row).map_err(sqlite)? == 1;
     transaction.commit().map_err(sqlite)?;
     Ok(added)
+}
+
+fn sign_version(
+    connection: &mut Connection,
+    owner: Option<&TenantId>,
+    digest: &PluginDigest,
+    signature: String,
+    signer: Option<String>,
+) -> PortResult<bool> {
+    let transaction = begin(connection)?;
+    let Some(version) = version(&transaction, owner, digest)? else { return Ok(false) };
+    let version = Version { signature: Some(signature), signer, ..version };
+    let sql = "UPDATE plugin_versions SET record = ?3 WHERE owner = ?1 AND digest = ?2";
+    let row = (column(owner), digest.as_bytes().as_slice(), text(&version)?);
+    transaction.execute(sql, row).map_err(sqlite)?;
+    transaction.commit().map_err(sqlite)?;
+    Ok(true)
 }
 
 fn version(

@@ -1,7 +1,7 @@
 //! Plugins for people to read.
 
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use serde_json::Value;
+use serde_json::{Value, json};
 use taja_sandbox::{PluginState, PluginStatus, manifest::Manifest};
 
 /// Digits of a digest that are shown.
@@ -9,7 +9,8 @@ const SHOWN: usize = 12;
 
 /// Components that were loaded for a check.
 pub fn checked(report: &[PluginStatus]) -> String {
-    let mut table = table(&["file", "name", "version", "kind", "accepts", "may use", "digest", "state"]);
+    let mut table =
+        table(&["file", "name", "version", "kind", "accepts", "may use", "limits", "digest", "state"]);
     for plugin in report {
         let manifest = plugin.manifest.as_ref();
         let of_manifest = |read: fn(&Manifest) -> String| manifest.map(read).unwrap_or_default();
@@ -26,6 +27,7 @@ pub fn checked(report: &[PluginStatus]) -> String {
             of_manifest(|manifest| {
                 manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }),
+            plugin.limits.map(|allowance| limits(&json!(allowance))).unwrap_or_default(),
             plugin.digest.map(|digest| digest.to_string()[..SHOWN].to_owned()).unwrap_or_default(),
             state,
         ]);
@@ -43,6 +45,7 @@ pub fn list(plugins: &Value) -> String {
         "for",
         "digest",
         "may use",
+        "limits",
         "uploaded",
         "by",
         "signed by",
@@ -58,6 +61,7 @@ pub fn list(plugins: &Value) -> String {
             version["owner"].as_str().unwrap_or("every shop").to_owned(),
             digest(version).to_owned(),
             granted.join(", "),
+            limits(&version["limits"]),
             text(&version["uploaded_at"]).to_owned(),
             text(&version["uploaded_by"]).to_owned(),
             text(&version["signer"]).to_owned(),
@@ -71,6 +75,22 @@ pub fn list(plugins: &Value) -> String {
         format!("\n{} of {whose} stays as it was: {}", text(&trouble["slot"]), text(&trouble["reason"]))
     });
     refused.chain(troubles).fold(table.to_string(), |all, line| all + &line)
+}
+
+/// What a call may use up that people ask after, and what it would have more of.
+fn limits(allowance: &Value) -> String {
+    let Some(granted) = allowance["granted"].as_object() else { return String::new() };
+    let shown = ["cpu_ms", "wall_ms", "memory_mib"]
+        .iter()
+        .filter_map(|name| Some(limit((name, granted.get(*name)?))));
+    let asked = allowance["asked"].as_object().into_iter().flatten();
+    let asked: Vec<_> = asked.map(|(name, number)| limit((name, number))).collect();
+    let shown = shown.collect::<Vec<_>>().join(" ");
+    if asked.is_empty() { shown } else { format!("{shown}; asks for {}", asked.join(" ")) }
+}
+
+fn limit((name, number): (&str, &Value)) -> String {
+    format!("{name}={number}")
 }
 
 /// One version in a line.

@@ -113,7 +113,8 @@ impl Shelf {
         let versions = self.plugin(name)?;
         let standing = self.standing(app, slot).await?;
         let statistics = app.plugins.statistics(self.tenant.as_ref(), slot).await?;
-        Ok(PluginView::new(name, self.tenant.as_ref(), slot, &standing, &versions, &statistics))
+        let tenant = self.tenant.as_ref();
+        Ok(PluginView::new(name, tenant, slot, &standing, &versions, &statistics, &app.sandbox))
     }
 }
 

@@ -13,7 +13,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use serde::Deserialize;
 use taja_catalog::{PluginDigest, plugins::Version};
-use taja_sandbox::{Capability, Refused, Step, Upload, Wanted, signature::Signature};
+use taja_sandbox::{Binary, Capability, Refused, Step, Upload, Wanted, signature::Signature};
 use utoipa::IntoParams;
 
 use super::{shelf::Shelf, steps, views::VersionView};
@@ -71,8 +71,8 @@ pub async fn upload(
     let room = tokio::time::timeout(MAX_WAIT, app.uploads.acquire()).await;
     let room = room.map_err(|_| Problem::unavailable("other plugins are being uploaded"))?;
     let _room = room.map_err(|error| Problem::internal(&error))?;
-    let component = receive(&headers, body, app.config.limits.plugin_bytes).await?;
-    check_room(&shelf, &component)?;
+    let component = Binary::taken(receive(&headers, body, app.config.limits.plugin_bytes).await?).await;
+    check_room(&shelf, &component.digest())?;
     let granted =
         if caller.is_operator() { Capability::ALL.into() } else { app.config.tenant_capabilities.clone() };
     let (owner, by) = (shelf.tenant.clone(), caller.name());
@@ -85,7 +85,7 @@ pub async fn upload(
     if options.activate {
         activate(&app, &caller, &shelf, version).await?;
     }
-    let view = VersionView::new(version, &shelf.standing(&app, &version.slot).await?);
+    let view = VersionView::new(version, &shelf.standing(&app, &version.slot).await?, &app.sandbox);
     if added.is_new {
         tenants::created(&format!("/plugins/{}", version.name), &view)
     } else {
@@ -137,10 +137,9 @@ async fn receive(headers: &HeaderMap, body: Body, most: u64) -> Result<Bytes, Pr
 }
 
 /// Refuses one version too many.
-fn check_room(shelf: &Shelf, component: &Bytes) -> Result<(), Problem> {
+fn check_room(shelf: &Shelf, digest: &PluginDigest) -> Result<(), Problem> {
     let owned: Vec<_> = shelf.versions().iter().filter(|version| version.owner == shelf.tenant).collect();
-    let digest = PluginDigest::of(component);
-    if owned.len() < MAX_VERSIONS || owned.iter().any(|version| version.digest == digest) {
+    if owned.len() < MAX_VERSIONS || owned.iter().any(|version| version.digest == *digest) {
         return Ok(());
     }
     let detail = format!(

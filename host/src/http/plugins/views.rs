@@ -9,6 +9,7 @@ use taja_catalog::{
     PluginDigest, TenantId,
     plugins::{Activation, Choice, Part, Slot, Statistic, Tally, Version},
 };
+use taja_sandbox::{Allowance, Sandbox};
 use utoipa::ToSchema;
 
 use super::{
@@ -104,6 +105,10 @@ pub struct VersionView {
     size_bytes: u64,
     /// The capabilities that it was granted, of those it asks for.
     granted: Vec<String>,
+    /// What a call of it may use up: `granted`, every limit in the words of a manifest, and `asked`, those that it would
+    /// have more of. None when its manifest cannot be read any more.
+    #[schema(value_type = Option<Object>)]
+    limits: Option<Allowance>,
     /// The trusted key that it was signed with.
     signer: Option<String>,
     /// When it came.
@@ -121,7 +126,7 @@ pub struct VersionView {
 
 impl VersionView {
     /// Of a version in its slot.
-    pub fn new(version: &Version, standing: &Standing) -> Self {
+    pub fn new(version: &Version, standing: &Standing, sandbox: &Sandbox) -> Self {
         let (state, inherited) = standing.state(&version.digest);
         Self {
             name: version.name.clone(),
@@ -134,6 +139,7 @@ impl VersionView {
             },
             size_bytes: version.size,
             granted: version.granted.iter().cloned().collect(),
+            limits: sandbox.allowance(version),
             signer: version.signer.clone(),
             uploaded_at: version.uploaded_at,
             uploaded_by: version.uploaded_by.clone(),
@@ -168,6 +174,7 @@ impl PluginView {
         standing: &Standing,
         versions: &[&Version],
         statistics: &[Statistic],
+        sandbox: &Sandbox,
     ) -> Self {
         let mut tallies: BTreeMap<(PluginDigest, Part), Tally> = BTreeMap::new();
         for row in statistics {
@@ -176,7 +183,7 @@ impl PluginView {
         let detail = |version: &&Version| {
             let own = tallies.iter().filter(|((digest, _), _)| *digest == version.digest);
             VersionDetail {
-                version: VersionView::new(version, standing),
+                version: VersionView::new(version, standing, sandbox),
                 manifest: version.manifest.clone(),
                 statistics: own.map(|((_, part), tally)| StatisticsView::new(*part, tally)).collect(),
             }

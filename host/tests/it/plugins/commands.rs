@@ -22,9 +22,13 @@ async fn a_policy_lives_its_life_on_the_command_line() {
     assert_eq!(code, Some(0), "{error}");
     let write = |name: &str, component: Vec<u8>| std::fs::write(folder.path().join(name), component).unwrap();
     write("one.wasm", build("rank-plain", "1.0.0", ""));
-    write("two.wasm", build("rank-plain", "2.0.0", ""));
+    write("two.wasm", build("rank-plain", "2.0.0", "[limits]\ncpu_ms = 11000"));
     let (code, checked, error) = run("127.0.0.1:1", &["plugin", "check", "one.wasm"]).await;
     assert_eq!((code, checked.contains("rank-plain")), (Some(0), true), "{error}");
+    assert!(checked.contains("cpu_ms=20 wall_ms=250 memory_mib=16 "), "{checked}");
+    let limits = ["--plugin-limits", "cpu_ms=9000"];
+    let (_, checked, _) = run("127.0.0.1:1", &[&["plugin", "check", "two.wasm"], &limits[..]].concat()).await;
+    assert!(checked.contains("cpu_ms=9000 wall_ms=250 memory_mib=16; asks for cpu_ms=11000"), "{checked}");
     let (code, checked, _) =
         run("127.0.0.1:1", &["plugin", "check", "one.wasm", "--plugin-trusted-keys", &public]).await;
     assert_eq!((code, checked.contains("not signed")), (Some(1), true), "{checked}");
@@ -56,7 +60,7 @@ async fn a_policy_lives_its_life_on_the_command_line() {
         (&["activate", "rank-plain", "--version", "2.0.0", "--settings", "@settings.json"], "{\"do\":\"\"}"),
         (&["rollback", "rank-plain", "--to", "1.0.0", "--json"], "\"rank\""),
         (&["history", "rank-plain"], "canary stopped"),
-        (&["list"], "rank-plain"),
+        (&["list"], "cpu_ms=10000 wall_ms=250 memory_mib=16; asks for cpu_ms=11000"),
         (&["status", "rank-plain", "--json"], "\"versions\""),
         (&["remove", "rank-plain", "2.0.0"], ""),
         (&["deactivate", "rank-plain"], "live      nothing"),

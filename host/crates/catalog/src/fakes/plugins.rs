@@ -65,6 +65,20 @@ impl PluginStore for InMemoryPlugins {
         Ok(true)
     }
 
+    async fn sign_version(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PluginDigest,
+        signature: &str,
+        signer: Option<&str>,
+    ) -> PortResult<bool> {
+        let mut tables = held(&self.0);
+        let Some(version) = tables.versions.get_mut(&(owner.cloned(), *digest)) else { return Ok(false) };
+        version.signature = Some(signature.to_owned());
+        version.signer = signer.map(str::to_owned);
+        Ok(true)
+    }
+
     async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>> {
         Ok(held(&self.0).versions.get(&(owner.cloned(), *digest)).cloned())
     }

@@ -23,7 +23,7 @@ use taja_catalog::{
 use self::{
     activations::Change,
     statistics::Condense,
-    versions::{Add, Remove},
+    versions::{Add, Remove, Sign},
 };
 use crate::{
     deadline::{READ, WRITE, within},
@@ -38,6 +38,17 @@ impl PluginStore for MongoStore {
     async fn add_version(&self, version: &Version, component: Bytes) -> PortResult<bool> {
         let add = Add { collections: &self.collections, version, component };
         within(WRITE, "add_plugin_version", transact(self.collections.client(), &add)).await
+    }
+
+    async fn sign_version(
+        &self,
+        owner: Option<&TenantId>,
+        digest: &PluginDigest,
+        signature: &str,
+        signer: Option<&str>,
+    ) -> PortResult<bool> {
+        let sign = Sign { collections: &self.collections, owner, digest, signature, signer };
+        within(WRITE, "sign_plugin_version", transact(self.collections.client(), &sign)).await
     }
 
     async fn version(&self, owner: Option<&TenantId>, digest: &PluginDigest) -> PortResult<Option<Version>> {

@@ -43,6 +43,33 @@ impl Transaction for Add<'_> {
     }
 }
 
+/// Puts a signature in the place of a version's; false when the owner has no such version.
+pub(super) struct Sign<'a> {
+    pub(super) collections: &'a Collections,
+    pub(super) owner: Option<&'a TenantId>,
+    pub(super) digest: &'a PluginDigest,
+    pub(super) signature: &'a str,
+    pub(super) signer: Option<&'a str>,
+}
+
+#[async_trait]
+impl Transaction for Sign<'_> {
+    type Answer = bool;
+
+    async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
+        let versions = &self.collections.plugin_versions;
+        let key = doc! { "_id": key(self.owner, self.digest) };
+        let kept = versions.find_one(key.clone()).session(&mut *session).await.map_err(mongo)?;
+        let Some(kept) = kept else { return Ok(false) };
+        let mut version: Version = record(&kept)?;
+        version.signature = Some(self.signature.to_owned());
+        version.signer = self.signer.map(str::to_owned);
+        let signed = doc! { "$set": { "record": text(&version)? } };
+        versions.update_one(key, signed).session(session).await.map_err(mongo)?;
+        Ok(true)
+    }
+}
+
 /// Removes a version that no activation holds, and its component with the last one.
 pub(super) struct Remove<'a> {
     pub(super) collections: &'a Collections,

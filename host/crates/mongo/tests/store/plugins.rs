@@ -48,6 +48,7 @@ pub(crate) async fn ask_everything(store: &MongoStore) {
         assert!(store.add_version(&version, COMPONENT).await.unwrap());
         assert_eq!(store.version(owner.as_ref(), &digest()).await.unwrap(), Some(version.clone()));
         assert_eq!(store.versions(owner.as_ref()).await.unwrap(), [version]);
+        assert!(store.sign_version(owner.as_ref(), &digest(), "00", Some("release")).await.unwrap());
     }
     assert_eq!(store.remove_version(None, &digest()).await.unwrap(), Removal::Removed);
     assert_eq!(store.component(&digest()).await.unwrap(), Some(COMPONENT));

@@ -86,18 +86,20 @@ impl HostEmbeddings for GuestState {
     }
 
     async fn read(&mut self, rows: Resource<Rows>, row: u32) -> Answer<Vec<f32>> {
-        self.begin(Capability::Embed)?;
-        Ok(self.get(&rows)?.row(row)?.as_slice().to_vec())
+        let call = self.begin(Capability::Embed, "read", 0)?;
+        let values = self.get(&rows)?.row(row)?.as_slice().to_vec();
+        call.carry(size_of_val(&*values));
+        Ok(values)
     }
 
     async fn blend(&mut self, rows: Resource<Rows>, weights: Vec<f32>) -> Answer<Resource<Rows>> {
-        self.begin(Capability::Embed)?;
+        let _call = self.begin(Capability::Embed, "blend", size_of_val(&*weights))?;
         let blended = self.get(&rows)?.blend(&weights)?;
         self.give(blended)
     }
 
     async fn concat(&mut self, rows: Resource<Rows>, other: Resource<Rows>) -> Answer<Resource<Rows>> {
-        self.begin(Capability::Embed)?;
+        let _call = self.begin(Capability::Embed, "concat", 0)?;
         let both = self.get(&rows)?.concat(self.get(&other)?)?;
         self.give(both)
     }
@@ -109,7 +111,7 @@ impl HostEmbeddings for GuestState {
         other: Resource<Rows>,
         other_row: u32,
     ) -> Answer<f32> {
-        self.begin(Capability::Embed)?;
+        let _call = self.begin(Capability::Embed, "cosine", 0)?;
         Ok(self.get(&rows)?.row(row)?.cosine(self.get(&other)?.row(other_row)?))
     }
 
@@ -124,7 +126,7 @@ impl Host for GuestState {
     }
 
     async fn texts(&mut self, texts: Vec<String>) -> Answer<Resource<Rows>> {
-        self.begin(Capability::Embed)?;
+        let call = self.begin(Capability::Embed, "texts", texts.iter().map(String::len).sum())?;
         if texts.len() > MAX_TEXTS || texts.iter().any(|text| text.len() > MAX_TEXT_BYTES) {
             let most = format!("one call embeds at most {MAX_TEXTS} texts of {MAX_TEXT_BYTES} bytes each");
             return Err(Refusal::too_large(most));
@@ -132,12 +134,12 @@ impl Host for GuestState {
         let at_ms = vec![None; texts.len()];
         self.room_for(self.row_bytes(texts.len()))?;
         let vectors = self.ports.embedder.texts(&self.session()?.tenant, &texts);
-        let vectors = Self::wait("embed.texts", &self.meter, self.ports.timeout, vectors).await?;
+        let vectors = call.wait(vectors).await?;
         self.give_rows(vectors, at_ms)
     }
 
     async fn images(&mut self, images: Vec<Resource<Image>>) -> Answer<Resource<Rows>> {
-        self.begin(Capability::Embed)?;
+        let call = self.begin(Capability::Embed, "images", 0)?;
         if images.len() > MAX_FRAMES as usize {
             return Err(Refusal::too_large(format!("one call embeds at most {MAX_FRAMES} pictures")));
         }
@@ -146,7 +148,7 @@ impl Host for GuestState {
         let at_ms = entries.iter().map(|entry| entry.at_ms).collect();
         let pictures: Vec<Arc<Picture>> = entries.iter().map(|entry| Arc::clone(&entry.picture)).collect();
         let vectors = self.ports.embedder.images(&self.session()?.tenant, &pictures);
-        let vectors = Self::wait("embed.images", &self.meter, self.ports.timeout, vectors).await?;
+        let vectors = call.wait(vectors).await?;
         self.give_rows(vectors, at_ms)
     }
 }

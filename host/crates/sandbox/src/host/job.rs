@@ -2,6 +2,7 @@
 
 use crate::{
     bindings::host::job::{Budget, Host},
+    limits::Limits,
     manifest::Capability,
     state::GuestState,
 };
@@ -11,6 +12,7 @@ const MAX_MESSAGE_BYTES: usize = 200;
 
 impl Host for GuestState {
     async fn progress(&mut self, percent: u32, message: String) -> wasmtime::Result<()> {
+        self.meter.carry(message.len());
         // This call cannot answer with an error, so without the capability it is heard by nobody.
         if !self.grants(Capability::Job) || self.progress_left == 0 {
             return Ok(());
@@ -30,7 +32,11 @@ impl Host for GuestState {
     }
 
     async fn remaining(&mut self) -> wasmtime::Result<Budget> {
-        let left = self.meter.wall_left().unwrap_or_default();
+        let left = match self.exact {
+            // The clock stands still; what the component asks for is the same wherever the call is played again.
+            true => Limits::of(self.identity.manifest.kind).asked(&self.identity.manifest.limits).wall,
+            false => self.meter.wall_left().unwrap_or_default(),
+        };
         let wall_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
         Ok(Budget { host_calls: self.meter.host_calls_left(), wall_ms })
     }

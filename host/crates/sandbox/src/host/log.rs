@@ -12,6 +12,8 @@ use crate::{
 
 /// Bytes of standard error that are kept to explain a trap: a panic's message stands there.
 const LAST_WORDS_BYTES: usize = 1024;
+/// What every line costs beside its message: about what is written around it, of which the digest is half.
+const LINE_BYTES: usize = 128;
 
 /// The log lines of one call.
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ impl LogBook {
     pub(crate) fn write(&self, level: Level, message: &str) {
         {
             let mut left = self.0.state.lock();
-            match left.bytes.checked_sub(message.len()) {
+            match left.bytes.checked_sub(message.len().saturating_add(LINE_BYTES)) {
                 Some(bytes) => left.bytes = bytes,
                 None => {
                     left.dropped += 1;
@@ -85,6 +87,7 @@ impl LogBook {
 
 impl Host for GuestState {
     async fn write(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
+        self.meter.carry(message.len());
         self.log.write(level, &message);
         Ok(())
     }

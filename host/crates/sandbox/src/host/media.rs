@@ -103,7 +103,7 @@ impl HostImage for GuestState {
     }
 
     async fn crop(&mut self, image: Resource<ImageEntry>, region: Region) -> Answer<Resource<ImageEntry>> {
-        self.begin(Capability::Media)?;
+        let call = self.begin(Capability::Media, "crop", 0)?;
         let entry = self.get(&image)?.clone();
         let bytes = (region.width as usize).saturating_mul(region.height as usize).saturating_mul(3);
         if bytes > entry.picture.raster.rgb().len() {
@@ -116,7 +116,7 @@ impl HostImage for GuestState {
             cut()
         } else {
             let copy = async { tokio::task::spawn_blocking(cut).await.map_err(Refusal::broken) };
-            Self::wait("media.crop", &self.meter, self.ports.timeout, copy).await?
+            call.wait(copy).await?
         };
         let raster = raster.ok_or_else(|| outside(&region))?;
         let picture = Picture { hash: None, perceptual: PerceptualHash(0), raster };
@@ -124,13 +124,15 @@ impl HostImage for GuestState {
     }
 
     async fn pixels(&mut self, image: Resource<ImageEntry>, width: u32, height: u32) -> Answer<Vec<u8>> {
-        self.begin(Capability::Media)?;
+        let call = self.begin(Capability::Media, "pixels", 0)?;
         if !(1..=MAX_PIXELS_SIDE).contains(&width) || !(1..=MAX_PIXELS_SIDE).contains(&height) {
             return Err(Refusal::invalid(format!(
                 "{width} x {height} pixels: each side is 1 to {MAX_PIXELS_SIDE}"
             )));
         }
-        Ok(sampling::shrink(&self.get(&image)?.picture.raster, width, height))
+        let pixels = sampling::shrink(&self.get(&image)?.picture.raster, width, height);
+        call.carry(pixels.len());
+        Ok(pixels)
     }
 
     async fn drop(&mut self, image: Resource<ImageEntry>) -> wasmtime::Result<()> {
@@ -156,11 +158,11 @@ impl HostVideo for GuestState {
         video: Resource<VideoEntry>,
         plan: AskedPlan,
     ) -> Answer<Vec<Resource<ImageEntry>>> {
-        self.begin(Capability::Media)?;
+        let call = self.begin(Capability::Media, "frames", 0)?;
         let plan = checked(&plan)?;
         let file = Arc::clone(&self.get(&video)?.0);
         let frames = self.ports.video.frames(&file, plan);
-        let frames = Self::wait("media.frames", &self.meter, self.ports.timeout, frames).await?;
+        let frames = call.wait(frames).await?;
         let entry = |frame: taja_catalog::Frame| ImageEntry::of_frame(frame.picture, frame.timestamp_ms);
         self.give_all(frames.into_iter().take(MAX_FRAMES as usize).map(entry).collect())
     }

@@ -4,6 +4,10 @@ use super::*;
 
 const COMPONENT: &[u8] = b"\0asm and so on";
 
+fn digest(component: &[u8]) -> PluginDigest {
+    PluginDigest::of(component)
+}
+
 fn signed(key: &SigningKey, component: &[u8]) -> Signature {
     key.sign(component).parse().unwrap()
 }
@@ -17,7 +21,7 @@ fn keys() -> (SigningKey, SigningKey, TrustedKeys) {
 #[test]
 fn the_signer_is_named_by_the_list_of_keys() {
     let (shop, maker, trusted) = keys();
-    let by = |key| trusted.verify(COMPONENT, Some(&signed(key, COMPONENT))).unwrap().unwrap();
+    let by = |key| trusted.verify(&digest(COMPONENT), Some(&signed(key, COMPONENT))).unwrap().unwrap();
     assert_eq!(by(&shop), "shop");
     assert_eq!(by(&maker), maker.public()[..16]);
 }
@@ -27,15 +31,20 @@ fn without_trusted_keys_everything_is_accepted_and_nobody_named() {
     let none = TrustedKeys::parse([""; 0]).unwrap();
     assert!(none.is_empty());
     let wrong = Signature([7; SIGNATURE_LENGTH]);
-    assert_eq!((none.verify(COMPONENT, None), none.verify(COMPONENT, Some(&wrong))), (Ok(None), Ok(None)));
+    assert_eq!(
+        (none.verify(&digest(COMPONENT), None), none.verify(&digest(COMPONENT), Some(&wrong))),
+        (Ok(None), Ok(None))
+    );
 }
 
 #[test]
 fn with_trusted_keys_what_is_not_signed_by_one_is_refused() {
     let (.., trusted) = keys();
-    assert!(trusted.verify(COMPONENT, None).unwrap_err().contains("taja plugin sign"));
+    assert!(trusted.verify(&digest(COMPONENT), None).unwrap_err().contains("taja plugin sign"));
     let stranger = signed(&SigningKey::generate().unwrap(), COMPONENT);
-    assert!(trusted.verify(COMPONENT, Some(&stranger)).unwrap_err().contains("trusted here (shop, "));
+    assert!(
+        trusted.verify(&digest(COMPONENT), Some(&stranger)).unwrap_err().contains("trusted here (shop, ")
+    );
 }
 
 #[test]
@@ -44,20 +53,20 @@ fn one_changed_bit_of_component_or_signature_is_noticed() {
     let good = signed(&shop, COMPONENT);
     let mut tampered = COMPONENT.to_vec();
     tampered[3] ^= 1;
-    assert!(trusted.verify(&tampered, Some(&good)).is_err());
+    assert!(trusted.verify(&digest(&tampered), Some(&good)).is_err());
     for byte in 0..SIGNATURE_LENGTH {
         let mut bad = good;
         bad.0[byte] ^= 1;
-        assert!(trusted.verify(COMPONENT, Some(&bad)).is_err(), "byte {byte}");
+        assert!(trusted.verify(&digest(COMPONENT), Some(&bad)).is_err(), "byte {byte}");
     }
 }
 
 #[test]
 fn a_signature_over_the_component_for_another_purpose_is_none() {
     let (shop, _, trusted) = keys();
-    for message in [COMPONENT.to_vec(), Sha256::digest(COMPONENT).to_vec()] {
+    for message in [COMPONENT.to_vec(), digest(COMPONENT).as_bytes().to_vec()] {
         let other = Signature(shop.0.sign(&message).to_bytes());
-        assert!(trusted.verify(COMPONENT, Some(&other)).is_err());
+        assert!(trusted.verify(&digest(COMPONENT), Some(&other)).is_err());
     }
 }
 

@@ -11,8 +11,8 @@ use taja_catalog::{
     policy::{Candidates, Decision, Leg, Part, Pins, PolicyContext, PolicyError, Ranking, Submission},
 };
 use taja_sandbox::{
-    Called, Capability, Order, OrderError, PluginState, Sandbox, SandboxConfig, Step, Team, Upload, Wanted,
-    manifest,
+    AddError, Called, Capability, Order, OrderError, PluginState, Refused, Sandbox, SandboxConfig, Step,
+    Team, Upload, Wanted, manifest,
 };
 use tempfile::TempDir;
 
@@ -28,6 +28,32 @@ pub(crate) fn plugin(kind: &str, name: &str, lines: &str) -> Vec<u8> {
 
 pub(crate) fn manifest_text(kind: &str, name: &str, lines: &str) -> String {
     format!("name = \"{name}\"\nversion = \"1.2.3\"\nkind = \"{kind}\"\n{lines}\n")
+}
+
+/// A component in text form with the manifest of a ranking plugin.
+pub(crate) fn in_text(component: &str, lines: &str) -> Vec<u8> {
+    let bytes = wat::parse_str(component).expect("the text is a component");
+    manifest::embed(&bytes, &manifest_text("rank", "rank", lines)).expect("the manifest is valid")
+}
+
+/// A component that comes without a signature, for everybody.
+pub(crate) fn upload(component: &[u8]) -> Upload {
+    Upload {
+        owner: None,
+        by: "test".into(),
+        component: component.to_vec().into(),
+        signature: None,
+        granted: Capability::ALL.into(),
+    }
+}
+
+/// Why a component does not come in.
+pub(crate) async fn refused(sandbox: &Opened, component: &[u8]) -> Refused {
+    match sandbox.add(upload(component)).await {
+        Err(AddError::Refused(refused)) => refused,
+        Err(AddError::Store(error)) => panic!("the store failed: {error}"),
+        Ok(added) => panic!("{} came in", added.version.name),
+    }
 }
 
 /// A plugin folder, a store, and the sandboxes over them.
@@ -172,14 +198,7 @@ impl Opened {
 
     /// Uploads a component for everybody.
     pub(crate) async fn upload(&self, component: &[u8]) -> PluginDigest {
-        let upload = Upload {
-            owner: None,
-            by: "test".into(),
-            component: component.to_vec().into(),
-            signature: None,
-            granted: Capability::ALL.into(),
-        };
-        self.add(upload).await.expect("the component is good").version.digest
+        self.add(upload(component)).await.expect("the component is good").version.digest
     }
 
     /// Takes a step for everybody.

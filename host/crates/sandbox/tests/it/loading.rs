@@ -6,27 +6,12 @@ use taja_catalog::{
     PluginDigest,
     policy::{Candidates, Lineup, PolicyFault},
 };
-use taja_sandbox::{PluginState, manifest};
+use taja_sandbox::PluginState;
 
 use crate::{
-    component::fixture,
     fakes::{World, id},
-    guests::{House, manifest_text, plugin},
+    guests::{House, plugin},
 };
-
-/// A component in text form with the manifest of a ranking plugin.
-fn in_text(component: &str) -> Vec<u8> {
-    let bytes = wat::parse_str(component).expect("the text is a component");
-    manifest::embed(&bytes, &manifest_text("rank", "rank", "")).expect("the manifest is valid")
-}
-
-async fn refusal(bytes: &[u8]) -> String {
-    let sandbox = House::empty().with("bad.wasm", bytes).open(&World::new()).await;
-    match &sandbox.report()[0].state {
-        PluginState::Refused(reason) => reason.clone(),
-        PluginState::Ready => panic!("accepted"),
-    }
-}
 
 #[tokio::test]
 async fn a_good_file_is_reported_with_what_it_is() {
@@ -38,102 +23,6 @@ async fn a_good_file_is_reported_with_what_it_is() {
     assert_eq!(status.digest, Some(PluginDigest::of(&component)));
     assert_eq!(status.manifest.as_ref().unwrap().name, "rank");
     assert_eq!(sandbox.team(&id("shop")).await.ranking_columns().numbers, ["price"]);
-}
-
-#[tokio::test]
-async fn files_that_are_no_components_are_refused_by_what_they_are() {
-    let whole = plugin("rank", "rank", "");
-    for (bytes, says) in [
-        (wat::parse_str("(module)").unwrap(), "core module"),
-        (b"\x7fELF and so on".to_vec(), "precompiled"),
-        (b"hello".to_vec(), "not a WebAssembly component"),
-        (whole[..whole.len() / 2].to_vec(), "damaged"),
-        (fixture("rank"), "no section"),
-        (Vec::new(), "not a WebAssembly component"),
-    ] {
-        let reason = refusal(&bytes).await;
-        assert!(reason.contains(says), "{reason}");
-    }
-}
-
-#[tokio::test]
-async fn code_that_is_not_valid_is_refused() {
-    let mut bytes = in_text("(component (core module (func (result i32) (i32.const 7))))");
-    let place = bytes.windows(2).position(|code| code == [0x41, 7]).unwrap();
-    bytes[place] = 0x42; // i64.const in the place of i32.const
-    assert!(refusal(&bytes).await.contains("does not compile"));
-}
-
-#[tokio::test]
-async fn a_plugin_of_another_world_is_refused() {
-    let wrong = manifest::embed(&fixture("rank"), &manifest_text("ingest", "x", "")).unwrap();
-    assert!(refusal(&wrong).await.contains("world ingest"));
-    let greedy = manifest::embed(&fixture("search"), &manifest_text("rank", "x", "")).unwrap();
-    let reason = refusal(&greedy).await;
-    assert!(
-        reason.contains("taja:host/catalogue") && reason.contains("a rank plugin does not get"),
-        "{reason}"
-    );
-}
-
-#[rstest::rstest]
-#[case::sockets("(component (import \"wasi:sockets/network@0.2.6\" (instance)))", "wasi:sockets/network")]
-#[case::http(
-    "(component (import \"wasi:http/outgoing-handler@0.2.6\" (instance)))",
-    "wasi:http/outgoing-handler"
-)]
-#[case::other("(component (import \"surprise\" (func)))", "surprise")]
-#[case::newer_host(
-    "(component (import \"taja:host/log@0.9.0\" (instance (export \"shout\" (func)))))",
-    "imports do not fit"
-)]
-#[case::newer_contract(
-    "(component (instance $r) (export \"taja:plugin/ranking@0.9.0\" (instance $r)))",
-    "world rank"
-)]
-#[case::nothing("(component)", "world rank")]
-#[tokio::test]
-async fn what_is_not_offered_or_not_there_is_named(#[case] component: &str, #[case] says: &str) {
-    let reason = refusal(&in_text(component)).await;
-    assert!(reason.contains(says), "{reason}");
-}
-
-#[tokio::test]
-async fn a_function_of_another_type_is_refused() {
-    let component = "(component
-        (core module $m (func (export \"rank\")))
-        (core instance $i (instantiate $m))
-        (func $rank (canon lift (core func $i \"rank\")))
-        (instance $r (export \"rank\" (func $rank)))
-        (export \"taja:plugin/ranking@0.1.0\" (instance $r)))";
-    let reason = refusal(&in_text(component)).await;
-    assert!(reason.contains("type mismatch"), "{reason}");
-}
-
-#[tokio::test]
-async fn a_guest_that_spins_when_it_starts_is_refused_in_time() {
-    let component = "(component
-        (core module $m (func $spin (loop (br 0))) (start $spin) (func (export \"rank\")))
-        (core instance $i (instantiate $m))
-        (func $rank (canon lift (core func $i \"rank\")))
-        (instance $r (export \"rank\" (func $rank)))
-        (export \"taja:plugin/ranking@0.1.0\" (instance $r)))";
-    let reason = refusal(&in_text(component)).await;
-    assert!(reason.contains("of cpu time"), "{reason}");
-}
-
-#[tokio::test]
-async fn the_memory_limit_is_over_all_memories_of_a_plugin() {
-    let component = "(component
-        (core module $m (memory 160))
-        (core module $n (memory 160) (func (export \"rank\")))
-        (core instance (instantiate $m))
-        (core instance $i (instantiate $n))
-        (func $rank (canon lift (core func $i \"rank\")))
-        (instance $r (export \"rank\" (func $rank)))
-        (export \"taja:plugin/ranking@0.1.0\" (instance $r)))";
-    let reason = refusal(&in_text(component)).await;
-    assert!(reason.contains("memory limit of 16777216 bytes"), "{reason}");
 }
 
 #[tokio::test]

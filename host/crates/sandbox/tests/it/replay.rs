@@ -75,6 +75,23 @@ async fn a_recorded_search_replays_byte_for_byte_far_from_its_shop() {
     }
 }
 
+/// What is left of the clock is what the component asks for, on a slow machine and where the operator grants less.
+#[tokio::test]
+async fn a_guest_that_goes_by_what_is_left_of_its_time_replays_too() {
+    let house = house("").told("search", "remaining");
+    let sandbox = house.ready(&world()).await;
+    let tape = Arc::new(Tape::default());
+    let context = world().context("shop", "").with_tape(tape.clone());
+    let lineup = sandbox.lineup(&id("shop"), &Pins::default()).await.unwrap();
+    let error = lineup.search(&context, vec![text("red")], 5).await.unwrap_err().to_string();
+    assert!(error.ends_with("64 30000 30000"), "{error}");
+    let recording = tape.recording(id("shop"), Timestamp::now()).unwrap();
+    let mut strict = House::empty();
+    strict.config.maximum.wall = std::time::Duration::from_secs(20);
+    let played = play(&strict, searcher(), &recording.calls[0], None).await;
+    assert!(played.diff.identical, "{}", played.diff);
+}
+
 #[tokio::test]
 async fn another_version_is_played_and_the_orders_are_compared() {
     let house = house("");

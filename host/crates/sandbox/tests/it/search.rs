@@ -157,36 +157,6 @@ async fn what_is_not_granted_is_denied_and_what_to_change_is_named(
 }
 
 #[tokio::test]
-async fn host_calls_run_out_and_the_guest_is_told() {
-    let world = shop();
-    let sandbox = all_powerful("flood-calls", &world).await;
-    let text = said(sandbox.search(&world.context("shop", ""), vec![text("")], 5).await);
-    assert!(text.starts_with("64 ") && text.contains("Quota") && text.ends_with("left 0"), "{text}");
-}
-
-#[rstest::rstest]
-#[case("flood-handles", "cpu_ms = 8000\nhost_calls = 1000", "255 ", "limits.handles")]
-#[case(
-    "flood-bytes",
-    "cpu_ms = 8000\nhost_calls = 1000\nhandles = 1000\nmemory_mib = 2",
-    "436 ",
-    "limits.memory_mib"
-)]
-#[tokio::test]
-async fn handles_and_what_lies_behind_them_are_capped(
-    #[case] task: &str,
-    #[case] limits: &str,
-    #[case] held: &str,
-    #[case] says: &str,
-) {
-    let world = shop();
-    let lines = format!("{ALL}\n[limits]\n{limits}");
-    let sandbox = house(&lines, task).ready(&world).await;
-    let text = said(sandbox.search(&world.context("shop", ""), vec![image([1, 2, 3])], 5).await);
-    assert!(text.starts_with(held) && text.contains("Quota") && text.contains(says), "{text}");
-}
-
-#[tokio::test]
 async fn arguments_that_make_no_sense_are_refused_and_the_guest_goes_on() {
     let world = shop();
     let sandbox = all_powerful("spoil-rows", &world).await;

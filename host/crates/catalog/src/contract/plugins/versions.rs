@@ -20,6 +20,7 @@ pub(super) async fn suite<S: PluginStore, G>(make: impl AsyncFn() -> (S, G)) {
         nothing_is_kept_at_first,
         an_owner_has_a_version_once,
         a_version_comes_back_as_it_was_kept,
+        a_version_is_signed_later_and_nothing_else_of_it_changes,
         versions_come_oldest_first_and_only_their_owners,
         a_component_lives_as_long_as_its_last_version,
         an_owner_removes_its_own_version_only,
@@ -82,6 +83,39 @@ async fn a_version_comes_back_as_it_was_kept(store: &impl PluginStore) {
         assert_eq!(kept(store, owner, &version.name).await.as_ref(), Some(&version));
         assert_eq!(store.versions(owner).await.expect("answers"), [version]);
     }
+}
+
+async fn a_version_is_signed_later_and_nothing_else_of_it_changes(store: &impl PluginStore) {
+    let unsigned = |owner| Version { signature: None, signer: None, ..version(owner, "p") };
+    let owners = [Some("a"), Some("b"), None];
+    let signature = |n: usize| format!("{n:0128x}");
+    for owner in owners {
+        let owner = owner.map(shop);
+        assert!(!store.sign_version(owner.as_ref(), &digest("p"), "00", None).await.expect("answers"));
+    }
+    for owner in owners {
+        keep(store, &unsigned(owner)).await;
+    }
+    // One owner after the other: whoever is not signed yet stays as it was.
+    for (n, owner) in owners.into_iter().enumerate() {
+        for (signature, signer) in [(signature(n + 9), None), (signature(n), Some("release"))] {
+            let owner = owner.map(shop);
+            let signed = store.sign_version(owner.as_ref(), &digest("p"), &signature, signer).await;
+            assert!(signed.expect("answers"));
+            let expected = Version {
+                signature: Some(signature),
+                signer: signer.map(str::to_owned),
+                ..version(owner.as_ref().map(TenantId::as_str), "p")
+            };
+            assert_eq!(kept(store, owner.as_ref(), "p").await.as_ref(), Some(&expected));
+            assert_eq!(store.versions(owner.as_ref()).await.expect("answers"), [expected]);
+        }
+        for later in &owners[n + 1..] {
+            assert_eq!(kept(store, later.map(shop).as_ref(), "p").await, Some(unsigned(*later)));
+        }
+    }
+    assert_eq!(bytes(store, "p").await, Some(component("p")));
+    assert!(!store.sign_version(None, &digest("other"), "00", None).await.expect("answers"));
 }
 
 async fn versions_come_oldest_first_and_only_their_owners(store: &impl PluginStore) {
