@@ -1,10 +1,15 @@
 //! What the operator decides about plugins.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 
-use crate::{compile::Compiler, limits::Limits, signature::TrustedKeys};
+use crate::{
+    clock::{Clock, SystemClock},
+    compile::Compiler,
+    limits::Limits,
+    signature::TrustedKeys,
+};
 
 /// What the operator decides about plugins.
 #[derive(Debug, Clone)]
@@ -33,7 +38,9 @@ pub struct SandboxConfig {
     pub trusted: TrustedKeys,
     /// The most a manifest gets, whatever it asks for.
     pub maximum: Limits,
-    /// How long what was live before is kept for the jobs that are pinned to it, beyond the choices that are always kept.
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How long what served is kept for the jobs that are pinned to it, beyond the choices that are always kept.
     pub drain: Duration,
     /// How long a choice that went live is watched, to go back by itself when it misbehaves.
     pub probation: Duration,
@@ -71,6 +78,7 @@ impl SandboxConfig {
             tick: Duration::from_millis(5),
             trusted: TrustedKeys::default(),
             maximum: Limits::maximum(),
+            clock: Arc::new(SystemClock),
             drain: Duration::from_secs(120),
             probation: Duration::from_secs(600),
             max_component_bytes: 64 << 20,

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -138,7 +139,7 @@ impl PluginStatus {
 impl House {
     /// Takes in what the folder holds. A file that is no good is told in the report, not an error; what served before then
     /// goes on serving.
-    pub(crate) async fn take_in_folder(&self) -> io::Result<Vec<PluginStatus>> {
+    pub(crate) async fn take_in_folder(self: &Arc<Self>) -> io::Result<Vec<PluginStatus>> {
         let (folder, most) = (self.config.plugins.clone(), self.config.max_component_bytes);
         let found =
             tokio::task::spawn_blocking(move || components(&folder).map(|paths| survey(&paths, most))).await;
@@ -155,7 +156,7 @@ impl House {
         Ok(report)
     }
 
-    async fn take_in(&self, file: File, status: &mut PluginStatus) -> Result<(), String> {
+    async fn take_in(self: &Arc<Self>, file: File, status: &mut PluginStatus) -> Result<(), String> {
         let upload = Upload {
             owner: None,
             by: FOLDER.to_owned(),
@@ -173,7 +174,7 @@ impl House {
     /// Activates what lies in the folder for everybody, unless an operator chose something else: a file that is new takes
     /// the place of another version of itself, though.
     async fn put_in_service(
-        &self,
+        self: &Arc<Self>,
         digest: PluginDigest,
         manifest: &Manifest,
         is_new: bool,

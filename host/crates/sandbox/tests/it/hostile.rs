@@ -173,7 +173,7 @@ async fn where_keys_are_trusted_nothing_unsigned_comes_in_not_even_through_the_s
     house.store = std::sync::Arc::new(InMemoryPlugins::default());
     house.keep_active(&component, &[], "").await;
     let sandbox = house.open(&world).await;
-    let troubles = sandbox.troubles().await;
+    let troubles = sandbox.troubles();
     assert!(troubles[0].2.contains("sign"), "{troubles:?}");
     assert_eq!(sandbox.missing(&crate::fakes::id("shop")), ["search", "ingest", "rank"]);
 }

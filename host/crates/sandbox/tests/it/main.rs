@@ -2,12 +2,16 @@
 
 #[path = "../../fixtures/component.rs"]
 mod component;
+mod drain;
 mod fakes;
+mod following;
 mod guests;
 mod hostile;
 mod ingest;
+mod judging;
 mod life;
 mod loading;
 mod rank;
 mod replay;
 mod search;
+mod store;
