@@ -21,6 +21,7 @@ use crate::{
     clock::after,
     config::SandboxConfig,
     drain,
+    folder::Inbox,
     load::{self, Loaded, Loader},
     manifest::Capability,
     plugin::{Binding, Plugin},
@@ -51,6 +52,7 @@ pub(crate) struct House {
     pub(crate) store: Arc<dyn PluginStore>,
     pub(crate) roster: Roster,
     pub(crate) withdrawals: Withdrawals,
+    pub(crate) inbox: Inbox,
     /// What runs in the background: places being followed, shadows, withdrawals.
     pub(crate) tasks: Tasks,
     /// Room for what runs beside.
@@ -90,6 +92,7 @@ impl House {
             store,
             roster: Roster::default(),
             withdrawals: Withdrawals::default(),
+            inbox: Inbox::default(),
             tasks: Tasks::default(),
             changed: watch::Sender::default(),
             following: Semaphore::new(FOLLOWING),

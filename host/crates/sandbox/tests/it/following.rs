@@ -212,6 +212,34 @@ async fn a_version_that_is_activated_where_it_was_not_loaded_is_loaded_once() {
 }
 
 #[tokio::test]
+async fn a_folder_of_older_files_does_not_take_over_when_its_process_starts_again() {
+    let version = |version: &str| {
+        let text = manifest_text("rank", "rank", crate::life::PATIENT);
+        let text = text.replace("1.2.3", version);
+        manifest::embed(&crate::component::fixture("rank"), &text).unwrap()
+    };
+    let world = World::new();
+    let old = House::empty().with("rank.wasm", &version("1.0.0"));
+    let mut new = House::empty().with("rank.wasm", &version("1.1.0"));
+    new.store = old.store.clone();
+    let serving = async |house: &House| live(house).await.live.unwrap().version;
+    old.ready(&world).await;
+    let upgraded = new.ready(&world).await;
+    assert_eq!(serving(&old).await, "1.1.0");
+    old.ready(&world).await;
+    assert_eq!(serving(&old).await, "1.1.0", "an old process starts again");
+    // Somebody who puts the old file where a process looks means it.
+    std::fs::write(new.folder.path().join("rank.wasm"), version("1.0.0")).unwrap();
+    upgraded.take_in_folder().await.unwrap();
+    assert_eq!(serving(&old).await, "1.0.0");
+    // A new process brings a higher version that is known already.
+    let mut new = House::empty().with("rank.wasm", &version("1.1.0"));
+    new.store = old.store.clone();
+    new.ready(&world).await;
+    assert_eq!(serving(&old).await, "1.1.0");
+}
+
+#[tokio::test]
 async fn what_nobody_called_for_a_day_is_not_counted_any_more() {
     let (world, mut house, clock) = (World::new(), house(), Hand::now());
     house.config.clock = clock.clone();
