@@ -294,6 +294,8 @@ impl Running {
             // One part gone is all parts gone.
             self.shutdown.cancel();
         }
+        // What runs beside requests ends by itself; what does not, in time, ends with the process.
+        _ = tokio::time::timeout(self.app.config.drain, self.app.sandbox.settled()).await;
         outcome
     }
 }

@@ -2,13 +2,17 @@
 
 mod shops;
 
-use std::{io::IsTerminal, sync::OnceLock};
+use std::{io::IsTerminal, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::shops::FirstShops;
 
+/// How long a series is kept that nobody adds to: versions of policies come and go, and each has some for every shop. Whoever
+/// counts looks its counter up each time, so that one that was dropped comes back, from zero.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
 /// Bounds of histograms of seconds: from a plugin call (20 us) to a slow video (60 s).
 const SECONDS: &[f64] = &[
     2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10.,
@@ -52,6 +56,7 @@ pub fn metrics() -> anyhow::Result<PrometheusHandle> {
         .set_buckets_for_metric(Matcher::Suffix("_size".into()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_host_calls".into()), COUNTS)?
         .set_buckets_for_metric(Matcher::Suffix("_bytes".into()), BYTES)?
+        .idle_timeout(MetricKindMask::COUNTER | MetricKindMask::HISTOGRAM, Some(KEPT))
         .build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(FirstShops::new(recorder, NAMED_SHOPS))

@@ -95,7 +95,7 @@ pub async fn list(
         return Ok(Json(PluginList { plugins, folder: None, troubles: None }));
     }
     let folder = app.sandbox.report().iter().map(system::plugin_line).collect();
-    let troubles = app.sandbox.troubles().await.into_iter().map(TroubleView::from).collect();
+    let troubles = app.sandbox.troubles().into_iter().map(TroubleView::from).collect();
     Ok(Json(PluginList { plugins, folder: Some(folder), troubles: Some(troubles) }))
 }
 

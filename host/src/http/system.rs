@@ -144,7 +144,7 @@ fn index_health(index: &dyn VectorIndex) -> Value {
 /// Failing while a kind that every job needs has no plugin.
 async fn plugin_health(app: &App) -> Value {
     let missing = app.sandbox.missing(&app.config.tenant);
-    let troubles = app.sandbox.troubles().await;
+    let troubles = app.sandbox.troubles();
     json!({
         "status": if missing.is_empty() { "ok" } else { "failing" },
         "missing": missing,

@@ -286,9 +286,13 @@ pub struct Tally {
     pub peak_memory_bytes: u64,
     /// Answers that were compared with the live choice's.
     pub compared: u64,
-    /// Sum over those of how much of the first ten places was the same, 0 to 1 each.
+    /// Sum over those of how alike the first ten places were, 0 to 1 each ([`overlap_of_first_ten`]).
+    ///
+    /// [`overlap_of_first_ten`]: crate::recording::overlap_of_first_ten
     pub overlap: f64,
-    /// Sum over those of the mean absolute difference of the scores of what both ranked.
+    /// Answers of those that had anything in common with the live choice's.
+    pub scored: u64,
+    /// Sum over these of the mean absolute difference of the scores of what both ranked.
     pub score_distance: f64,
 }
 
@@ -323,6 +327,7 @@ impl Tally {
         self.peak_memory_bytes = self.peak_memory_bytes.max(other.peak_memory_bytes);
         self.compared += other.compared;
         self.overlap += other.overlap;
+        self.scored += other.scored;
         self.score_distance += other.score_distance;
     }
 

@@ -66,6 +66,8 @@ pub enum Substitute {
     Live,
     /// What was live before.
     Previous,
+    /// What serves every shop that has nothing of its own, in the place of a shop's own.
+    Everybody,
     /// The host itself, without any policy.
     Host,
 }

@@ -60,7 +60,7 @@ pub enum AddError {
 impl House {
     /// Checks a component and keeps it. Nothing serves differently after that, except where what was kept waited for a
     /// signature that comes with it now.
-    pub(crate) async fn add(&self, upload: Upload) -> Result<Added, AddError> {
+    pub(crate) async fn add(self: &Arc<Self>, upload: Upload) -> Result<Added, AddError> {
         let digest = upload.component.digest();
         if let Some(kept) = self.store.version(upload.owner.as_ref(), &digest).await? {
             let version = self.sign(kept, upload.signature).await?;
@@ -107,7 +107,11 @@ impl House {
 
     /// A version that is kept, with the signature that comes now: one of a trusted key, or the first one where nobody has
     /// to sign. Without it the version would be lost to whoever begins to trust keys.
-    async fn sign(&self, mut kept: Version, signature: Option<Signature>) -> Result<Version, AddError> {
+    async fn sign(
+        self: &Arc<Self>,
+        mut kept: Version,
+        signature: Option<Signature>,
+    ) -> Result<Version, AddError> {
         let Some(signature) = signature.filter(|new| kept.signature != Some(new.to_string())) else {
             let own = kept.signature.as_ref().map(|text| text.parse()).transpose();
             let signer = own.and_then(|own| self.config.trusted.verify(&kept.digest, own.as_ref()));
@@ -123,7 +127,9 @@ impl House {
         self.store.sign_version(kept.owner.as_ref(), &kept.digest, &text, signer.as_deref()).await?;
         (kept.signature, kept.signer) = (Some(text), signer);
         // Where it is chosen and could not be loaded, it can be now.
+        self.roster.hurry(self.now());
         self.refresh().await?;
+        self.roster.settled(|_| true).await;
         Ok(kept)
     }
 }

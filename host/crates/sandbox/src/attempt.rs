@@ -39,7 +39,7 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// An attempt that serves somebody, or runs beside one that does.
     pub(crate) fn counted(house: &'a House, tenant: &'a TenantId, binding: &'a Binding, role: Role) -> Self {
-        let record = Some(house.book.record(&binding.plugin, tenant, role));
+        let record = Some(house.book.record(&binding.plugin, tenant, role, house.now()));
         Self { runner: &house.runner, tenant, binding, role, record, ports: None }
     }
 

@@ -1,7 +1,15 @@
 //! What is remembered of calls: metrics for the operator, sums for whoever compares versions.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use jiff::Timestamp;
 use parking_lot::{Mutex, RwLock};
 use taja_catalog::{
     PluginDigest, TenantId,
@@ -12,6 +20,12 @@ use crate::{
     metrics::{CallMetrics, CallStats},
     plugin::Plugin,
 };
+
+/// How long a record is kept that nobody adds to. As long as the exporter keeps a metric; the sums were reported long
+/// before.
+const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// Records that are kept at most: those that were added to last.
+const MOST: usize = 16_384;
 
 /// Every record, by what it is of.
 #[derive(Default)]
@@ -29,19 +43,44 @@ pub(crate) struct Record {
     slot: Slot,
     metrics: CallMetrics,
     tally: Mutex<Tally>,
+    /// When it was last asked for, microseconds since 1970.
+    used_at: AtomicI64,
 }
 
 impl Book {
-    pub(crate) fn record(&self, plugin: &Plugin, tenant: &TenantId, part: Part) -> Arc<Record> {
+    /// The record to add to now.
+    pub(crate) fn record(
+        &self,
+        plugin: &Plugin,
+        tenant: &TenantId,
+        part: Part,
+        now: Timestamp,
+    ) -> Arc<Record> {
         let key = Key { digest: plugin.identity.digest, tenant: tenant.clone(), part };
         if let Some(record) = self.0.read().get(&key) {
+            record.used_at.store(now.as_microsecond(), Relaxed);
             return Arc::clone(record);
         }
         let new = || {
             let metrics = CallMetrics::of(&plugin.identity, tenant, part);
-            Arc::new(Record { slot: plugin.slot(), metrics, tally: Mutex::default() })
+            let used_at = now.as_microsecond().into();
+            Arc::new(Record { slot: plugin.slot(), metrics, tally: Mutex::default(), used_at })
         };
         Arc::clone(self.0.write().entry(key).or_insert_with(new))
+    }
+
+    /// Forgets what nobody added to for long.
+    pub(crate) fn clear(&self, now: Timestamp) {
+        let mut records = self.0.write();
+        let used_at = |record: &Record| record.used_at.load(Relaxed);
+        let since = now.as_microsecond() - KEPT.as_micros() as i64;
+        records.retain(|_, record| used_at(record) > since);
+        if records.len() > MOST {
+            let mut times: Vec<_> = records.values().map(|record| used_at(record)).collect();
+            let place = times.len() - MOST;
+            let since = *times.select_nth_unstable(place).1;
+            records.retain(|_, record| used_at(record) >= since);
+        }
     }
 
     /// All of it, as sums since the service started.
@@ -74,17 +113,63 @@ impl Record {
         *self.tally.lock().outcomes.entry(outcome.to_owned()).or_default() += 1;
     }
 
-    /// One answer that was compared with the live one.
-    pub(crate) fn compared(&self, overlap: f64, score_distance: f64) {
+    /// One answer that was compared with the live one; without a distance when they had nothing in common.
+    pub(crate) fn compared(&self, overlap: f64, score_distance: Option<f64>) {
         let mut tally = self.tally.lock();
         tally.compared += 1;
         tally.overlap += overlap;
-        tally.score_distance += score_distance;
+        if let Some(distance) = score_distance {
+            tally.scored += 1;
+            tally.score_distance += distance;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{clock::after, manifest, plugin::Identity};
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(1_700_000_000).unwrap()
     }
 
-    /// The time within which this share of the calls ended, microseconds, once there were so many.
-    pub(crate) fn quantile_micros(&self, share: f64, at_least: u64) -> Option<u64> {
-        let tally = self.tally.lock();
-        if tally.calls() < at_least { None } else { tally.quantile_micros(share) }
+    /// Records that were used a second after each other, the last one now.
+    fn book(count: usize) -> Book {
+        let text = "name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"";
+        let manifest = manifest::parse(text).unwrap();
+        let digest = PluginDigest::of(b"component");
+        let identity = Identity { manifest, digest, granted: BTreeSet::new() };
+        let record = |age: usize| {
+            let tenant: TenantId = format!("shop-{age}").parse().unwrap();
+            let metrics = CallMetrics::of(&identity, &tenant, Part::Live);
+            let used_at = (now().as_microsecond() - age as i64 * 1_000_000).into();
+            let record = Record { slot: Slot::Rank, metrics, tally: Mutex::default(), used_at };
+            (Key { digest, tenant, part: Part::Live }, Arc::new(record))
+        };
+        Book(RwLock::new((0..count).map(record).collect()))
+    }
+
+    fn oldest(book: &Book) -> Option<String> {
+        let names = book.statistics().into_iter().map(|row| row.tenant.to_string());
+        names.max_by_key(|name| name.trim_start_matches("shop-").parse::<usize>().unwrap())
+    }
+
+    #[test]
+    fn what_nobody_added_to_for_a_day_is_forgotten() {
+        let book = book(100);
+        book.clear(now());
+        assert_eq!(book.statistics().len(), 100);
+        book.clear(after(now(), KEPT - Duration::from_secs(9)));
+        assert_eq!((book.statistics().len(), oldest(&book).as_deref()), (9, Some("shop-8")));
+    }
+
+    #[test]
+    fn of_too_many_those_that_were_added_to_last_are_kept() {
+        let book = book(MOST + 10);
+        book.clear(now());
+        assert_eq!((book.statistics().len(), oldest(&book)), (MOST, Some(format!("shop-{}", MOST - 1))));
     }
 }

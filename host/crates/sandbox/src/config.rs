@@ -1,11 +1,16 @@
 //! What the operator decides about plugins.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use taja_catalog::TenantId;
 
-use crate::{compile::Compiler, limits::Limits, signature::TrustedKeys};
+use crate::{
+    clock::{Clock, SystemClock},
+    compile::Compiler,
+    limits::Limits,
+    signature::TrustedKeys,
+};
 
 /// What the operator decides about plugins.
 #[derive(Debug, Clone)]
@@ -38,7 +43,9 @@ pub struct SandboxConfig {
     pub maximum: Limits,
     /// The most that a plugin gets which a shop brought itself.
     pub tenant_maximum: Limits,
-    /// How long what was live before is kept for the jobs that are pinned to it, beyond the choices that are always kept.
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+    /// How long what served is kept for the jobs that are pinned to it, beyond the choices that are always kept.
     pub drain: Duration,
     /// How long a choice that went live is watched, to go back by itself when it misbehaves.
     pub probation: Duration,
@@ -83,6 +90,7 @@ impl SandboxConfig {
             trusted: TrustedKeys::default(),
             maximum: Limits::OPERATORS,
             tenant_maximum: Limits::SHOPS,
+            clock: Arc::new(SystemClock),
             drain: Duration::from_secs(120),
             probation: Duration::from_secs(600),
             max_component_bytes: 64 << 20,

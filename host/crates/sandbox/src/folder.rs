@@ -5,10 +5,16 @@ use std::{
     collections::{BTreeSet, HashMap},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use parking_lot::Mutex;
+use semver::Version;
 use serde::Serialize;
-use taja_catalog::{PluginDigest, plugins::Slot};
+use taja_catalog::{
+    PluginDigest,
+    plugins::{Activation, Slot},
+};
 
 use crate::{
     admission::{Upload, check_size},
@@ -150,10 +156,27 @@ impl PluginStatus {
     }
 }
 
+/// What lay in the folder when it was last taken in, by file; nothing before the first time.
+#[derive(Default)]
+pub(crate) struct Inbox(Mutex<Option<HashMap<String, PluginDigest>>>);
+
+impl Inbox {
+    /// Whether a file was put there, or became another one, while this process was looking.
+    fn was_dropped(&self, status: &PluginStatus) -> bool {
+        let known = self.0.lock();
+        known.as_ref().is_some_and(|known| known.get(&status.file) != status.digest.as_ref())
+    }
+
+    fn taken_in(&self, report: &[PluginStatus]) {
+        let files = report.iter().filter_map(|status| Some((status.file.clone(), status.digest?)));
+        *self.0.lock() = Some(files.collect());
+    }
+}
+
 impl House {
     /// Takes in what the folder holds. A file that is no good is told in the report, not an error; what served before then
     /// goes on serving.
-    pub(crate) async fn take_in_folder(&self) -> io::Result<Vec<PluginStatus>> {
+    pub(crate) async fn take_in_folder(self: &Arc<Self>) -> io::Result<Vec<PluginStatus>> {
         let config = self.config.clone();
         let found = tokio::task::spawn_blocking(move || {
             components(&config.plugins).map(|paths| survey(&paths, &config))
@@ -169,10 +192,11 @@ impl House {
             }
             report.push(status);
         }
+        self.inbox.taken_in(&report);
         Ok(report)
     }
 
-    async fn take_in(&self, file: File, status: &mut PluginStatus) -> Result<(), String> {
+    async fn take_in(self: &Arc<Self>, file: File, status: &mut PluginStatus) -> Result<(), String> {
         let upload = Upload {
             owner: None,
             by: FOLDER.to_owned(),
@@ -183,14 +207,14 @@ impl House {
         let added = self.add(upload).await.map_err(|error| error.to_string())?;
         status.compile_ms = added.compiled_in.as_millis() as u64;
         status.cached = added.cached;
-        let serves = self.put_in_service(added.version.digest, &file.manifest, added.is_new).await;
+        let is_new = added.is_new || self.inbox.was_dropped(status);
+        let serves = self.put_in_service(added.version.digest, &file.manifest, is_new).await;
         serves.map_err(|error| error.to_string())
     }
 
-    /// Activates what lies in the folder for everybody, unless an operator chose something else: a file that is new takes
-    /// the place of another version of itself, though.
+    /// Activates what lies in the folder for everybody, where it may.
     async fn put_in_service(
-        &self,
+        self: &Arc<Self>,
         digest: PluginDigest,
         manifest: &Manifest,
         is_new: bool,
@@ -202,11 +226,7 @@ impl House {
             Slot::Search(_) => true,
         };
         let stored = self.store.activation(None, &slot).await?;
-        let free = stored.as_ref().is_none_or(|row| {
-            let same = row.live.as_ref().is_some_and(|live| live.name == manifest.name);
-            row.changed_by == FOLDER || (is_new && same)
-        });
-        if !configured || !free {
+        if !configured || !stored.is_none_or(|row| gives_way(&row, digest, manifest, is_new)) {
             return Ok(());
         }
         let settings = self.config.settings.get(&manifest.name).cloned();
@@ -220,5 +240,60 @@ impl House {
             by: FOLDER.to_owned(),
         };
         self.order(&order).await.map(drop)
+    }
+}
+
+/// Whether a file may take the place of what was chosen for a slot. One that is new may take that of any version of
+/// itself. One that is not does not fight with the folder of another process: it takes the place of a lower version that a
+/// folder put there, of itself with other settings, and of another plugin than the one that is configured.
+fn gives_way(row: &Activation, digest: PluginDigest, manifest: &Manifest, is_new: bool) -> bool {
+    let Some(live) = &row.live else { return false };
+    let (by_folder, of_itself) = (row.changed_by == FOLDER, live.name == manifest.name);
+    let is_above = |live: Version| manifest.version.cmp_precedence(&live).is_gt();
+    let is_higher = || live.version.parse().is_ok_and(is_above);
+    match of_itself {
+        true if is_new => true,
+        true => by_folder && (live.digest == digest || is_higher()),
+        false => by_folder,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use taja_catalog::plugins::Choice;
+
+    use super::*;
+
+    fn gives_way_to(name: &str, version: &str, by: &str, is_new: bool) -> bool {
+        let digest = |version: &str| PluginDigest::of(version.as_bytes());
+        let live = Choice {
+            digest: digest("1.2.0"),
+            name: "ours".into(),
+            version: "1.2.0".into(),
+            settings: json!({}),
+        };
+        let row =
+            Activation { live: Some(live), changed_by: by.into(), ..crate::life::blank(None, &Slot::Rank) };
+        let manifest = format!("name = \"{name}\"\nversion = \"{version}\"\nkind = \"rank\"");
+        let manifest: Manifest = toml::from_str(&manifest).unwrap();
+        gives_way(&row, digest(version), &manifest, is_new)
+    }
+
+    #[rstest::rstest]
+    #[case::newly_kept(("ours", "1.2.0", "operator", true), true)]
+    #[case::newly_kept_and_lower(("ours", "1.1.0", FOLDER, true), true)]
+    #[case::known_and_higher(("ours", "1.10.0", FOLDER, false), true)]
+    #[case::known_and_lower(("ours", "1.1.0", FOLDER, false), false)]
+    #[case::known_and_of_equal_rank(("ours", "1.2.0+other", FOLDER, false), false)]
+    #[case::the_same_with_other_settings(("ours", "1.2.0", FOLDER, false), true)]
+    #[case::the_same_after_an_operator(("ours", "1.2.0", "operator", false), false)]
+    #[case::known_and_higher_after_an_operator(("ours", "1.10.0", "operator", false), false)]
+    #[case::known_and_higher_after_a_withdrawal(("ours", "1.10.0", "service", false), false)]
+    #[case::another_one_is_configured(("theirs", "0.1.0", FOLDER, false), true)]
+    #[case::another_one_after_an_operator(("theirs", "9.0.0", "operator", true), false)]
+    fn what_the_folder_may_replace(#[case] file: (&str, &str, &str, bool), #[case] expected: bool) {
+        let (name, version, by, is_new) = file;
+        assert_eq!(gives_way_to(name, version, by, is_new), expected);
     }
 }

@@ -1,43 +1,48 @@
 //! What all calls share, and how the seats follow the store.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use arc_swap::ArcSwap;
-use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use moka::policy::EvictionPolicy;
 use parking_lot::Mutex;
 use taja_catalog::{
     PluginDigest, PortResult, TenantId,
-    plugins::{Activation, Choice, PluginStore, Slot, Version},
+    plugins::{Activation, Choice, PluginStore, Version},
 };
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument;
 
 use crate::{
     binary::Binary,
     book::Book,
+    clock::after,
     config::SandboxConfig,
+    drain,
+    folder::Inbox,
     limits::Limits,
     load::{self, Loaded, Loader, Terms},
     plugin::{Binding, Plugin},
+    replay::check_goldens,
+    roster::{Place, Roster},
     runner::Runner,
-    seats::{Beside, Generation, Seat, Trial},
+    seats::{Beside, Chair, Generation, Probation, Retired, Seat, Trial},
+    tasks::Tasks,
     ticker::Ticker,
-    watch::Watch,
+    withdraw::Withdrawals,
 };
 
-/// Versions that are loaded at one time when many changed.
-const LOADING: usize = 4;
+/// Places that are followed at one time when many changed: they ask the store, which has others to serve.
+const FOLLOWING: usize = 64;
+/// Versions that are loaded at one time.
+const LOADING: usize = 8;
 /// How long a version that was just admitted waits, loaded, to be activated.
 const WARM: Duration = Duration::from_secs(600);
 /// How many of those.
 const WARM_VERSIONS: u64 = 32;
-
-/// Whose seat, and which.
-pub(crate) type Place = (Option<TenantId>, Slot);
 
 /// What all calls share.
 pub(crate) struct House {
@@ -46,25 +51,21 @@ pub(crate) struct House {
     pub(crate) runner: Runner,
     pub(crate) book: Book,
     pub(crate) store: Arc<dyn PluginStore>,
-    pub(crate) generation: ArcSwap<Generation>,
+    pub(crate) roster: Roster,
+    pub(crate) withdrawals: Withdrawals,
+    pub(crate) inbox: Inbox,
+    /// What runs in the background: places being followed, shadows, withdrawals.
+    pub(crate) tasks: Tasks,
     /// Room for what runs beside.
     pub(crate) beside: Arc<Semaphore>,
     /// The revision of the last change that this process made.
     pub(crate) changed: watch::Sender<u64>,
-    roster: tokio::sync::Mutex<Roster>,
+    following: Semaphore,
+    loading: Semaphore,
     loaded: Mutex<HashMap<Loading, Weak<Plugin>>>,
     warm: moka::sync::Cache<Loading, Arc<Plugin>>,
     /// Joined when the house is dropped.
     _ticker: Ticker,
-}
-
-/// The seats as they were last read from the store.
-#[derive(Default)]
-struct Roster {
-    revision: u64,
-    seats: BTreeMap<Place, Arc<Seat>>,
-    /// Activations that could not be followed, and why. They are tried again whenever the store is read.
-    troubled: BTreeMap<Place, (Activation, String)>,
 }
 
 /// A version is loaded once for everyone who gets the same of what it asks for.
@@ -82,6 +83,7 @@ impl House {
         store: Arc<dyn PluginStore>,
         ticker: Ticker,
     ) -> Self {
+        let warm = moka::sync::Cache::builder().max_capacity(WARM_VERSIONS).time_to_live(WARM);
         Self {
             beside: Arc::new(Semaphore::new((config.concurrency as usize / 4).max(1))),
             config,
@@ -89,44 +91,83 @@ impl House {
             runner,
             book: Book::default(),
             store,
-            generation: ArcSwap::default(),
+            roster: Roster::default(),
+            withdrawals: Withdrawals::default(),
+            inbox: Inbox::default(),
+            tasks: Tasks::default(),
             changed: watch::Sender::default(),
-            roster: tokio::sync::Mutex::default(),
+            following: Semaphore::new(FOLLOWING),
+            loading: Semaphore::new(LOADING),
             loaded: Mutex::default(),
-            warm: moka::sync::Cache::builder().max_capacity(WARM_VERSIONS).time_to_live(WARM).build(),
+            // The latest are kept, whatever was asked for often before.
+            warm: warm.eviction_policy(EvictionPolicy::lru()).build(),
             _ticker: ticker,
         }
     }
 
-    /// Follows what changed in the store since it was last read. New jobs are served by the new seats from the moment
-    /// they are all made; whatever cannot be made stays as it was.
-    pub(crate) async fn refresh(&self) -> PortResult<()> {
-        let mut roster = self.roster.lock().await;
-        let changed = self.store.activations(roster.revision).await?;
-        let mut rows: BTreeMap<Place, Activation> =
-            std::mem::take(&mut roster.troubled).into_iter().map(|(place, (row, _))| (place, row)).collect();
-        for row in changed {
-            roster.revision = roster.revision.max(row.revision);
-            rows.insert((row.tenant.clone(), row.slot.clone()), row);
+    pub(crate) fn now(&self) -> Timestamp {
+        self.config.clock.now()
+    }
+
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.roster.generation()
+    }
+
+    /// Clears away what is over, tries again what failed, and reads the store.
+    pub(crate) async fn refresh(self: &Arc<Self>) -> PortResult<()> {
+        let now = self.now();
+        self.roster.clear(now);
+        self.book.clear(now);
+        self.loaded.lock().retain(|_, plugin| plugin.strong_count() > 0);
+        self.withdraw_again();
+        self.read_store().await
+    }
+
+    /// Reads what changed in the store since it was last read, and begins to follow it. New jobs are served by a new seat
+    /// from the moment it is made; where none can be made, everything stays as it was.
+    pub(crate) async fn read_store(self: &Arc<Self>) -> PortResult<()> {
+        self.roster.heard(self.store.activations(self.roster.read()).await?);
+        self.follow_what_is_due();
+        Ok(())
+    }
+
+    /// Follows a change that this process made itself, and tells others of it. Waits for the seat, which is made of what
+    /// was loaded before the change; that it could not be made is a trouble of this process, not of the change.
+    pub(crate) async fn follow_own(self: &Arc<Self>, row: Activation) {
+        self.changed.send_modify(|revision| *revision = row.revision.max(*revision));
+        let place = (row.tenant.clone(), row.slot.clone());
+        self.roster.note(row);
+        self.follow_what_is_due();
+        self.roster.settled(|other| *other == place).await;
+    }
+
+    /// In the background, so that nobody who asked and went away, or asks for something else, leaves it half done or
+    /// waits for it.
+    fn follow_what_is_due(self: &Arc<Self>) {
+        for place in self.roster.take_due(self.now()) {
+            let house = Arc::clone(self);
+            let span = tracing::debug_span!("follow", tenant = place.0.as_ref().map(TenantId::as_str), slot = %place.1);
+            self.tasks.spawn(async move { house.follow(&place).await }.instrument(span));
         }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let made = stream::iter(rows).map(|(place, row)| {
-            let before = roster.seats.get(&place).cloned();
-            async move { (place, self.seat(&row, before.as_deref()).await, row) }
-        });
-        for (place, seat, row) in made.buffered(LOADING).collect::<Vec<_>>().await {
-            let (tenant, slot) = (row.tenant.as_ref().map(TenantId::as_str), place.1.to_string());
-            match seat {
-                Ok(Some(seat)) => {
-                    tracing::info!(tenant, slot, revision = row.revision, plugin = %seat.live.choice.name,
-                        digest = %seat.live.choice.digest, "a slot is filled anew");
-                    roster.seats.insert(place, Arc::new(seat));
-                }
-                Ok(None) => {
-                    tracing::info!(tenant, slot, revision = row.revision, "a slot is empty now");
-                    roster.seats.remove(&place);
+    }
+
+    async fn follow(&self, place: &Place) {
+        let mut in_hand = self.roster.in_hand(place);
+        let Ok(_room) = self.following.acquire().await else { return };
+        while let Some((row, before)) = in_hand.next(self.now()) {
+            let (tenant, slot) = (place.0.as_ref().map(TenantId::as_str), place.1.to_string());
+            match self.chair(&row, before.as_deref()).await {
+                Ok(chair) => {
+                    let live = chair.seat.as_ref().map(|seat| &seat.live.choice);
+                    tracing::info!(
+                        tenant,
+                        slot,
+                        revision = row.revision,
+                        plugin = live.map(|live| live.name.as_str()),
+                        digest = live.map(|live| live.digest.to_string()),
+                        "a slot is filled anew, or empty now"
+                    );
+                    self.roster.followed(place, chair);
                 }
                 Err(reason) => {
                     metrics::counter!("taja_plugin_refresh_failures_total").increment(1);
@@ -136,73 +177,99 @@ impl House {
                         reason,
                         "a slot stays as it was: the new choice cannot be loaded"
                     );
-                    roster.troubled.insert(place, (row, reason));
+                    self.roster.failed(place, &row, reason, self.now());
                 }
             }
         }
-        self.generation.store(Arc::new(Generation::of(&roster.seats)));
-        self.loaded.lock().retain(|_, plugin| plugin.strong_count() > 0);
-        Ok(())
     }
 
-    /// Why the choices of some slots cannot be loaded here.
-    pub(crate) async fn troubles(&self) -> Vec<(Place, String)> {
-        let roster = self.roster.lock().await;
-        roster.troubled.iter().map(|(place, (_, reason))| (place.clone(), reason.clone())).collect()
+    async fn chair(&self, row: &Activation, before: Option<&Chair>) -> Result<Chair, String> {
+        let seat = match &row.live {
+            Some(live) => Some(Arc::new(self.seat(row, live, before).await?)),
+            None => None,
+        };
+        Ok(Chair { revision: row.revision, seat, retired: self.retired(row, before).await? })
     }
 
-    async fn seat(&self, row: &Activation, before: Option<&Seat>) -> Result<Option<Seat>, String> {
-        let Some(live) = &row.live else { return Ok(None) };
-        let tenant = row.tenant.as_ref();
-        let live = self.binding(tenant, live).await?;
+    async fn seat(&self, row: &Activation, live: &Choice, before: Option<&Chair>) -> Result<Seat, String> {
+        let binding = async |choice: &Choice| self.binding(row, choice, before).await;
+        let live = binding(live).await?;
         let mut previous = Vec::new();
         for choice in &row.previous {
             // What cannot be loaded any more cannot stand in either.
-            match self.binding(tenant, choice).await {
+            match binding(choice).await {
                 Ok(binding) => previous.push(binding),
                 Err(reason) => {
                     tracing::warn!(plugin = %choice.name, reason, "an earlier choice cannot be loaded");
                 }
             }
         }
+        let sat = before.and_then(|before| before.seat.as_deref());
+        // A choice that stays where it is stays watched as it is.
         let canary = match &row.canary {
             Some(canary) => {
-                let binding = self.binding(tenant, &canary.choice).await?;
-                Some(Trial { binding, percent: canary.percent, watch: Watch::default() })
+                let binding = binding(&canary.choice).await?;
+                let known = sat.and_then(|seat| seat.canary.as_ref());
+                let known = known.filter(|trial| trial.binding.id == binding.id);
+                let watch = known.map(|trial| Arc::clone(&trial.watch)).unwrap_or_default();
+                Some(Trial { binding, percent: canary.percent, watch })
             }
             None => None,
         };
         let shadow = match &row.shadow {
             Some(shadow) => {
-                let binding = self.binding(tenant, &shadow.choice).await?;
-                Some(Beside { binding, every: shadow.every, calls: Default::default() })
+                let binding = binding(&shadow.choice).await?;
+                let known = sat.and_then(|seat| seat.shadow.as_ref());
+                let known = known.filter(|beside| beside.binding.id == binding.id);
+                let watch = known.map(|beside| Arc::clone(&beside.watch)).unwrap_or_default();
+                Some(Beside { binding, every: shadow.every, calls: Default::default(), watch })
             }
             None => None,
         };
-        let probation = SignedDuration::try_from(self.config.probation).unwrap_or(SignedDuration::MAX);
-        let is_new = !previous.is_empty() && Timestamp::now().duration_since(row.changed_at) < probation;
-        // What was live is kept for the jobs that are pinned to it, unless it was gone back from.
-        let retired = before.filter(|before| row.previous.iter().any(|choice| choice.id() == before.live.id));
-        let retired = retired.map(|before| before.retired_since(Instant::now(), self.config.drain));
-        Ok(Some(Seat {
-            tenant: row.tenant.clone(),
-            slot: row.slot.clone(),
-            live,
-            previous,
-            retired: retired.unwrap_or_default(),
-            canary,
-            shadow,
-            probation: is_new.then(Watch::default),
-        }))
+        let known = sat.filter(|seat| seat.live.id == live.id);
+        let probation = known.map_or_else(|| self.probation(row), |seat| seat.probation.clone());
+        let (tenant, slot) = (row.tenant.clone(), row.slot.clone());
+        Ok(Seat { tenant, slot, live, previous, canary, shadow, probation })
     }
 
-    /// A choice that can be called.
-    pub(crate) async fn binding(
+    /// What went live is watched as long as there is something to go back to. When it did is not known to a process that
+    /// starts anew, but not later than the row was changed.
+    fn probation(&self, row: &Activation) -> Option<Probation> {
+        let until = after(row.changed_at, self.config.probation);
+        let has_before = !row.previous.is_empty() || row.tenant.is_some();
+        (has_before && until > self.now()).then(|| Probation { watch: Arc::default(), until })
+    }
+
+    /// What served and is kept for jobs that are pinned to it.
+    async fn retired(&self, row: &Activation, before: Option<&Chair>) -> Result<Vec<Arc<Retired>>, String> {
+        let history = self.store.history(row.tenant.as_ref(), Some(&row.slot), drain::LINES).await;
+        let history = history.map_err(|error| error.to_string())?;
+        let mut retired = Vec::new();
+        for former in drain::former(row, &history, self.now(), self.config.drain) {
+            match self.binding(row, &former.choice, before).await {
+                Ok(binding) => {
+                    retired.push(Arc::new(Retired { binding, part: former.part, until: former.until }));
+                }
+                Err(reason) => {
+                    tracing::warn!(plugin = %former.choice.name, reason, "a former choice cannot be loaded");
+                }
+            }
+        }
+        Ok(retired)
+    }
+
+    /// A choice that can be called: the one that is known at its place, so that its pace is, or a new one.
+    async fn binding(
         &self,
-        tenant: Option<&TenantId>,
+        row: &Activation,
         choice: &Choice,
+        before: Option<&Chair>,
     ) -> Result<Arc<Binding>, String> {
-        let version = self.version(tenant, &choice.digest).await.map_err(|error| error.to_string())?;
+        if let Some(known) = before.and_then(|before| before.binding(&choice.id())) {
+            return Ok(known);
+        }
+        let version = self.version(row.tenant.as_ref(), &choice.digest).await;
+        let version = version.map_err(|error| error.to_string())?;
         let version = version.ok_or_else(|| format!("version {} is not kept any more", choice.digest))?;
         let plugin = self.plugin(&version).await?;
         Ok(Arc::new(Binding::new(plugin, choice.clone())))
@@ -222,12 +289,19 @@ impl House {
         self.store.version(None, digest).await
     }
 
-    /// The plugin of a version, loaded unless it is.
+    /// The plugin of a version, loaded unless it is. Loading is admission once more, by this process: who can write to the
+    /// store cannot sign, and what the author's requests were answered on another machine they must be answered on this.
     pub(crate) async fn plugin(&self, version: &Version) -> Result<Arc<Plugin>, String> {
         let granted = version.granted.iter().filter_map(|word| word.parse().ok()).collect();
         let terms = Terms { granted, maximum: self.config.maximum_of(version.owner.as_ref()) };
         let loading = Loading { digest: version.digest, terms };
-        if let Some(plugin) = self.loaded.lock().get(&loading).and_then(Weak::upgrade) {
+        let known = || self.loaded.lock().get(&loading).and_then(Weak::upgrade);
+        if let Some(plugin) = known() {
+            return Ok(plugin);
+        }
+        let _room = self.loading.acquire().await.map_err(|error| error.to_string())?;
+        // Somebody else may have loaded it meanwhile.
+        if let Some(plugin) = known() {
             return Ok(plugin);
         }
         let component = self.store.component(&version.digest).await.map_err(|error| error.to_string())?;
@@ -237,12 +311,12 @@ impl House {
         if component.digest() != version.digest {
             return Err(format!("the component kept as {} is {}", version.digest, component.digest()));
         }
-        // Whoever can write to the store cannot sign.
         let signature = version.signature.as_ref().map(|text| text.parse()).transpose()?;
         self.config.trusted.verify(&version.digest, signature.as_ref())?;
-        let read = load::open(component).await.map_err(|refused| refused.to_string())?;
+        let read = load::open(component.clone()).await.map_err(|refused| refused.to_string())?;
         let loaded = self.loader.load(&self.runner, read, &loading.terms, false).await;
         let loaded = loaded.map_err(|refused| refused.to_string())?;
+        check_goldens(&self.runner, &loaded.plugin, component.bytes().clone()).await?;
         Ok(self.keep(loaded, loading.terms.maximum).0)
     }
 
@@ -258,7 +332,7 @@ impl House {
         let terms = Terms { granted: plugin.identity.granted.clone(), maximum };
         let loading = Loading { digest: plugin.identity.digest, terms };
         let mut known = self.loaded.lock();
-        // Somebody else may have loaded it meanwhile: one is enough.
+        // Two may have loaded it at once: one is enough.
         let plugin = known.get(&loading).and_then(Weak::upgrade).unwrap_or(plugin);
         known.insert(loading.clone(), Arc::downgrade(&plugin));
         (plugin, loading)

@@ -7,16 +7,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use taja_catalog::{
     PluginDigest, PortError, TenantId,
-    plugins::{Action, Activation, Canary, Choice, Event, PREVIOUS, Part, Shadow, Slot, Version},
+    plugins::{Action, Activation, Canary, Choice, Event, PREVIOUS, Shadow, Slot, Version},
     port::PortErrorKind,
 };
 
-use crate::{house::House, plugin::Binding, seats::Seat, settings};
+use crate::{house::House, plugin::Plugin, settings};
 
 /// How often a change is tried when others change the same slot.
-const ATTEMPTS: u32 = 5;
-/// Who it is that withdraws a choice that misbehaves.
-const SERVICE: &str = "service";
+pub(crate) const ATTEMPTS: u32 = 5;
 
 /// What is to happen to a slot.
 #[derive(Debug, Clone)]
@@ -75,64 +73,72 @@ pub enum OrderError {
     Store(#[from] PortError),
 }
 
+/// A slot after a step, and what the history says of it.
+struct Taken {
+    after: Activation,
+    action: Action,
+    choice: Choice,
+    /// Loaded to be looked at, and to be had when the step is followed.
+    _plugin: Option<Arc<Plugin>>,
+}
+
 impl House {
-    /// Takes one step, and follows it here. The slot as it is afterwards.
-    pub(crate) async fn order(&self, order: &Order) -> Result<Activation, OrderError> {
+    /// Takes one step, and follows it here. The slot as it is afterwards: once the store has it, it is taken, and others
+    /// are told, whatever fails here.
+    pub(crate) async fn order(self: &Arc<Self>, order: &Order) -> Result<Activation, OrderError> {
         let mut attempt = 1;
-        let stored = loop {
+        loop {
             let before = self.store.activation(order.tenant.as_ref(), &order.slot).await?;
-            let before = before.unwrap_or_else(|| blank(order));
-            let Some((mut after, action, choice)) = self.step(order, &before).await? else {
+            let before = before.unwrap_or_else(|| blank(order.tenant.as_ref(), &order.slot));
+            let Some(Taken { mut after, action, choice, _plugin }) = self.step(order, &before).await? else {
                 return Ok(before);
             };
-            after.changed_at = Timestamp::now();
+            after.changed_at = self.now();
             after.changed_by = order.by.clone();
             let event = Event {
                 tenant: order.tenant.clone(),
                 slot: order.slot.clone(),
                 action,
-                choice,
+                choice: Some(choice),
                 reason: order.reason.clone(),
                 by: order.by.clone(),
                 at: after.changed_at,
             };
             match self.store.change(&after, &event).await {
-                Ok(revision) => break Activation { revision, ..after },
+                Ok(revision) => {
+                    let stored = Activation { revision, ..after };
+                    self.follow_own(stored.clone()).await;
+                    return Ok(stored);
+                }
                 Err(error) if error.kind == PortErrorKind::Conflict && attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error.into()),
             }
-        };
-        self.refresh().await?;
-        self.changed.send_replace(stored.revision);
-        Ok(stored)
+        }
     }
 
-    /// The slot after a step, and what the history says of it; none when the step changes nothing.
-    async fn step(
-        &self,
-        order: &Order,
-        before: &Activation,
-    ) -> Result<Option<(Activation, Action, Option<Choice>)>, OrderError> {
+    /// None when the step changes nothing.
+    async fn step(&self, order: &Order, before: &Activation) -> Result<Option<Taken>, OrderError> {
+        let mut plugin = None;
         let mut after = before.clone();
         let (action, choice) = match &order.step {
             Step::Activate(wanted) => {
-                let choice = self.choice(order, wanted, before).await?;
+                let (choice, loaded) = self.choice(order, wanted, before).await?;
+                plugin = Some(loaded);
                 if before.live.as_ref().is_some_and(|live| live.id() == choice.id()) {
                     return Ok(None);
                 }
                 after.previous.splice(..0, after.live.replace(choice.clone()));
                 after.previous.retain(|earlier| earlier.id() != choice.id());
                 after.previous.truncate(PREVIOUS);
-                after.canary.take_if(|canary| canary.choice.id() == choice.id());
-                after.shadow.take_if(|shadow| shadow.choice.id() == choice.id());
-                (Action::Activated, Some(choice))
+                stop_trying(&mut after, &choice);
+                (Action::Activated, choice)
             }
             Step::Deactivate => {
                 let Some(live) = after.live.take() else { return Ok(None) };
                 after.previous.insert(0, live.clone());
                 after.previous.truncate(PREVIOUS);
                 (after.canary, after.shadow) = (None, None);
-                (Action::Deactivated, Some(live))
+                (Action::Deactivated, live)
             }
             Step::StartCanary(wanted, percent) => {
                 if !(1..=100).contains(percent) {
@@ -140,33 +146,35 @@ impl House {
                         "a share of {percent} percent is not from 1 to 100"
                     )));
                 }
-                let choice = self.beside_live(order, wanted, before).await?;
+                let (choice, loaded) = self.beside_live(order, wanted, before).await?;
+                plugin = Some(loaded);
                 let canary = Canary { choice: choice.clone(), percent: *percent };
                 if before.canary.as_ref() == Some(&canary) {
                     return Ok(None);
                 }
                 after.canary = Some(canary);
-                (Action::CanaryStarted, Some(choice))
+                (Action::CanaryStarted, choice)
             }
             Step::StopCanary => {
                 let canary = after.canary.take().ok_or_else(|| nothing("no trial runs", order))?;
-                (Action::CanaryStopped, Some(canary.choice))
+                (Action::CanaryStopped, canary.choice)
             }
             Step::StartShadow(wanted, every) => {
                 if *every == 0 {
                     return Err(OrderError::Refused("one request in 0 is none: say 1 or more".into()));
                 }
-                let choice = self.beside_live(order, wanted, before).await?;
+                let (choice, loaded) = self.beside_live(order, wanted, before).await?;
+                plugin = Some(loaded);
                 let shadow = Shadow { choice: choice.clone(), every: *every };
                 if before.shadow.as_ref() == Some(&shadow) {
                     return Ok(None);
                 }
                 after.shadow = Some(shadow);
-                (Action::ShadowStarted, Some(choice))
+                (Action::ShadowStarted, choice)
             }
             Step::StopShadow => {
                 let shadow = after.shadow.take().ok_or_else(|| nothing("nothing runs in shadow", order))?;
-                (Action::ShadowStopped, Some(shadow.choice))
+                (Action::ShadowStopped, shadow.choice)
             }
             Step::Rollback(to) => {
                 let place = match to {
@@ -177,11 +185,13 @@ impl House {
                 let place =
                     place.ok_or_else(|| nothing("there is no such earlier choice to go back to", order))?;
                 let choice = after.previous.remove(place);
+                plugin = Some(self.loaded(order, &choice.digest).await?.1);
                 after.live = Some(choice.clone());
-                (Action::RolledBack, Some(choice))
+                stop_trying(&mut after, &choice);
+                (Action::RolledBack, choice)
             }
         };
-        Ok(Some((after, action, choice)))
+        Ok(Some(Taken { after, action, choice, _plugin: plugin }))
     }
 
     /// A choice that is to run beside what is live.
@@ -190,18 +200,18 @@ impl House {
         order: &Order,
         wanted: &Wanted,
         before: &Activation,
-    ) -> Result<Choice, OrderError> {
+    ) -> Result<(Choice, Arc<Plugin>), OrderError> {
         let live = before.live.as_ref().ok_or_else(|| {
             nothing("nothing of its own is live that it could run beside: activate a version first", order)
         })?;
-        let choice = self.choice(order, wanted, before).await?;
+        let (choice, plugin) = self.choice(order, wanted, before).await?;
         if live.id() == choice.id() {
             return Err(OrderError::Refused(format!(
                 "{} {} is live with these very settings",
                 choice.name, choice.version
             )));
         }
-        Ok(choice)
+        Ok((choice, plugin))
     }
 
     /// The choice that is wanted, checked: it is there, fits the slot, can be loaded, and its settings fit its schema.
@@ -210,11 +220,24 @@ impl House {
         order: &Order,
         wanted: &Wanted,
         before: &Activation,
-    ) -> Result<Choice, OrderError> {
-        let version = self.version(order.tenant.as_ref(), &wanted.digest).await?;
-        let version: Version = version.ok_or_else(|| {
-            OrderError::NotFound(format!("there is no version with the digest {}", wanted.digest))
-        })?;
+    ) -> Result<(Choice, Arc<Plugin>), OrderError> {
+        let (Version { name, version, digest, .. }, plugin) = self.loaded(order, &wanted.digest).await?;
+        let standing = before.live.iter().chain(before.canary.iter().map(|canary| &canary.choice));
+        let inherited = standing.filter(|choice| choice.name == name).map(|choice| &choice.settings).next();
+        let settings = settings::checked(&plugin.identity.manifest, wanted.settings.as_ref().or(inherited))
+            .map_err(|reason| OrderError::Refused(format!("the settings of {name}: {reason}")))?;
+        Ok((Choice { digest, name, version, settings }, plugin))
+    }
+
+    /// A version that fits the slot and what stands beside it, loaded.
+    async fn loaded(
+        &self,
+        order: &Order,
+        digest: &PluginDigest,
+    ) -> Result<(Version, Arc<Plugin>), OrderError> {
+        let version = self.version(order.tenant.as_ref(), digest).await?;
+        let version = version
+            .ok_or_else(|| OrderError::NotFound(format!("there is no version with the digest {digest}")))?;
         if version.slot != order.slot {
             let (name, slot, wrong) = (&version.name, &version.slot, &order.slot);
             return Err(OrderError::Refused(format!("{name} takes the slot {slot}, not {wrong}")));
@@ -223,91 +246,34 @@ impl House {
             OrderError::Refused(format!("{} {} cannot be loaded: {reason}", version.name, version.version))
         })?;
         self.check_modalities(order, &plugin.identity.manifest.accepts)?;
-        let standing = before.live.iter().chain(before.canary.iter().map(|canary| &canary.choice));
-        let inherited =
-            standing.filter(|choice| choice.name == version.name).map(|choice| &choice.settings).next();
-        let settings = settings::checked(&plugin.identity.manifest, wanted.settings.as_ref().or(inherited))
-            .map_err(|reason| {
-            OrderError::Refused(format!("the settings of {}: {reason}", version.name))
-        })?;
-        let Version { name, version, .. } = version;
-        Ok(Choice { digest: wanted.digest, name, version, settings })
+        Ok((version, plugin))
     }
 
-    /// Two search plugins of one shop cannot both answer a modality. A shop's own goes before everybody's.
+    /// Two search plugins of one shop, live or on trial, cannot both answer a modality. A shop's own goes before everybody's.
     fn check_modalities(&self, order: &Order, accepts: &[String]) -> Result<(), OrderError> {
-        let generation = self.generation.load();
+        let generation = self.generation();
         let seating = generation.seating_of(order.tenant.as_ref());
-        let taken = accepts.iter().find_map(|modality| {
-            let slot = seating.slot_of(modality).filter(|slot| **slot != order.slot)?;
-            let seat = seating.seat(slot).filter(|seat| seat.tenant == order.tenant)?;
-            Some((modality, seat.live.plugin.name()))
-        });
-        match taken {
+        let mut others = seating.seats_of(order.tenant.as_ref()).filter(|seat| seat.slot != order.slot);
+        match others.find_map(|seat| seat.taken(accepts)) {
             Some((modality, name)) => {
                 Err(OrderError::Refused(format!("the modality {modality:?} is taken by the plugin {name:?}")))
             }
             None => Ok(()),
         }
     }
-
-    /// Takes a choice that misbehaves out of service, wherever it stands by now.
-    pub(crate) async fn withdraw(&self, seat: &Seat, binding: &Arc<Binding>, part: Part, reason: String) {
-        let (name, digest) = (&binding.choice.name, binding.choice.digest);
-        tracing::error!(plugin = %name, %digest, slot = %seat.slot, reason, "a choice is withdrawn");
-        metrics::counter!("taja_plugin_withdrawn_total", "plugin" => name.clone(), "part" => part.as_str())
-            .increment(1);
-        for _ in 0..ATTEMPTS {
-            match self.try_withdraw(seat, &binding.id, part, &reason).await {
-                Ok(()) => return,
-                Err(error) if error.kind == PortErrorKind::Conflict => {}
-                Err(error) => {
-                    tracing::error!(plugin = %name, %error, "a choice that misbehaves could not be withdrawn");
-                    return;
-                }
-            }
-        }
-    }
-
-    async fn try_withdraw(&self, seat: &Seat, id: &str, part: Part, reason: &str) -> Result<(), PortError> {
-        let stored = self.store.activation(seat.tenant.as_ref(), &seat.slot).await?;
-        let Some(mut row) = stored else { return Ok(()) };
-        let taken = match part {
-            Part::Canary => row.canary.take_if(|canary| canary.choice.id() == id).map(|canary| canary.choice),
-            Part::Shadow => row.shadow.take_if(|shadow| shadow.choice.id() == id).map(|shadow| shadow.choice),
-            Part::Live if row.previous.is_empty() => None,
-            Part::Live => {
-                let taken = row.live.take_if(|live| live.id() == id);
-                if taken.is_some() {
-                    row.live = Some(row.previous.remove(0));
-                }
-                taken
-            }
-        };
-        // Somebody was faster.
-        let Some(taken) = taken else { return self.refresh().await };
-        row.changed_at = Timestamp::now();
-        row.changed_by = SERVICE.to_owned();
-        let event = Event {
-            tenant: row.tenant.clone(),
-            slot: row.slot.clone(),
-            action: Action::Withdrawn,
-            choice: Some(taken),
-            reason: reason.to_owned(),
-            by: SERVICE.to_owned(),
-            at: row.changed_at,
-        };
-        let revision = self.store.change(&row, &event).await?;
-        self.refresh().await?;
-        self.changed.send_replace(revision);
-        Ok(())
-    }
 }
 
-fn blank(order: &Order) -> Activation {
+/// What is live is not on trial or compared any more.
+pub(crate) fn stop_trying(row: &mut Activation, live: &Choice) {
+    row.canary.take_if(|canary| canary.choice.id() == live.id());
+    row.shadow.take_if(|shadow| shadow.choice.id() == live.id());
+}
+
+/// A slot that nobody filled yet.
+pub(crate) fn blank(tenant: Option<&TenantId>, slot: &Slot) -> Activation {
     Activation {
-        tenant: order.tenant.clone(),
-        slot: order.slot.clone(),
+        tenant: tenant.cloned(),
+        slot: slot.clone(),
         live: None,
         previous: Vec::new(),
         canary: None,

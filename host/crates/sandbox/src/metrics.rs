@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, Label, counter, histogram};
+use metrics::{Key, Label, Level, Metadata, with_recorder};
 use taja_catalog::{
     TenantId,
     plugins::Part,
@@ -41,16 +41,17 @@ pub struct CallStats {
     pub log_lines_dropped: u64,
 }
 
-/// The metrics of one version for one shop, looked up once.
+/// The metrics of one version for one shop, by their names. They are looked up at every call and not held: the exporter
+/// drops what nobody added to for long, and whoever held such a one would add to what nobody sees.
 pub(crate) struct CallMetrics {
-    outcomes: Vec<(&'static str, Counter)>,
-    seconds: Histogram,
-    cpu: Histogram,
-    instantiation: Histogram,
-    host_calls: Histogram,
-    host_bytes: Histogram,
-    peak_memory: Histogram,
-    queue_wait: Histogram,
+    outcomes: Vec<(&'static str, Key)>,
+    seconds: Key,
+    cpu: Key,
+    instantiation: Key,
+    host_calls: Key,
+    host_bytes: Key,
+    peak_memory: Key,
+    queue_wait: Key,
 }
 
 /// The outcome of a call that went well.
@@ -60,6 +61,8 @@ pub(crate) const CANCELLED: &str = "cancelled";
 
 const OUTCOMES: [&str; 8] =
     [OK, "guest_error", "trap", "timeout", "invalid_answer", "host_failure", "busy", CANCELLED];
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
 impl CallMetrics {
     pub(crate) fn of(identity: &Identity, tenant: &TenantId, part: Part) -> Self {
@@ -73,9 +76,9 @@ impl CallMetrics {
         let outcome = |name: &'static str| {
             let mut labels = labels.clone();
             labels.push(Label::new("outcome", name));
-            (name, counter!("taja_plugin_calls_total", labels))
+            (name, Key::from_parts("taja_plugin_calls_total", labels))
         };
-        let histogram = |name: &'static str| histogram!(name, labels.clone());
+        let histogram = |name: &'static str| Key::from_parts(name, labels.clone());
         Self {
             outcomes: OUTCOMES.into_iter().map(outcome).collect(),
             seconds: histogram("taja_plugin_call_seconds"),
@@ -90,19 +93,23 @@ impl CallMetrics {
 
     pub(crate) fn record(&self, stats: &CallStats) {
         self.count(stats.outcome);
-        self.queue_wait.record(stats.queue_wait);
-        self.seconds.record(stats.total);
-        self.cpu.record(stats.cpu);
-        self.instantiation.record(stats.instantiation);
-        self.host_calls.record(stats.host_calls);
-        self.host_bytes.record(stats.host_bytes as f64);
-        self.peak_memory.record(stats.peak_memory_bytes as f64);
+        for (key, value) in [
+            (&self.queue_wait, stats.queue_wait.as_secs_f64()),
+            (&self.seconds, stats.total.as_secs_f64()),
+            (&self.cpu, stats.cpu.as_secs_f64()),
+            (&self.instantiation, stats.instantiation.as_secs_f64()),
+            (&self.host_calls, f64::from(stats.host_calls)),
+            (&self.host_bytes, stats.host_bytes as f64),
+            (&self.peak_memory, stats.peak_memory_bytes as f64),
+        ] {
+            with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(value));
+        }
     }
 
     /// Counts a call that never ran.
     pub(crate) fn count(&self, outcome: &'static str) {
-        if let Some((_, counter)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
-            counter.increment(1);
+        if let Some((_, key)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
+            with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
         }
     }
 }

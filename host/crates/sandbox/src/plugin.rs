@@ -14,6 +14,7 @@ use crate::{
     manifest::{Capability, Manifest},
     ranker::Ranker,
     state::GuestState,
+    watch::Pace,
 };
 
 /// Who a plugin is, and what it may do.
@@ -72,10 +73,22 @@ pub(crate) struct Binding {
     pub(crate) id: String,
     /// JSON text for the guest.
     pub(crate) settings: String,
+    /// Of its calls where it serves, or served.
+    pub(crate) pace: Pace,
 }
 
 impl Binding {
     pub(crate) fn new(plugin: Arc<Plugin>, choice: Choice) -> Self {
-        Self { plugin, id: choice.id(), settings: choice.settings.to_string(), choice }
+        let settings = choice.settings.to_string();
+        Self { plugin, id: choice.id(), settings, choice, pace: Pace::default() }
+    }
+
+    /// The modalities that it answers.
+    pub(crate) fn accepts(&self) -> &[String] {
+        &self.plugin.identity.manifest.accepts
+    }
+
+    pub(crate) fn accepts_all<'a>(&self, mut asked: impl Iterator<Item = &'a str>) -> bool {
+        asked.all(|modality| self.accepts().iter().any(|known| known == modality))
     }
 }

@@ -5,6 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -29,11 +30,15 @@ use crate::{
     limits::{Allowance, Kind},
     load::{Loader, Terms},
     manifest::{Capability, Manifest},
+    roster::Place,
     runner::Runner,
     state::Ports,
     team::Team,
     ticker::Ticker,
 };
+
+/// How long a job waits for choices that this process does not know yet to be loaded.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why there is no sandbox at all.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,7 @@ impl Sandbox {
         let plugins = config.plugins.clone();
         let house = Arc::new(House::new(config, loader, runner, store, ticker));
         house.refresh().await?;
+        house.roster.settled(|_| true).await;
         let report = house.take_in_folder().await.map_err(unusable(&plugins))?;
         Ok(Self { house, report: RwLock::new(report) })
     }
@@ -126,7 +132,8 @@ impl Sandbox {
         Ok(())
     }
 
-    /// Follows what others changed in the store.
+    /// Begins to follow what others changed in the store, tries again what failed, and clears away what is over. What takes
+    /// long to load serves when it is ready; nobody waits for it.
     pub async fn refresh(&self) -> PortResult<()> {
         self.house.refresh().await
     }
@@ -136,15 +143,20 @@ impl Sandbox {
         self.house.changed.subscribe()
     }
 
+    /// Waits until what was begun in the background has ended: loading, comparing, withdrawing.
+    pub async fn settled(&self) {
+        self.house.tasks.settled().await;
+    }
+
     /// Why the choices of some slots cannot be loaded here; those slots are as they were.
-    pub async fn troubles(&self) -> Vec<(Option<TenantId>, Slot, String)> {
-        let troubles = self.house.troubles().await.into_iter();
+    pub fn troubles(&self) -> Vec<(Option<TenantId>, Slot, String)> {
+        let troubles = self.house.roster.troubles().into_iter();
         troubles.map(|((tenant, slot), reason)| (tenant, slot, reason)).collect()
     }
 
     /// The kinds of plugin that requests of a shop need and that are not active.
     pub fn missing(&self, tenant: &TenantId) -> Vec<&'static str> {
-        let generation = self.house.generation.load();
+        let generation = self.house.generation();
         let seating = generation.seating(tenant);
         let absent = [
             (seating.modalities().next().is_none(), Kind::Search),
@@ -177,19 +189,20 @@ impl Sandbox {
 
     /// Who serves a job of a shop that is pinned so.
     pub async fn team(&self, tenant: &TenantId, pins: &Pins) -> PortResult<Team> {
-        let mut seating = Arc::clone(self.house.generation.load().seating(tenant));
-        let mut stations = seating.pinned(pins);
-        if stations.is_none() {
+        let pinned = || self.house.generation().seating(tenant).pinned(pins, self.house.now());
+        let mut shift = pinned();
+        if shift.is_none() {
             // Pinned by a process that saw a change which this one has not seen yet, or long ago.
-            self.house.refresh().await?;
-            seating = Arc::clone(self.house.generation.load().seating(tenant));
-            stations = seating.pinned(pins);
+            self.house.read_store().await?;
+            let ours = |(owner, _): &Place| owner.as_ref().is_none_or(|owner| owner == tenant);
+            _ = tokio::time::timeout(PATIENCE, self.house.roster.settled(ours)).await;
+            shift = pinned();
         }
-        let stations = stations.unwrap_or_else(|| {
+        let shift = shift.unwrap_or_else(|| {
             tracing::info!(%tenant, "a job's choices are gone: it is served by those that are live");
-            seating.live()
+            self.house.generation().seating(tenant).live()
         });
-        Ok(Team::new(Arc::clone(&self.house), tenant.clone(), seating, stations))
+        Ok(Team::new(Arc::clone(&self.house), tenant.clone(), shift))
     }
 }
 
@@ -216,18 +229,15 @@ fn unusable(path: &Path) -> impl Fn(io::Error) -> SandboxError {
 #[async_trait]
 impl Policies for Sandbox {
     fn modalities(&self, tenant: &TenantId) -> HashSet<String> {
-        self.house.generation.load().seating(tenant).modalities().cloned().collect()
+        self.house.generation().seating(tenant).modalities().cloned().collect()
     }
 
     fn pin_search(&self, tenant: &TenantId, modalities: &[&str], session: &str) -> Pins {
-        let generation = self.house.generation.load();
-        let seating = generation.seating(tenant);
-        let slots = modalities.iter().filter_map(|modality| seating.slot_of(modality));
-        seating.pins(slots.chain([&Slot::Rank]), tenant, session)
+        self.house.generation().seating(tenant).pins_of_search(modalities, tenant, session)
     }
 
     fn pin_ingest(&self, tenant: &TenantId, session: &str) -> Pins {
-        self.house.generation.load().seating(tenant).pins([&Slot::Ingest], tenant, session)
+        self.house.generation().seating(tenant).pins_of_ingest(tenant, session)
     }
 
     async fn lineup(&self, tenant: &TenantId, pins: &Pins) -> PortResult<Arc<dyn Lineup>> {

@@ -1,7 +1,10 @@
 //! Ranking policies of every version of the contract that this host runs. What the host hands over and takes back has
 //! the types of 0.1; for a later version it is carried over.
 
-use wasmtime::{Store, component::{self, InstancePre}};
+use wasmtime::{
+    Store,
+    component::{self, InstancePre},
+};
 
 use crate::{
     bindings::{

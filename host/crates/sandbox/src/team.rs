@@ -17,39 +17,39 @@ use taja_catalog::{
 use crate::{
     answer::{legs, ranking},
     attempt::{Attempt, Called},
-    beside,
+    beside::Due,
     house::House,
     limits::Kind,
     metrics::CallStats,
     plain,
     plugin::Binding,
-    seats::{Seating, Station},
+    seats::{Shift, Station},
     state::Session,
-    watch::is_failure,
+    watch::{counts, is_failure},
 };
 
 /// The policies that serve one job.
 pub struct Team {
     house: Arc<House>,
     tenant: TenantId,
-    seating: Arc<Seating>,
     stations: BTreeMap<Slot, Station>,
+    /// Who takes which modality.
+    modalities: BTreeMap<String, Slot>,
     fingerprint: String,
 }
 
 impl Team {
-    pub(crate) fn new(
-        house: Arc<House>,
-        tenant: TenantId,
-        seating: Arc<Seating>,
-        stations: BTreeMap<Slot, Station>,
-    ) -> Self {
+    pub(crate) fn new(house: Arc<House>, tenant: TenantId, shift: Shift) -> Self {
+        let Shift { stations, modalities } = shift;
         let mut hash = Sha256::new();
         for (slot, station) in &stations {
             hash.update(format!("{slot}={}\n", station.binding.id));
         }
+        for (modality, slot) in &modalities {
+            hash.update(format!("{modality}:{slot}\n"));
+        }
         let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { house, tenant, seating, stations, fingerprint }
+        Self { house, tenant, stations, modalities, fingerprint }
     }
 
     fn station(&self, slot: &Slot, kind: Kind) -> Result<&Station, PolicyError> {
@@ -101,7 +101,7 @@ impl Team {
     fn by_station(&self, parts: Vec<Part>) -> Result<Vec<(&Station, Vec<Part>)>, PolicyError> {
         let mut groups: Vec<(&Station, Vec<Part>)> = Vec::new();
         for part in parts {
-            let station = self.seating.slot_of(&part.modality).and_then(|slot| self.stations.get(slot));
+            let station = self.modalities.get(&part.modality).and_then(|slot| self.stations.get(slot));
             let Some(station) = station else {
                 let fault =
                     PolicyFault::Host(format!("no plugin of kind search accepts {:?}", part.modality));
@@ -115,18 +115,32 @@ impl Team {
         Ok(groups)
     }
 
-    /// Tells the watch over a choice how a call of it went, and withdraws it when that was too much.
-    fn watch(&self, station: &Station, binding: &Arc<Binding>, role: Role, fault: Option<&PolicyFault>) {
+    /// Notes how a call of a choice went, and withdraws it when that was too much.
+    fn judge<T>(&self, station: &Station, binding: &Arc<Binding>, role: Role, called: &Called<T>) {
+        let took = called.1.as_ref().map(|stats| stats.total);
+        took.inspect(|took| binding.pace.note(*took));
         if binding.id != station.binding.id {
             return;
         }
-        let Some((watch, other)) = station.watch() else { return };
-        let fault = fault.filter(|fault| is_failure(fault));
-        let this = self.house.book.record(&binding.plugin, &self.tenant, role);
-        let other = self.house.book.record(&other.plugin, &self.tenant, Role::Live);
-        if let Some(reason) = watch.note(fault, &this, &other) {
-            let (house, seat, binding) = (self.house.clone(), station.seat.clone(), binding.clone());
-            tokio::spawn(async move { house.withdraw(&seat, &binding, role, reason).await });
+        let Some((seat, watch, other)) = station.watch(self.house.now()) else { return };
+        let fault = called.0.as_ref().err().map(|error| &error.fault);
+        let fault = fault.filter(|fault| counts(&seat.slot, fault));
+        if let Some(reason) = watch.note(fault, took, other) {
+            self.house.withdraw(seat, binding, role, reason);
+        }
+    }
+
+    /// The comparison that an answer is due for. That of somebody who stands in is compared with nothing.
+    fn due(
+        &self,
+        station: &Station,
+        context: &PolicyContext,
+        parts: &[Part],
+        substitute: Option<Substitute>,
+    ) -> Option<Due> {
+        match substitute {
+            None => Due::now(&self.house, &self.tenant, station, context, parts),
+            Some(_) => None,
         }
     }
 
@@ -138,13 +152,15 @@ impl Team {
         limit: u32,
     ) -> Result<(String, Vec<Leg>), PolicyError> {
         let mut fall = Fall::default();
-        for (binding, role, substitute) in station.rungs() {
-            let (answer, _) = self.attempt(binding, role).search(context, &parts, limit).await;
-            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
-            match answer {
+        for (binding, role, substitute) in station.rungs(&parts) {
+            let called = self.attempt(binding, role).search(context, &parts, limit).await;
+            self.judge(station, binding, role, &called);
+            match called.0 {
                 Ok(legs) => {
                     fall.landed(context, substitute);
-                    beside::search(&self.house, &self.tenant, station, context, &parts, limit, &legs);
+                    if let Some(due) = self.due(station, context, &parts, substitute) {
+                        due.search(parts, limit, &legs);
+                    }
                     return Ok((binding.plugin.name().to_owned(), legs));
                 }
                 Err(error) if is_failure(&error.fault) => fall.note(binding, error),
@@ -185,13 +201,15 @@ impl Lineup for Team {
     async fn ingest(&self, context: &PolicyContext, submission: Submission) -> Result<Decision, PolicyError> {
         let station = self.station(&Slot::Ingest, Kind::Ingest)?;
         let mut fall = Fall::default();
-        for (binding, role, substitute) in station.rungs() {
-            let (answer, _) = self.attempt(binding, role).ingest(context, &submission).await;
-            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
-            match answer {
+        for (binding, role, substitute) in station.rungs(&[]) {
+            let called = self.attempt(binding, role).ingest(context, &submission).await;
+            self.judge(station, binding, role, &called);
+            match called.0 {
                 Ok(decision) => {
                     fall.landed(context, substitute);
-                    beside::ingest(&self.house, &self.tenant, station, context, &submission, &decision);
+                    if let Some(due) = self.due(station, context, &[], substitute) {
+                        due.ingest(submission, decision.clone());
+                    }
                     return Ok(decision);
                 }
                 Err(error) if is_failure(&error.fault) => fall.note(binding, error),
@@ -219,21 +237,21 @@ impl Lineup for Team {
         let station = self.station(&Slot::Rank, Kind::Rank)?;
         let mut candidates = ranking::Asked::new(candidates, context.tape.is_some());
         let mut fall = Fall::default();
-        for (binding, role, substitute) in station.rungs() {
+        for (binding, role, substitute) in station.rungs(&[]) {
             if fall.is_pointless(binding) {
                 continue;
             }
-            let (answer, _) = self.attempt(binding, role).rank(context, &mut candidates).await;
-            self.watch(station, binding, role, answer.as_ref().err().map(|error| &error.fault));
-            match answer {
+            let called = self.attempt(binding, role).rank(context, &mut candidates).await;
+            self.judge(station, binding, role, &called);
+            match called.0 {
                 Ok(ranking) => {
                     fall.landed(context, substitute);
-                    beside::rank(&self.house, &self.tenant, station, context, candidates, &ranking);
+                    if let Some(due) = self.due(station, context, &[], substitute) {
+                        due.rank(candidates, &ranking);
+                    }
                     return Ok(ranking);
                 }
-                Err(error) if is_failure(&error.fault) || matches!(error.fault, PolicyFault::Guest(_)) => {
-                    fall.note(binding, error);
-                }
+                Err(error) if counts(&Slot::Rank, &error.fault) => fall.note(binding, error),
                 Err(error) => return Err(fall.first(error)),
             }
         }
@@ -268,6 +286,7 @@ impl Fall {
         let substitute_name = match substitute {
             Substitute::Live => "live",
             Substitute::Previous => "previous",
+            Substitute::Everybody => "everybody",
             Substitute::Host => "host",
         };
         metrics::counter!("taja_plugin_degraded_total", "plugin" => plugin.name.clone(),

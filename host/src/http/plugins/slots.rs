@@ -108,9 +108,9 @@ pub struct StatisticsView {
     peak_memory_bytes: u64,
     /// Answers that were compared with the live choice's.
     compared: u64,
-    /// Share of the first ten places that was the same, on average.
+    /// How alike the first ten places were, 0 to 1, on average: average overlap over the depths 1 to 10.
     mean_overlap: Option<f64>,
-    /// Mean absolute difference of the scores of what both ranked, on average.
+    /// Mean absolute difference of the scores of what both ranked, on average over the answers that had anything in common.
     mean_score_distance: Option<f64>,
 }
 
@@ -130,7 +130,7 @@ impl StatisticsView {
             peak_memory_bytes: tally.peak_memory_bytes,
             compared: tally.compared,
             mean_overlap: mean(tally.overlap, tally.compared),
-            mean_score_distance: mean(tally.score_distance, tally.compared),
+            mean_score_distance: mean(tally.score_distance, tally.scored),
         }
     }
 }

@@ -32,7 +32,7 @@ impl fmt::Display for OrderDiff {
         if self.changes.is_empty() {
             return write!(f, "{name}: no change");
         }
-        write!(f, "{name}: {:.0} % of the first ten in common", self.overlap_of_first_ten * 100.0)?;
+        write!(f, "{name}: average overlap of the first ten {:.3}", self.overlap_of_first_ten)?;
         match self.score_distance {
             Some(distance) => write!(f, ", scores {distance:.6} apart on average")?,
             None => write!(f, ", no scores to compare")?,

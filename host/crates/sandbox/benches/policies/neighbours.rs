@@ -24,7 +24,7 @@ const MAX_RATIO: f64 = 1.2;
 
 /// The worst that a ranker does, and what its manifest asks for.
 fn worst() -> [(&'static str, &'static str, String); 3] {
-    let Limits { cpu, wall, memory_bytes, .. } = Limits::maximum();
+    let Limits { cpu, wall, memory_bytes, .. } = Limits::OPERATORS;
     let most = format!(
         "[limits]\ncpu_ms = {}\nwall_ms = {}\nmemory_mib = {}\n",
         cpu.as_millis(),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use taja_catalog::{
     TenantId,
     fakes::InMemoryPlugins,
@@ -57,7 +56,7 @@ impl Room {
         let upload = Upload {
             owner: owner.cloned(),
             by: "bench".into(),
-            component: Bytes::from(component),
+            component: component.into(),
             signature: None,
             granted: Capability::ALL.into(),
         };

@@ -99,6 +99,17 @@ impl House {
 
     /// With a version in the store that is active for everybody, granted these capabilities and no others.
     pub(crate) async fn keep_active(&self, component: &[u8], granted: &[&str], task: &str) {
+        self.keep_active_over(component, granted, task, 0).await;
+    }
+
+    /// In the place of what is active in a revision.
+    pub(crate) async fn keep_active_over(
+        &self,
+        component: &[u8],
+        granted: &[&str],
+        task: &str,
+        revision: u64,
+    ) {
         let read = manifest::read(component).expect("the manifest is valid");
         let digest = PluginDigest::of(component);
         let version = Version {
@@ -127,7 +138,7 @@ impl House {
             shadow: None,
             changed_at: Timestamp::now(),
             changed_by: "test".into(),
-            revision: 0,
+            revision,
         };
         let event = Event {
             tenant: None,
@@ -143,8 +154,13 @@ impl House {
 
     /// One process of a service: others may have the same store.
     pub(crate) async fn open(&self, world: &World) -> Opened {
+        self.open_over(&self.store, world).await
+    }
+
+    /// One process that sees the store in its own way.
+    pub(crate) async fn open_over<S: PluginStore + 'static>(&self, store: &Arc<S>, world: &World) -> Opened {
         let (embedder, video) = (world.embedder.clone(), world.video.clone());
-        let sandbox = Sandbox::open(self.config.clone(), self.store.clone(), embedder, video).await;
+        let sandbox = Sandbox::open(self.config.clone(), Arc::clone(store) as _, embedder, video).await;
         Opened(sandbox.expect("the engine can be built"))
     }
 

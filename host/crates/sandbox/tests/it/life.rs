@@ -7,7 +7,7 @@ use serde_json::json;
 use taja_catalog::{
     PluginDigest, TenantId,
     fakes::RecordingJob,
-    plugins::{Action, Activation, Part, PluginStore, Slot, Statistic},
+    plugins::{Action, Activation, Event, Part, PluginStore, Slot},
     policy::{Pins, Policies, PolicyContext, Ranking, Substitute},
 };
 use taja_sandbox::{Order, OrderError, Step};
@@ -19,54 +19,65 @@ use crate::{
 };
 
 /// Time enough for any machine.
-const PATIENT: &str = "[limits]\ncpu_ms = 8000\nwall_ms = 30000";
+pub(crate) const PATIENT: &str = "[limits]\ncpu_ms = 8000\nwall_ms = 30000";
 
 /// A ranker that differs from others by its title.
-fn ranker(title: &str) -> Vec<u8> {
+pub(crate) fn ranker(title: &str) -> Vec<u8> {
     plugin("rank", "rank", &format!("title = \"{title}\"\n{PATIENT}"))
 }
 
-fn shop() -> TenantId {
+pub(crate) fn shop() -> TenantId {
     id("shop")
 }
 
 /// A house whose live ranker says `one`.
-fn house() -> House {
+pub(crate) fn house() -> House {
     House::empty().with("rank.wasm", &ranker("first")).told("rank", "say one")
 }
 
-struct Ranked {
-    ranking: Ranking,
-    context: PolicyContext,
+pub(crate) struct Ranked {
+    pub(crate) ranking: Ranking,
+    pub(crate) context: PolicyContext,
 }
 
 impl Ranked {
-    fn said(&self) -> &str {
+    pub(crate) fn said(&self) -> &str {
         self.ranking.notes.first().map_or("", |note| &note.1)
     }
 }
 
-async fn rank(sandbox: &Opened, world: &World, pins: &Pins) -> Ranked {
+pub(crate) async fn rank(sandbox: &Opened, world: &World, pins: &Pins) -> Ranked {
     rank_for(sandbox, world, "shop", pins).await
 }
 
-async fn rank_for(sandbox: &Opened, world: &World, tenant: &str, pins: &Pins) -> Ranked {
+pub(crate) async fn rank_for(sandbox: &Opened, world: &World, tenant: &str, pins: &Pins) -> Ranked {
     let lineup = sandbox.lineup(&id(tenant), pins).await.unwrap();
     let context = world.context(tenant, "");
     let ranking = lineup.rank(&context, candidates(10)).await.unwrap();
     Ranked { ranking, context }
 }
 
-async fn activate(sandbox: &Opened, digest: PluginDigest, task: &str) -> Activation {
+pub(crate) async fn activate(sandbox: &Opened, digest: PluginDigest, task: &str) -> Activation {
     sandbox.step(Slot::Rank, Step::Activate(wanted(digest, task))).await.unwrap()
 }
 
-async fn actions(house: &House) -> Vec<Action> {
+/// Takes a step with the ranker of one shop.
+pub(crate) async fn step_for(sandbox: &Opened, tenant: &str, step: Step) -> Result<Activation, OrderError> {
+    let (tenant, slot) = (Some(id(tenant)), Slot::Rank);
+    sandbox.order(&Order { tenant, slot, step, reason: String::new(), by: "test".into() }).await
+}
+
+/// The latest of everybody's ranking.
+pub(crate) async fn last_event(house: &House) -> Event {
+    house.store.history(None, Some(&Slot::Rank), 1).await.unwrap().remove(0)
+}
+
+pub(crate) async fn actions(house: &House) -> Vec<Action> {
     let events = house.store.history(None, Some(&Slot::Rank), 100).await.unwrap();
     events.into_iter().map(|event| event.action).collect()
 }
 
-async fn live(house: &House) -> Activation {
+pub(crate) async fn live(house: &House) -> Activation {
     house.store.activation(None, &Slot::Rank).await.unwrap().unwrap()
 }
 
@@ -108,7 +119,7 @@ async fn the_last_three_choices_are_kept_and_any_of_them_can_be_gone_back_to() {
     assert!(matches!(error, OrderError::NotFound(_)), "{error}");
     use Action::{Activated, RolledBack};
     assert_eq!(actions(&house).await, [RolledBack, RolledBack, Activated, Activated, Activated, Activated]);
-    let event = &house.store.history(None, Some(&Slot::Rank), 1).await.unwrap()[0];
+    let event = last_event(&house).await;
     assert_eq!((event.by.as_str(), event.reason.as_str()), ("test", "a test"));
 }
 
@@ -143,17 +154,10 @@ async fn a_shop_brings_its_own_ranker_and_no_other_shop_notices() {
     let (world, house) = (World::new(), house());
     let sandbox = house.ready(&world).await;
     let own = sandbox.upload(&ranker("own")).await;
-    let order = |step| Order {
-        tenant: Some(shop()),
-        slot: Slot::Rank,
-        step,
-        reason: String::new(),
-        by: "test".into(),
-    };
-    sandbox.order(&order(Step::Activate(wanted(own, "say ours")))).await.unwrap();
+    step_for(&sandbox, "shop", Step::Activate(wanted(own, "say ours"))).await.unwrap();
     assert_eq!(rank(&sandbox, &world, &Pins::default()).await.said(), "ours");
     assert_eq!(rank_for(&sandbox, &world, "other", &Pins::default()).await.said(), "one");
-    sandbox.order(&order(Step::Deactivate)).await.unwrap();
+    step_for(&sandbox, "shop", Step::Deactivate).await.unwrap();
     assert_eq!(rank(&sandbox, &world, &Pins::default()).await.said(), "one");
 }
 
@@ -197,7 +201,7 @@ async fn a_trial_that_traps_is_over_within_twenty_of_its_requests_and_none_of_th
     }
     assert!((1..=20).contains(&own), "{own}");
     assert_eq!(live(&house).await.canary, None);
-    let last = house.store.history(None, Some(&Slot::Rank), 1).await.unwrap().remove(0);
+    let last = last_event(&house).await;
     assert_eq!((last.action, last.by.as_str()), (Action::Withdrawn, "service"));
     assert!(last.reason.contains("calls failed"), "{}", last.reason);
 }
@@ -215,7 +219,7 @@ async fn a_trial_that_is_much_slower_is_over_once_that_is_clear() {
             break;
         }
     }
-    let last = house.store.history(None, Some(&Slot::Rank), 1).await.unwrap().remove(0);
+    let last = last_event(&house).await;
     assert_eq!(last.action, Action::Withdrawn);
     assert!(last.reason.contains("nine calls of ten"), "{}", last.reason);
 }
@@ -279,20 +283,13 @@ async fn a_shadow_is_compared_and_serves_nobody() {
     for _ in 0..40 {
         let ranked = rank(&sandbox, &world, &Pins::default()).await;
         assert_eq!((ranked.said(), ranked.context.used().len()), ("one", 1));
-        tokio::time::sleep(Duration::from_millis(2)).await;
+        sandbox.settled().await;
     }
-    let shadow = |statistics: Vec<Statistic>| {
-        statistics.into_iter().find(|row| row.part == Part::Shadow && row.tally.compared >= 8)
-    };
-    let tally = loop {
-        if let Some(row) = shadow(sandbox.statistics()) {
-            break row.tally;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    };
-    assert_eq!((tally.compared, tally.outcomes["ok"]), (10.min(tally.compared), tally.compared));
-    // The same ten products in the opposite order: all of the first ten are there, with other scores.
-    assert!((tally.overlap / tally.compared as f64 - 1.0).abs() < 1e-9);
+    let mut rows = sandbox.statistics().into_iter();
+    let tally = rows.find(|row| row.part == Part::Shadow).unwrap().tally;
+    assert_eq!((tally.calls(), tally.outcomes["ok"], tally.compared, tally.scored), (10, 10, 10, 10));
+    // The same ten products backwards, with other scores.
+    assert!((tally.overlap / 10.0 - 0.354).abs() < 1e-3, "{}", tally.overlap);
     assert!(tally.score_distance > 0.0);
 }
 
@@ -345,7 +342,11 @@ async fn a_hundred_swaps_under_load_fail_nobody_and_mix_nothing() {
         let store = house.store.clone();
         async move { store.activation(None, &slot).await.unwrap().unwrap().live.unwrap().digest }
     };
-    let (ranker, searcher) = (digest(Slot::Rank).await, digest(Slot::Search("search".into())).await);
+    let slot = Slot::Search("search".into());
+    // Every swap is one of components, not of settings alone.
+    let other = plugin("search", "search", &format!("title = \"other\"\n{lines}"));
+    let rankers = [digest(Slot::Rank).await, sandbox.upload(&ranker("other")).await];
+    let searchers = [digest(slot.clone()).await, sandbox.upload(&other).await];
     let over = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let load = (0..4).map(|client| {
         let (sandbox, world, over) = (sandbox.clone(), world.clone(), over.clone());
@@ -365,25 +366,29 @@ async fn a_hundred_swaps_under_load_fail_nobody_and_mix_nothing() {
                 let legs = lineup.search(&context, vec![text("a")], 5).await.unwrap();
                 let ranking = lineup.rank(&context, candidates(1)).await.unwrap();
                 assert!(context.degraded().is_empty(), "{:?}", context.degraded());
-                heard.insert((legs[0].name.clone(), ranking.notes[0].1.clone()));
+                let digests = context.used().into_iter().map(|plugin| plugin.digest).collect::<Vec<_>>();
+                heard.insert((legs[0].name.clone(), ranking.notes[0].1.clone(), digests));
             }
             heard
         })
     });
     let load: Vec<_> = load.collect();
-    for swap in 1..=100 {
+    for swap in 1..=100_usize {
         let task = format!("say {swap}");
-        let slot = Slot::Search("search".into());
-        sandbox.step(slot, Step::Activate(wanted(searcher, &task))).await.unwrap();
-        activate(&sandbox, ranker, &task).await;
+        sandbox.step(slot.clone(), Step::Activate(wanted(searchers[swap % 2], &task))).await.unwrap();
+        activate(&sandbox, rankers[swap % 2], &task).await;
         tokio::task::yield_now().await;
     }
     over.store(true, std::sync::atomic::Ordering::Relaxed);
+    let events = house.store.history(None, None, usize::MAX).await.unwrap();
+    let withdrawn: Vec<_> = events.iter().filter(|event| event.action == Action::Withdrawn).collect();
+    assert!(withdrawn.is_empty(), "{withdrawn:?}");
     let mut generations = HashSet::new();
     for client in load {
-        for (search, rank) in client.await.unwrap() {
+        for (search, rank, digests) in client.await.unwrap() {
             // Two slots are two swaps: between them the ranker is one behind, and never anything else.
-            let (search, rank) = (search.parse::<i32>().unwrap(), rank.parse::<i32>().unwrap());
+            let (search, rank) = (search.parse::<usize>().unwrap(), rank.parse::<usize>().unwrap());
+            assert_eq!(digests, [searchers[search % 2].to_string(), rankers[rank % 2].to_string()]);
             assert!(search - rank == 0 || search - rank == 1, "search {search}, rank {rank}");
             generations.insert(rank);
         }

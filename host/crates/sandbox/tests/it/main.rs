@@ -3,10 +3,13 @@
 #[path = "../../fixtures/component.rs"]
 mod component;
 mod contract;
+mod drain;
 mod fakes;
+mod following;
 mod guests;
 mod hostile;
 mod ingest;
+mod judging;
 mod life;
 mod limits;
 mod loading;
@@ -16,4 +19,5 @@ mod refusals;
 mod replay;
 mod search;
 mod signing;
+mod store;
 mod traces;

@@ -57,7 +57,7 @@ async fn where_keys_are_trusted_nothing_unsigned_comes_in_not_even_through_the_s
     house.store = Arc::new(InMemoryPlugins::default());
     house.keep_active(&component, &[], "").await;
     let sandbox = house.open(&world).await;
-    let troubles = sandbox.troubles().await;
+    let troubles = sandbox.troubles();
     assert!(troubles[0].2.contains("sign"), "{troubles:?}");
     assert_eq!(sandbox.missing(&id("shop")), ["search", "ingest", "rank"]);
 }
@@ -78,7 +78,7 @@ async fn a_version_that_is_kept_is_signed_by_the_file_that_lies_beside_it_later(
     let house = house.with("rank.wasm.sig", key.sign(&component).as_bytes());
     let before = only_version(&house).await;
     let signed = house.ready(&world).await;
-    assert!(signed.troubles().await.is_empty());
+    assert!(signed.troubles().is_empty());
     assert!(!signed.missing(&id("shop")).contains(&"rank"), "it serves from the start");
     let after = only_version(&house).await;
     assert_eq!(

@@ -46,10 +46,10 @@ fn what_moved_entered_left_and_was_scored_anew_is_told() {
     ];
     assert_eq!(told, expected);
     assert_eq!((changes[4].recorded_score, changes[4].replayed_score), (Some(0.9), Some(0.8)));
-    assert_eq!(diff.orders[0].overlap_of_first_ten, 0.75);
+    assert_eq!(diff.orders[0].overlap_of_first_ten, 0.8125);
     assert!((diff.orders[0].score_distance.unwrap() - 0.1).abs() < 1e-6);
     let text = "\
-ranking: 75 % of the first ten in common, scores 0.100000 apart on average
+ranking: average overlap of the first ten 0.812, scores 0.100000 apart on average
   place  was  product     score       was
       2    3  #3       0.700000  0.700000
       3    2  #2       0.600000  0.800000
@@ -70,14 +70,27 @@ fn at_most_twenty_lines_are_shown() {
 }
 
 #[rstest::rstest]
-#[case(&[], &[], 1.0)]
-#[case(&[1], &[], 0.0)]
-#[case(&[1, 2], &[2, 1], 1.0)]
-#[case(&[1, 2, 3, 4], &[1, 2], 0.5)]
-#[case(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], &[11, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1], 0.9)]
-fn the_overlap_counts_the_first_ten(#[case] one: &[u32], #[case] other: &[u32], #[case] overlap: f64) {
-    assert_eq!(overlap_of_first_ten(one, other), overlap);
-    assert_eq!(overlap_of_first_ten(other, one), overlap);
+#[case::nothing(&[], &[], 1.0)]
+#[case::nothing_on_one_side(&[1], &[], 0.0)]
+#[case::the_same(&[1, 2, 3], &[1, 2, 3], 1.0)]
+#[case::two_swapped(&[1, 2], &[2, 1], 0.5)]
+#[case::one_is_shorter(&[1, 2, 3, 4], &[1, 2], (1.0 + 1.0 + 2.0 / 3.0 + 2.0 / 4.0) / 4.0)]
+#[case::no_better_for_what_stands_twice(&[1, 1, 2], &[1, 2, 2], 1.0)]
+// At depth d all but the first, so 10 less the tenth harmonic number.
+#[case::first_and_eleventh_swapped(
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], &[11, 2, 3, 4, 5, 6, 7, 8, 9, 10, 1], (10.0 - 7381.0 / 2520.0) / 10.0
+)]
+#[case::backwards(
+    &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], &[10, 9, 8, 7, 6, 5, 4, 3, 2, 1],
+    (2.0 / 6.0 + 4.0 / 7.0 + 6.0 / 8.0 + 8.0 / 9.0 + 1.0) / 10.0
+)]
+fn the_overlap_is_the_mean_over_the_first_ten_depths(
+    #[case] one: &[u32],
+    #[case] other: &[u32],
+    #[case] overlap: f64,
+) {
+    assert!((overlap_of_first_ten(one, other) - overlap).abs() < 1e-12);
+    assert!((overlap_of_first_ten(other, one) - overlap).abs() < 1e-12);
 }
 
 #[test]
