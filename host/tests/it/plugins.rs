@@ -1,5 +1,6 @@
 //! The life of a policy while the service runs: brought, tried, live, compared, gone back from, and whose it is.
 
+mod barcode;
 mod commands;
 mod folder;
 mod newcomers;

@@ -163,41 +163,30 @@ async fn every_mistake_of_an_author_has_a_message_that_says_what_to_do() {
     let (manifest, source) = (folder.join("plugin.toml"), folder.join("src/lib.rs"));
     let fresh = [&manifest, &source].map(|file| (file, std::fs::read_to_string(file).unwrap()));
     let body = "let settings = Settings::parse";
-    for (file, from, to, command, says) in [
-        (&source, "taja_plugin::rank::export!(Slip);", "", "test", "exports no taja:plugin/ranking"),
-        (&manifest, "kind = \"rank\"", "kind = \"ingest\"", "test", "exports no taja:plugin/ingesting"),
-        (
-            &source,
-            body,
-            "std::net::TcpStream::connect(\"127.0.0.1:1\").ok(); let settings = Settings::parse",
-            "test",
-            "wasi:sockets",
-        ),
-        (
-            &source,
-            body,
-            "panic!(\"out of cheese\"); #[allow(unreachable_code)] let settings = Settings::parse",
-            "test",
-            "out of cheese",
-        ),
-        (
-            &source,
-            body,
-            "loop { std::hint::black_box(0); } #[allow(unreachable_code)] let settings = Settings::parse",
-            "test",
-            "limits.cpu_ms",
-        ),
-        (&manifest, "minimum = 0\n", "minimum = \"none\"\n", "test", "minimum"),
-        (&manifest, "version = \"0.1.0\"", "version = \"one\"", "build", "version"),
-        (&source, "use taja_plugin::{", "use taja_plugins::{", "build", "taja_plugins"),
+    let before = |what: &str| format!("{what} #[allow(unreachable_code)] {body}");
+    let (panic, spin) = (before("panic!(\"out of cheese\");"), before("loop { std::hint::black_box(0); }"));
+    let connect = before("std::net::TcpStream::connect(\"127.0.0.1:1\").ok();");
+    let columns = ("[columns]\nnumbers = [\"stock\"]\n", "");
+    let export = "taja_plugin::rank::export!(Slip);";
+    for (file, edits, command, says) in [
+        (&source, &[(export, "")][..], "test", "exports taja:plugin/ranking: build it against"),
+        (&manifest, &[("\"rank\"", "\"ingest\"")], "test", "columns is for rank plugins only"),
+        (&manifest, &[("\"rank\"", "\"ingest\""), columns], "test", "correct `kind` in plugin.toml"),
+        (&source, &[(body, &connect)], "test", "wasi:sockets"),
+        (&source, &[(body, &panic)], "test", "out of cheese"),
+        (&source, &[(body, &spin)], "test", "`cpu_ms` under [limits]"),
+        (&manifest, &[("minimum = 0\n", "minimum = \"none\"\n")], "test", "minimum"),
+        (&manifest, &[columns], "test", "stock"),
+        (&manifest, &[("version = \"0.1.0\"", "version = \"one\"")], "build", "version"),
+        (&source, &[("use taja_plugin::{", "use taja_plugins::{")], "build", "taja_plugins"),
     ] {
         for (file, text) in &fresh {
             std::fs::write(file, text).unwrap();
         }
-        edit(file, from, to);
+        edits.iter().for_each(|(from, to)| edit(file, from, to));
         let said = desk.plugin("slip", &[command]).await;
         let all = format!("{}\n{}", said.out, said.error);
-        assert!(said.code == Some(1) && all.contains(says), "{to:?} should say {says:?}:\n{all}");
+        assert!(said.code == Some(1) && all.contains(says), "{edits:?} should say {says:?}:\n{all}");
     }
     for (file, text) in &fresh {
         std::fs::write(file, text).unwrap();
