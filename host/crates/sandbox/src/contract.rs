@@ -9,9 +9,9 @@ use crate::limits::Kind;
 /// What plugins import, and the minor version that this host has. Within one it only grows.
 pub(crate) const HOST: Package = Package { name: "taja:host", runs: &[(0, 1)] };
 /// What plugins export.
-pub(crate) const PLUGIN: Package = Package { name: "taja:plugin", runs: &[(0, 1)] };
+const PLUGIN: Package = Package { name: "taja:plugin", runs: &[(0, 1)] };
 /// What ranking plugins export.
-pub(crate) const RANKING: Package = Package { name: "taja:plugin", runs: &[(0, 1), (0, 2)] };
+const RANKING: Package = Package { name: "taja:plugin", runs: &[(0, 1), (0, 2)] };
 
 /// A package of interfaces.
 pub(crate) struct Package {
@@ -42,6 +42,11 @@ impl Package {
     }
 }
 
+/// What a plugin of a kind exports something of.
+pub(crate) fn package(kind: Kind) -> &'static Package {
+    if kind == Kind::Rank { &RANKING } else { &PLUGIN }
+}
+
 /// The interface that a plugin of a kind exports.
 fn exported(kind: Kind) -> &'static str {
     match kind {
@@ -56,7 +61,7 @@ pub(crate) fn check_world(engine: &Engine, component: &Component, kind: Kind) ->
     let ty = component.component_type();
     let ours = ty.exports(engine).filter_map(|(name, _)| Some((name, PLUGIN.interface(name)?)));
     let ours: Vec<_> = ours.collect();
-    let package = if kind == Kind::Rank { &RANKING } else { &PLUGIN };
+    let package = package(kind);
     let (wanted, runs) = (exported(kind), package.told());
     let fits = |(interface, version): &(&str, Option<Version>)| {
         *interface == wanted && package.runs(version.as_ref())

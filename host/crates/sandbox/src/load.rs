@@ -178,7 +178,7 @@ async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), Refused> {
         Ok(()) => return Ok(()),
         Err(PolicyFault::Guest(mismatch)) => {
             let exports = format!("exports the world {}", plugin.kind());
-            return Err(Refused::at("world")(rebuild(&exports, &contract::PLUGIN, &mismatch)));
+            return Err(Refused::at("world")(rebuild(&exports, contract::package(plugin.kind()), &mismatch)));
         }
         Err(PolicyFault::Timeout { what, .. }) => {
             format!("do less when it starts, or ask for more with {what}_ms under [limits] of plugin.toml")
@@ -217,7 +217,11 @@ fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, Ref
         Kind::Rank => Ranker::link(pre).map(Entry::Rank),
     };
     entry.map_err(|error| {
-        at_world(rebuild(&format!("exports the world {kind}"), &contract::PLUGIN, &format!("{error:#}")))
+        at_world(rebuild(
+            &format!("exports the world {kind}"),
+            contract::package(kind),
+            &format!("{error:#}"),
+        ))
     })
 }
 

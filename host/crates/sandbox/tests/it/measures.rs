@@ -62,7 +62,12 @@ async fn every_measure_of_a_call_is_exported_with_plugin_digest_and_tenant_and_a
         let labels = [&labels[..], &[("outcome", outcome)]].concat();
         metrics.value("taja_plugin_calls_total", &labels)
     };
-    assert_eq!((calls("guest_error"), calls("ok"), calls("trap")), (2.0, 0.0, 0.0));
+    assert_eq!(calls("guest_error"), 2.0);
+    assert!(
+        !metrics.0.contains("outcome=\"ok\"") && !metrics.0.contains("outcome=\"trap\""),
+        "{}",
+        metrics.0
+    );
     let sum = |name: &str| {
         assert_eq!(metrics.value(&format!("{name}_count"), &labels), 2.0, "{name}");
         metrics.value(&format!("{name}_sum"), &labels)

@@ -189,7 +189,8 @@ async fn a_world_that_is_not_the_manifests() {
         (func $rank (canon lift (core func $i \"rank\")))
         (instance $r (export \"rank\" (func $rank)))
         (export \"taja:plugin/ranking@0.1.0\" (instance $r)))";
-    let asks = "the world rank of taja:plugin@0.1, which plugin.toml asks for, exports taja:plugin/ranking";
+    let asks =
+        "the world rank of taja:plugin@0.1 and 0.2, which plugin.toml asks for, exports taja:plugin/ranking";
     let unchanged = "build it against the wit/ of this host";
     each_is_refused(
         &house(),
@@ -198,7 +199,7 @@ async fn a_world_that_is_not_the_manifests() {
             (
                 exports("taja:plugin/ranking@0.9.0"),
                 "world",
-                "exports taja:plugin/ranking@0.9.0, and this host runs taja:plugin@0.1",
+                "exports taja:plugin/ranking@0.9.0, and this host runs taja:plugin@0.1 and 0.2",
                 unchanged,
             ),
             (
@@ -216,7 +217,7 @@ async fn a_world_that_is_not_the_manifests() {
             (
                 exports("taja:plugin/ranking@0.1.0"),
                 "world",
-                "exports the world rank not as taja:plugin@0.1 has it",
+                "exports the world rank not as taja:plugin@0.1 and 0.2 has it",
                 unchanged,
             ),
             (text(function), "world", "type mismatch", unchanged),

@@ -15,6 +15,7 @@ use taja_sandbox::{
 use crate::{
     fakes::{World, id},
     guests::{House, Opened, plugin, upload},
+    store::Hand,
 };
 
 fn trusting(key: &SigningKey) -> TrustedKeys {
@@ -66,7 +67,8 @@ async fn where_keys_are_trusted_nothing_unsigned_comes_in_not_even_through_the_s
 #[tokio::test]
 async fn a_version_that_is_kept_is_signed_by_the_file_that_lies_beside_it_later() {
     let (world, component) = (World::new(), plugin("rank", "rank", ""));
-    let mut house = House::empty().with("rank.wasm", &component);
+    let (mut house, clock) = (House::empty().with("rank.wasm", &component), Hand::now());
+    house.config.clock = clock.clone();
     house.ready(&world).await;
     let key = SigningKey::generate().unwrap();
     house.config.trusted = trusting(&key);
@@ -86,8 +88,10 @@ async fn a_version_that_is_kept_is_signed_by_the_file_that_lies_beside_it_later(
         (Some(&*key.sign(&component)), Some("release"))
     );
     assert_eq!(Version { signature: None, signer: None, ..after }, before);
-    // The process that was there before finds it when it next looks.
+    // The process that was there before finds it when it next tries.
+    clock.advance(5);
     unsigned.refresh().await.unwrap();
+    unsigned.settled().await;
     assert!(!unsigned.missing(&id("shop")).contains(&"rank"));
 }
 

@@ -19,8 +19,9 @@ const PYTHON_TOOLS: &str = ".taja/python";
 const REQUIREMENTS: &str = "requirements.txt";
 /// The oldest Node.js that runs the tools of TypeScript.
 const NODE: u32 = 20;
-/// Lines of a tool's output that are told when it failed.
-const TOLD_LINES: usize = 60;
+/// Lines of a tool's output that are told when it failed: compilers begin with what matters, others end with it.
+const FIRST_LINES: usize = 40;
+const LAST_LINES: usize = 20;
 
 /// Runs a tool in a folder; its standard output. When it fails, what it said is the error.
 pub async fn run(what: &str, command: &mut Command, hint: &str) -> anyhow::Result<String> {
@@ -36,8 +37,15 @@ pub async fn run(what: &str, command: &mut Command, hint: &str) -> anyhow::Resul
     }
     let said = format!("{}\n{}", String::from_utf8_lossy(&output.stderr).trim(), out.trim());
     let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines[lines.len().saturating_sub(TOLD_LINES)..].join("\n");
-    bail!("{what} failed ({}):\n{last}", output.status)
+    bail!("{what} failed ({}):\n{}", output.status, shortened(&lines))
+}
+
+fn shortened(lines: &[&str]) -> String {
+    if lines.len() <= FIRST_LINES + LAST_LINES {
+        return lines.join("\n");
+    }
+    let left_out = format!("... {} lines ...", lines.len() - FIRST_LINES - LAST_LINES);
+    [&lines[..FIRST_LINES], &[left_out.as_str()], &lines[lines.len() - LAST_LINES..]].concat().join("\n")
 }
 
 /// A command in the package's folder.
