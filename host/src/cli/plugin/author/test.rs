@@ -63,9 +63,9 @@ impl Test {
                 stats: None,
             });
             if verdict.wrong.is_empty() {
-                passed += 1
+                passed += 1;
             } else {
-                failed += 1
+                failed += 1;
             }
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             write_out(&if self.json { as_json(&name, &verdict).to_string() } else { told(&name, &verdict) })?;
