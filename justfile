@@ -170,6 +170,19 @@ _examples profile_folder:
     for manifest in plugins/examples/*/plugin.toml; do
         {{ quote(target) }}/{{ profile_folder }}/taja plugin test "$(dirname "$manifest")" --profile plugin
     done
+    # What their authors test without a component; the SDKs' own tests ride along.
+    (cd plugins/examples/rank-freshness && npm test --silent)
+    cd plugins/examples/rank-diversity
+    tools=$PWD/.taja/python
+    PYTHONPATH=$tools:src:sdk:.taja/bindings {{ quote(python) }} -m unittest discover --quiet tests
+    cd ../../sdk/python
+    types=$(mktemp -d)
+    trap 'rm -rf "$types"' EXIT
+    for kind in rank search ingest; do
+        PYTHONPATH=$tools {{ quote(python) }} "$tools/bin/componentize-py" -d ../../../wit -w $kind bindings "$types/$kind"
+        cp -r "$types/$kind/." "$types"
+    done
+    PYTHONPATH=.:$types {{ quote(python) }} -m unittest discover --quiet tests
 
 # One TLS stack only: its rivals bring a second copy of every primitive, or a C library of the system.
 _banned:
