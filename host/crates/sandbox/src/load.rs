@@ -229,10 +229,18 @@ fn link(engine: &Engine, component: &Component, kind: Kind) -> Result<Entry, Ref
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_component_is_not_read_by_the_thread_that_asks() {
-        let mut opened = std::pin::pin!(open(Binary::from(vec![0; 1 << 20])));
-        assert!(futures::poll!(&mut opened).is_pending());
-        assert_eq!(opened.await.err().map(|refused| refused.stage), Some("format"));
+    #[test]
+    fn a_component_is_not_read_by_the_thread_that_asks() {
+        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build();
+        runtime.expect("a runtime is built").block_on(async {
+            // Whoever reads has to wait for the only thread that may block.
+            let (free, held) = std::sync::mpsc::channel::<()>();
+            let holding = tokio::task::spawn_blocking(move || held.recv());
+            let mut opened = std::pin::pin!(open(Binary::from(vec![0; 1 << 20])));
+            assert!(futures::poll!(&mut opened).is_pending());
+            drop(free);
+            assert!(holding.await.is_ok_and(|ended| ended.is_err()));
+            assert_eq!(opened.await.err().map(|refused| refused.stage), Some("format"));
+        });
     }
 }
