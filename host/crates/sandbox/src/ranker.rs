@@ -11,11 +11,10 @@ use crate::{
         rank::{RankIndices, RankPre, exports::taja::plugin::ranking as v0_1},
         rank_0_2::{self, exports::taja::plugin::ranking as v0_2},
     },
+    contract,
+    limits::Kind,
     state::GuestState,
 };
-
-/// What 0.2 exports.
-pub(crate) const INTERFACE_0_2: &str = "taja:plugin/ranking@0.2";
 
 /// A ranking policy that is linked to the world it was built for.
 pub(crate) enum Ranker {
@@ -33,7 +32,11 @@ impl Ranker {
     /// Links by what the component exports.
     pub(crate) fn link(pre: InstancePre<GuestState>) -> wasmtime::Result<Self> {
         let component = pre.component().component_type();
-        let is_0_2 = component.exports(pre.engine()).any(|(name, _)| name.starts_with(INTERFACE_0_2));
+        let version = |name: &str| contract::package(Kind::Rank).interface(name)?.1;
+        let is_0_2 = component
+            .exports(pre.engine())
+            .filter_map(|(name, _)| version(name))
+            .any(|version| (version.major, version.minor) == (0, 2));
         if is_0_2 { rank_0_2::RankPre::new(pre).map(Self::V0_2) } else { RankPre::new(pre).map(Self::V0_1) }
     }
 

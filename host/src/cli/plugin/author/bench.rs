@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -100,7 +101,7 @@ impl Bench {
         &self,
         component: &Path,
         player: &Player,
-        media: &std::sync::Arc<Media>,
+        media: &Arc<Media>,
     ) -> anyhow::Result<Figures> {
         let bytes = files::read(component)?;
         let component_bytes = bytes.len() as u64;
@@ -130,7 +131,7 @@ impl Bench {
         &self,
         component: &Path,
         manifest: &Manifest,
-        media: &std::sync::Arc<Media>,
+        media: &Arc<Media>,
     ) -> anyhow::Result<Prepared> {
         let case = match (&self.case, manifest.kind) {
             (Some(case), _) => case.clone(),
