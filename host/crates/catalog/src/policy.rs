@@ -113,10 +113,10 @@ impl PolicyContext {
     }
 
     /// Notes that a plugin took part.
-    pub fn note_use(&self, plugin: PluginRef) {
+    pub fn note_use(&self, plugin: &PluginRef) {
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if !used.contains(&plugin) {
-            used.push(plugin);
+        if !used.contains(plugin) {
+            used.push(plugin.clone());
         }
     }
 

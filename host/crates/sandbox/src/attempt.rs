@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taja_catalog::{
     TenantId,
     plugins::Part as Role,
-    policy::{Decision, Leg, Part, PolicyContext, PolicyError, PolicyFault, Ranking, Submission},
+    policy::{Decision, Leg, Part, PluginRef, PolicyContext, PolicyError, PolicyFault, Ranking, Submission},
     recording::{Answer, CallTape, Input},
 };
 use tracing::Instrument;
@@ -17,7 +17,7 @@ use crate::{
     metrics::CallStats,
     plugin::{Binding, Entry},
     refusal::Refusal,
-    runner::{Runner, Visit},
+    runner::{Caller, Runner, Visit},
     state::{Ports, Session},
 };
 
@@ -48,18 +48,15 @@ impl<'a> Attempt<'a> {
         let Entry::Rank(ranker) = &self.binding.plugin.entry else { return self.misplaced() };
         let call = async {
             let tape = self.tape(context, || asked.recorded());
-            let mut visit = match self.enter(context, None, self.ports.clone()).await {
+            let visit = match self.enter(context, None, self.ports.clone()).await {
                 Ok(visit) => visit,
                 Err(busy) => return (Err(busy), None),
             };
-            let candidates = &mut asked.guest;
-            candidates.settings.clone_from(&self.binding.settings);
-            let answer = match ranking::narrowed(candidates, &self.binding.plugin.identity.manifest.columns) {
-                Some(narrowed) => visit.rank(ranker, &narrowed, asked.day).await,
-                None => visit.rank(ranker, candidates, asked.day).await,
-            };
+            let Binding { plugin, settings, habit, .. } = self.binding;
+            let candidates = asked.of(settings, &plugin.identity.manifest.columns);
+            let (visit, answer) = self.runner.rank(habit, visit, ranker.clone(), candidates, asked.day).await;
             let answer = answer
-                .and_then(|ranked| ranking::ranking(ranked, candidates).map_err(PolicyFault::InvalidAnswer));
+                .and_then(|ranked| ranking::ranking(ranked, &asked.guest).map_err(PolicyFault::InvalidAnswer));
             finish(tape, &answer, Answer::Ranking);
             self.told(visit, answer)
         };
@@ -77,9 +74,12 @@ impl<'a> Attempt<'a> {
             };
             let places = submission.uploads.iter().map(|(index, _)| *index).collect();
             let settings = self.binding.settings.clone();
-            let answer = match decision::submission(visit.store.data_mut(), submission, settings) {
-                Ok(submission) => visit.ingest(pre, &submission).await,
-                Err(refusal) => Err(unhanded(refusal)),
+            let handed = decision::submission(visit.store.data_mut(), submission, settings);
+            let (visit, answer) = match handed {
+                Ok(submission) => {
+                    self.runner.ingest(&self.binding.habit, visit, pre.clone(), submission).await
+                }
+                Err(refusal) => (visit, Err(unhanded(refusal))),
             };
             let answer = answer
                 .and_then(|answer| decision::decision(answer, &places).map_err(PolicyFault::InvalidAnswer));
@@ -104,9 +104,10 @@ impl<'a> Attempt<'a> {
                 Err(busy) => return (Err(busy), None),
             };
             let settings = self.binding.settings.clone();
-            let answer = match legs::query(visit.store.data_mut(), parts, limit, settings) {
-                Ok(query) => visit.search(pre, &query).await,
-                Err(refusal) => Err(unhanded(refusal)),
+            let handed = legs::query(visit.store.data_mut(), parts, limit, settings);
+            let (mut visit, answer) = match handed {
+                Ok(query) => self.runner.search(&self.binding.habit, visit, pre.clone(), query).await,
+                Err(refusal) => (visit, Err(unhanded(refusal))),
             };
             let answer = answer.and_then(|legs| {
                 legs::legs(visit.store.data_mut(), legs, parts).map_err(PolicyFault::InvalidAnswer)
@@ -122,16 +123,17 @@ impl<'a> Attempt<'a> {
         context: &PolicyContext,
         session: Option<Session>,
         ports: Option<Ports>,
-    ) -> Result<Visit<'_>, PolicyError> {
-        context.note_use(self.binding.plugin.identity.reference());
-        let visit = self.runner.enter(&self.binding.plugin, self.record.clone(), session, ports).await;
+    ) -> Result<Visit, PolicyError> {
+        context.note_use(&self.binding.plugin.identity.reference);
+        let caller = Caller { tenant: Some(self.tenant), record: self.record.clone(), session, ports };
+        let visit = self.runner.enter(&self.binding.plugin, caller).await;
         visit.map_err(|fault| self.error(fault))
     }
 
     /// Begins to record the call, when its job is recorded.
     fn tape(&self, context: &PolicyContext, input: impl FnOnce() -> Option<Input>) -> Option<CallTape> {
         let (tape, input) = (context.tape.as_ref()?, input()?);
-        let plugin = self.binding.plugin.identity.reference();
+        let plugin = PluginRef::clone(&self.binding.plugin.identity.reference);
         Some(tape.for_call(plugin, self.binding.choice.settings.clone(), context.filter.clone(), input))
     }
 
@@ -150,7 +152,7 @@ impl<'a> Attempt<'a> {
         PolicyError { plugin: self.binding.plugin.name().to_owned(), fault }
     }
 
-    fn told<T>(&self, visit: Visit<'_>, answer: Result<T, PolicyFault>) -> Called<T> {
+    fn told<T>(&self, visit: Visit, answer: Result<T, PolicyFault>) -> Called<T> {
         let stats = visit.tell(&answer);
         (answer.map_err(|fault| self.error(fault)), Some(stats))
     }

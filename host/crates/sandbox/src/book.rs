@@ -141,7 +141,7 @@ mod tests {
         let text = "name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"";
         let manifest = manifest::parse(text).unwrap();
         let digest = PluginDigest::of(b"component");
-        let identity = Identity { manifest, digest, granted: BTreeSet::new() };
+        let identity = Identity::new(manifest, digest, BTreeSet::new());
         let record = |age: usize| {
             let tenant: TenantId = format!("shop-{age}").parse().unwrap();
             let metrics = CallMetrics::of(&identity, &tenant, Part::Live);

@@ -31,7 +31,6 @@ use crate::{
     runner::Runner,
     seats::{Beside, Chair, Generation, Probation, Retired, Seat, Trial},
     tasks::Tasks,
-    ticker::Ticker,
     withdraw::Withdrawals,
 };
 
@@ -64,8 +63,6 @@ pub(crate) struct House {
     loading: Semaphore,
     loaded: Mutex<HashMap<Loading, Weak<Plugin>>>,
     warm: moka::sync::Cache<Loading, Arc<Plugin>>,
-    /// Joined when the house is dropped.
-    _ticker: Ticker,
 }
 
 /// A version is loaded once for everyone who gets the same of what it asks for.
@@ -81,7 +78,6 @@ impl House {
         loader: Loader,
         runner: Runner,
         store: Arc<dyn PluginStore>,
-        ticker: Ticker,
     ) -> Self {
         let warm = moka::sync::Cache::builder().max_capacity(WARM_VERSIONS).time_to_live(WARM);
         Self {
@@ -101,7 +97,6 @@ impl House {
             loaded: Mutex::default(),
             // The latest are kept, whatever was asked for often before.
             warm: warm.eviction_policy(EvictionPolicy::lru()).build(),
-            _ticker: ticker,
         }
     }
 

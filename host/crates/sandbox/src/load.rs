@@ -116,13 +116,13 @@ impl Loader {
             let needed = imports::needed(&self.engine, &component);
             check_granted(&manifest, &needed, &granted).map_err(Refused::at("grants"))?;
         }
-        let plugin = Plugin {
+        let plugin = Arc::new(Plugin {
             limits: Limits::of(manifest.kind).asked(&manifest.limits).within(&terms.maximum),
             entry: link(&self.engine, &component, manifest.kind)?,
-            identity: Arc::new(Identity { manifest, digest, granted }),
-        };
+            identity: Arc::new(Identity::new(manifest, digest, granted)),
+        });
         try_out(runner, &plugin).await?;
-        Ok(Loaded { plugin: Arc::new(plugin), compiled_in, cached })
+        Ok(Loaded { plugin, compiled_in, cached })
     }
 
     /// Machine code from the cache, or compiled off the async threads and then kept.
@@ -169,11 +169,8 @@ fn check_granted(
     if missing.is_empty() { Ok(()) } else { Err(missing.join("; ")) }
 }
 
-async fn try_out(runner: &Runner, plugin: &Plugin) -> Result<(), Refused> {
-    let tried = match runner.enter(plugin, None, None, None).await {
-        Ok(mut visit) => visit.try_out(&plugin.entry).await,
-        Err(fault) => Err(fault),
-    };
+async fn try_out(runner: &Runner, plugin: &Arc<Plugin>) -> Result<(), Refused> {
+    let tried = runner.try_out(plugin).await;
     let change = match tried {
         Ok(()) => return Ok(()),
         Err(PolicyFault::Guest(mismatch)) => {

@@ -99,9 +99,14 @@ impl Meter {
         self.host_bytes.load(Relaxed)
     }
 
-    /// Whether the guest, which is computing now, has used its time up.
-    pub(crate) fn cpu_used_up(&self) -> bool {
-        self.cpu() + Duration::from_nanos(self.stretch()) >= self.cpu_limit
+    /// Time the guest computed, which is computing now.
+    pub(crate) fn computed(&self) -> Duration {
+        self.cpu() + Duration::from_nanos(self.stretch())
+    }
+
+    /// Time the guest may compute.
+    pub(crate) fn cpu_limit(&self) -> Duration {
+        self.cpu_limit
     }
 
     /// What is left of the wall-clock limit; the time inside host calls does not count.

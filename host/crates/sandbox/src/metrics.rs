@@ -1,6 +1,6 @@
 //! What every call of a plugin leaves in the metrics.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use metrics::{Key, Label, Level, Metadata, with_recorder};
 use taja_catalog::{
@@ -15,7 +15,7 @@ use crate::{limits::Kind, plugin::Identity};
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallStats {
     /// Which plugin.
-    pub plugin: PluginRef,
+    pub plugin: Arc<PluginRef>,
     /// What it is for.
     pub kind: Kind,
     /// `ok`, or how it failed, as [`PolicyFault::outcome`] names it.

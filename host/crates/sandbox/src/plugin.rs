@@ -13,6 +13,7 @@ use crate::{
     limits::{Kind, Limits},
     manifest::{Capability, Manifest},
     ranker::Ranker,
+    siding::Habit,
     state::GuestState,
     watch::Pace,
 };
@@ -25,15 +26,18 @@ pub(crate) struct Identity {
     pub(crate) digest: PluginDigest,
     /// What the operator grants of what the manifest asks for.
     pub(crate) granted: BTreeSet<Capability>,
+    /// How others name it.
+    pub(crate) reference: Arc<PluginRef>,
 }
 
 impl Identity {
-    pub(crate) fn reference(&self) -> PluginRef {
-        PluginRef {
-            name: self.manifest.name.clone(),
-            version: self.manifest.version.to_string(),
-            digest: self.digest.to_string(),
-        }
+    pub(crate) fn new(manifest: Manifest, digest: PluginDigest, granted: BTreeSet<Capability>) -> Self {
+        let reference = PluginRef {
+            name: manifest.name.clone(),
+            version: manifest.version.to_string(),
+            digest: digest.to_string(),
+        };
+        Self { manifest, digest, granted, reference: Arc::new(reference) }
     }
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct Plugin {
 }
 
 /// The world a plugin is linked to.
+#[derive(Clone)]
 pub(crate) enum Entry {
     Search(SearchPre<GuestState>),
     Ingest(IngestPre<GuestState>),
@@ -75,12 +80,13 @@ pub(crate) struct Binding {
     pub(crate) settings: String,
     /// Of its calls where it serves, or served.
     pub(crate) pace: Pace,
+    pub(crate) habit: Habit,
 }
 
 impl Binding {
     pub(crate) fn new(plugin: Arc<Plugin>, choice: Choice) -> Self {
         let settings = choice.settings.to_string();
-        Self { plugin, id: choice.id(), settings, choice, pace: Pace::default() }
+        Self { plugin, id: choice.id(), settings, choice, pace: Pace::default(), habit: Habit::default() }
     }
 
     /// The modalities that it answers.

@@ -34,7 +34,6 @@ use crate::{
     runner::Runner,
     state::Ports,
     team::Team,
-    ticker::Ticker,
 };
 
 /// How long a job waits for choices that this process does not know yet to be loaded.
@@ -56,8 +55,8 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// The thread that interrupts guests cannot be started.
-    #[error("ticker thread cannot be started")]
-    Ticker(#[source] io::Error),
+    #[error("a thread cannot be started")]
+    Thread(#[source] io::Error),
     /// What is active cannot be read.
     #[error("plugin store")]
     Store(#[from] taja_catalog::PortError),
@@ -77,9 +76,9 @@ impl Sandbox {
         embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Self, SandboxError> {
-        let (loader, runner, ticker) = machinery(&config, embedder, video)?;
+        let (loader, runner) = machinery(&config, embedder, video)?;
         let plugins = config.plugins.clone();
-        let house = Arc::new(House::new(config, loader, runner, store, ticker));
+        let house = Arc::new(House::new(config, loader, runner, store));
         house.refresh().await?;
         house.roster.settled(|_| true).await;
         let report = house.take_in_folder().await.map_err(unusable(&plugins))?;
@@ -94,7 +93,7 @@ impl Sandbox {
         embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Vec<PluginStatus>, SandboxError> {
-        let (loader, runner, _ticker) = machinery(&config, embedder, video)?;
+        let (loader, runner) = machinery(&config, embedder, video)?;
         let files = match files.is_empty() {
             true => folder::components(&config.plugins).map_err(unusable(&config.plugins))?,
             false => files,
@@ -211,14 +210,13 @@ pub(crate) fn machinery(
     config: &SandboxConfig,
     embedder: Arc<dyn Embedder>,
     video: Arc<dyn VideoDecoder>,
-) -> Result<(Loader, Runner, Ticker), SandboxError> {
+) -> Result<(Loader, Runner), SandboxError> {
     let engine = engine::build(config).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
-    let ticker = Ticker::start(&engine, config.tick).map_err(SandboxError::Ticker)?;
     let cache = config.cache.as_deref().map(|path| Cache::open(path).map_err(unusable(path))).transpose()?;
     let ports = Ports { embedder, video, timeout: config.host_call_timeout };
-    let runner = Runner::new(engine.clone(), config, ports);
+    let runner = Runner::open(engine.clone(), config, ports).map_err(SandboxError::Thread)?;
     let (cache, compiler) = (cache.map(Arc::new), config.compiler.clone());
-    Ok((Loader { engine, cache, compiler }, runner, ticker))
+    Ok((Loader { engine, cache, compiler }, runner))
 }
 
 fn unusable(path: &Path) -> impl Fn(io::Error) -> SandboxError {

@@ -17,6 +17,7 @@ use crate::{
 };
 
 /// A ranking policy that is linked to the world it was built for.
+#[derive(Clone)]
 pub(crate) enum Ranker {
     V0_1(RankPre<GuestState>),
     V0_2(rank_0_2::RankPre<GuestState>),

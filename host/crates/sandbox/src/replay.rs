@@ -29,7 +29,6 @@ use crate::{
     runner::Runner,
     settings,
     state::Ports,
-    ticker::Ticker,
 };
 
 /// Most golden requests of one plugin.
@@ -53,7 +52,6 @@ pub struct Player {
     loader: Loader,
     runner: Runner,
     terms: Terms,
-    _ticker: Ticker,
 }
 
 /// A component that is ready to be called, and serves nobody.
@@ -86,9 +84,9 @@ impl Player {
         embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Self, SandboxError> {
-        let (loader, runner, ticker) = machinery(config, embedder, video)?;
+        let (loader, runner) = machinery(config, embedder, video)?;
         let terms = Terms { granted: Capability::ALL.into(), maximum: config.maximum };
-        Ok(Self { loader, runner, terms, _ticker: ticker })
+        Ok(Self { loader, runner, terms })
     }
 
     /// Loads a component as a service would that grants it everything.
@@ -199,7 +197,7 @@ async fn play(
     }
     Ok(Replayed {
         recorded: recorded.plugin.clone(),
-        played: plugin.identity.reference(),
+        played: plugin.identity.reference.as_ref().clone(),
         diff: Diff::between(&recorded.answer, &answer),
         missing,
     })

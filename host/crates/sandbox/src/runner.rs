@@ -6,8 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use taja_catalog::policy::PolicyFault;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use taja_catalog::{TenantId, policy::PolicyFault};
 use wasmtime::{Engine, Store, UpdateDeadline};
 
 use crate::{
@@ -18,9 +17,12 @@ use crate::{
     meter::{Meter, WallTimeUp},
     metrics::{CANCELLED, CallStats, outcome},
     outcome::{CpuUsedUp, Stage, fault},
-    plugin::{Identity, Plugin},
+    places::{Place, Places},
+    plugin::{Entry, Identity, Plugin},
     ranker::Ranker,
+    siding::{Habit, LONG, Siding},
     state::{GuestState, Ports, Session},
+    ticker::Ticker,
 };
 
 /// Component handles a guest may have beside those of `taja:host`: streams, polls, and borrows in passing.
@@ -32,28 +34,42 @@ const FUEL: u64 = u64::MAX;
 /// Runs calls, as many at a time as there are places.
 pub(crate) struct Runner {
     engine: Engine,
-    places: Arc<Semaphore>,
-    queue_wait: Duration,
+    places: Places,
     ports: Ports,
+    siding: Siding,
+    // Last: what computes in the siding when it closes is stopped by a tick.
+    _ticker: Ticker,
+}
+
+/// Who calls, on whose behalf, and how.
+pub(crate) struct Caller<'a> {
+    /// None for a trial of a plugin that serves nobody yet.
+    pub(crate) tenant: Option<&'a TenantId>,
+    /// None for a call that counts nowhere.
+    pub(crate) record: Option<Arc<Record>>,
+    /// None for a ranking: it imports nothing that would ask.
+    pub(crate) session: Option<Session>,
+    /// What answers host calls, when it is not the host.
+    pub(crate) ports: Option<Ports>,
 }
 
 /// One call in progress. Dropping it throws its store away, whatever state that is in.
-pub(crate) struct Visit<'a> {
+pub(crate) struct Visit {
     pub(crate) store: Store<GuestState>,
-    plugin: &'a Plugin,
+    plugin: Arc<Plugin>,
     meter: Arc<Meter>,
-    /// None for a call that counts nowhere: a trial of a plugin that serves nobody yet.
     record: Option<Arc<Record>>,
     queue_wait: Duration,
     instantiation: Option<Duration>,
     // Last, so that the place is free only after the store is gone.
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Runner {
-    pub(crate) fn new(engine: Engine, config: &SandboxConfig, ports: Ports) -> Self {
-        let places = Arc::new(Semaphore::new(config.concurrency as usize));
-        Self { engine, places, queue_wait: config.queue_wait, ports }
+    pub(crate) fn open(engine: Engine, config: &SandboxConfig, ports: Ports) -> std::io::Result<Self> {
+        let _ticker = Ticker::start(&engine, config.tick)?;
+        let places = Places::new(config.concurrency as usize, config.queue_wait);
+        Ok(Self { engine, places, ports, siding: Siding::open()?, _ticker })
     }
 
     /// What answers host calls.
@@ -62,15 +78,10 @@ impl Runner {
     }
 
     /// Waits for a free place and makes a fresh store.
-    pub(crate) async fn enter<'a>(
-        &self,
-        plugin: &'a Plugin,
-        record: Option<Arc<Record>>,
-        session: Option<Session>,
-        ports: Option<Ports>,
-    ) -> Result<Visit<'a>, PolicyFault> {
+    pub(crate) async fn enter(&self, plugin: &Arc<Plugin>, caller: Caller<'_>) -> Result<Visit, PolicyFault> {
+        let Caller { tenant, record, session, ports } = caller;
         let asked = Instant::now();
-        let place = self.place().await.inspect_err(|busy| {
+        let place = self.places.take(tenant).await.inspect_err(|busy| {
             if let Some(record) = &record {
                 record.turned_away(busy.outcome());
             }
@@ -82,22 +93,13 @@ impl Runner {
         let meter = Arc::clone(&state.meter);
         Ok(Visit {
             store: store(&self.engine, state, &plugin.limits),
-            plugin,
+            plugin: Arc::clone(plugin),
             record,
             meter,
             queue_wait: asked.elapsed(),
             instantiation: None,
-            _place: place,
+            place,
         })
-    }
-
-    async fn place(&self) -> Result<OwnedSemaphorePermit, PolicyFault> {
-        let closed = |_| PolicyFault::Host("the sandbox is closing".into());
-        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(place);
-        }
-        let free = tokio::time::timeout(self.queue_wait, Arc::clone(&self.places).acquire_owned());
-        free.await.map_err(|_| PolicyFault::Busy(self.queue_wait))?.map_err(closed)
     }
 }
 
@@ -109,79 +111,108 @@ fn store(engine: &Engine, state: GuestState, limits: &Limits) -> Store<GuestStat
     store.set_hostcall_fuel(limits.hostcall_fuel_bytes);
     store.set_max_component_handles(limits.handles.saturating_add(OTHER_HANDLES));
     store.epoch_deadline_callback(|context| {
-        if context.data().meter.cpu_used_up() { Err(CpuUsedUp.into()) } else { Ok(UpdateDeadline::Yield(1)) }
+        let meter = &context.data().meter;
+        match meter.computed() {
+            computed if computed >= meter.cpu_limit() => Err(CpuUsedUp.into()),
+            // One that was interrupted soon after it began is nearly done.
+            computed if computed < LONG => Ok(UpdateDeadline::Continue(1)),
+            _ => Ok(UpdateDeadline::Yield(1)),
+        }
     });
     store.set_epoch_deadline(1);
     store
 }
 
-/// Instantiates a world and calls it under the clocks of a visit.
+/// An answer, and the visit that it was given in.
+pub(crate) type Visited<T> = (Visit, Result<T, PolicyFault>);
+
+/// Instantiates a world and calls it under the clocks of a visit, in the siding when it computes for long.
 macro_rules! call {
-    ($visit:expr, $pre:expr, |$world:ident, $store:ident| $call:expr) => {{
-        let visit: &mut Visit<'_> = $visit;
-        let meter = Arc::clone(&visit.meter);
-        let mut entered = None;
-        let $store = &mut visit.store;
-        let ended = meter
-            .bound(async {
-                let $world = $pre.instantiate_async(&mut *$store).await?;
-                entered = Some(meter.elapsed());
-                $call.await
-            })
-            .await;
-        visit.instantiation = entered;
-        visit.judge(ended)
+    ($runner:expr, $habit:expr, $visit:expr, $pre:expr, |$world:ident, $store:ident| $call:expr) => {{
+        let mut visit: Visit = $visit;
+        let (shop, meter) = (Arc::clone(&visit.place.shop), Arc::clone(&visit.meter));
+        let clocks = Arc::clone(&meter);
+        let call = async move {
+            let mut entered = None;
+            let $store = &mut visit.store;
+            let ended = clocks
+                .bound(async {
+                    let $world = $pre.instantiate_async(&mut *$store).await?;
+                    entered = Some(clocks.elapsed());
+                    $call.await
+                })
+                .await;
+            visit.instantiation = entered;
+            let answer = visit.judge(ended);
+            (visit, answer)
+        };
+        $runner.siding.run(&shop, $habit, &meter, call).await
     }};
 }
 
-impl Visit<'_> {
+impl Runner {
     pub(crate) async fn search(
-        &mut self,
-        pre: &search::SearchPre<GuestState>,
-        query: &search::exports::taja::plugin::searching::Query,
-    ) -> Result<Vec<search::exports::taja::plugin::searching::Leg>, PolicyFault> {
-        call!(self, pre, |world, store| world.taja_plugin_searching().call_search(store, query))
+        &self,
+        habit: &Habit,
+        visit: Visit,
+        pre: search::SearchPre<GuestState>,
+        query: search::exports::taja::plugin::searching::Query,
+    ) -> Visited<Vec<search::exports::taja::plugin::searching::Leg>> {
+        call!(self, habit, visit, pre, |world, store| world
+            .taja_plugin_searching()
+            .call_search(store, &query))
     }
 
     pub(crate) async fn ingest(
-        &mut self,
-        pre: &ingest::IngestPre<GuestState>,
-        submission: &ingest::exports::taja::plugin::ingesting::Submission,
-    ) -> Result<ingest::exports::taja::plugin::ingesting::Decision, PolicyFault> {
-        call!(self, pre, |world, store| world.taja_plugin_ingesting().call_decide(store, submission))
+        &self,
+        habit: &Habit,
+        visit: Visit,
+        pre: ingest::IngestPre<GuestState>,
+        submission: ingest::exports::taja::plugin::ingesting::Submission,
+    ) -> Visited<ingest::exports::taja::plugin::ingesting::Decision> {
+        call!(self, habit, visit, pre, |world, store| world
+            .taja_plugin_ingesting()
+            .call_decide(store, &submission))
     }
 
     pub(crate) async fn rank(
-        &mut self,
-        ranker: &Ranker,
-        candidates: &rank::exports::taja::plugin::ranking::Candidates,
+        &self,
+        habit: &Habit,
+        visit: Visit,
+        ranker: Ranker,
+        candidates: Arc<rank::exports::taja::plugin::ranking::Candidates>,
         day: u32,
-    ) -> Result<rank::exports::taja::plugin::ranking::Ranked, PolicyFault> {
-        call!(self, ranker, |world, store| world.rank(store, candidates, day))
+    ) -> Visited<rank::exports::taja::plugin::ranking::Ranked> {
+        call!(self, habit, visit, ranker, |world, store| world.rank(store, &candidates, day))
     }
 
     /// Makes an instance and lets it go: what is wrong with the component shows before the first call. That its functions
     /// are of other types than the world's is told as its answer; it cannot give any other.
-    pub(crate) async fn try_out(&mut self, entry: &crate::plugin::Entry) -> Result<(), PolicyFault> {
-        use crate::plugin::Entry;
+    pub(crate) async fn try_out(&self, plugin: &Arc<Plugin>) -> Result<(), PolicyFault> {
         fn told<T>(world: wasmtime::Result<T>) -> Ready<wasmtime::Result<Result<(), String>>> {
             ready(Ok(world.map(drop).map_err(|error| format!("{error:#}"))))
         }
-        match entry {
-            Entry::Search(pre) => call!(self, pre.instance_pre(), |instance, store| {
+        let habit = &Habit::default();
+        let caller = Caller { tenant: None, record: None, session: None, ports: None };
+        let visit = self.enter(plugin, caller).await?;
+        let (_visit, tried) = match plugin.entry.clone() {
+            Entry::Search(pre) => call!(self, habit, visit, pre.instance_pre(), |instance, store| {
                 let world = search::SearchIndices::new(pre.instance_pre());
                 told(world.and_then(|world| world.load(&mut *store, &instance)))
             }),
-            Entry::Ingest(pre) => call!(self, pre.instance_pre(), |instance, store| {
+            Entry::Ingest(pre) => call!(self, habit, visit, pre.instance_pre(), |instance, store| {
                 let world = ingest::IngestIndices::new(pre.instance_pre());
                 told(world.and_then(|world| world.load(&mut *store, &instance)))
             }),
-            Entry::Rank(ranker) => call!(self, ranker.instance_pre(), |instance, store| {
+            Entry::Rank(ranker) => call!(self, habit, visit, ranker.instance_pre(), |instance, store| {
                 told(ranker.check(&mut *store, &instance))
             }),
-        }
+        };
+        tried
     }
+}
 
+impl Visit {
     fn judge<T>(
         &mut self,
         ended: Result<wasmtime::Result<Result<T, String>>, WallTimeUp>,
@@ -218,7 +249,7 @@ impl Visit<'_> {
     fn stats(&self, outcome: &'static str) -> CallStats {
         let state = self.store.data();
         CallStats {
-            plugin: self.plugin.identity.reference(),
+            plugin: Arc::clone(&self.plugin.identity.reference),
             kind: self.plugin.kind(),
             outcome,
             queue_wait: self.queue_wait,
@@ -234,7 +265,7 @@ impl Visit<'_> {
     }
 }
 
-impl Drop for Visit<'_> {
+impl Drop for Visit {
     fn drop(&mut self) {
         if let Some(record) = self.record.take() {
             record.call(&self.stats(CANCELLED));

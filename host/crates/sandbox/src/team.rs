@@ -273,7 +273,7 @@ impl Fall {
         if matches!(error.fault, PolicyFault::Guest(_)) {
             self.refused = Some(binding.id.clone());
         }
-        self.first.get_or_insert_with(|| (binding.plugin.identity.reference(), error));
+        self.first.get_or_insert_with(|| (binding.plugin.identity.reference.as_ref().clone(), error));
     }
 
     fn is_pointless(&self, binding: &Binding) -> bool {

@@ -13,12 +13,15 @@ use taja_catalog::{TenantId, policy::Pins};
 use taja_sandbox::{Limits, manifest};
 
 use crate::{
-    COUNTED, Outcome, aim, component, quantiles, report,
+    Outcome, aim, component, quantiles, report,
     room::{Room, candidates},
 };
 
 /// How many of them call at one time: as many as there are threads.
 const CALLERS: usize = 2;
+/// How often a neighbour is measured alone and beside them, and for how long at a time.
+const TURNS: usize = 12;
+const TURN: Duration = Duration::from_millis(500);
 /// How much a neighbour's p99 may rise.
 const MAX_RATIO: f64 = 1.2;
 
@@ -45,13 +48,17 @@ pub async fn beside_others(room: &Room) -> Outcome<()> {
         let component = manifest::embed(&component::fixture("rank"), &about)?;
         let bad: TenantId = format!("bad-{number}").parse()?;
         room.serve(Some(&bad), &bad, component, Some(json!({ "do": task }))).await?;
-        // Before each one anew: machines change their pace.
-        let (alone_median, alone) = paced(room).await?;
         let stopped = Arc::new(AtomicUsize::new(0));
-        let callers: Vec<_> = (0..CALLERS).map(|_| misbehave(room, &bad, &stopped)).collect();
-        let (beside_median, beside) = paced(room).await?;
-        // Dropped in the middle of a call, as a client that hangs up drops it.
-        callers.iter().for_each(tokio::task::JoinHandle::abort);
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        // In turns: machines change their pace.
+        for _ in 0..TURNS {
+            alone.extend(paced(room).await?);
+            let callers: Vec<_> = (0..CALLERS).map(|_| misbehave(room, &bad, &stopped)).collect();
+            beside.extend(paced(room).await?);
+            // Dropped in the middle of a call, as a client that hangs up drops it.
+            callers.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+        let ((alone_median, alone), (beside_median, beside)) = (quantiles(alone), quantiles(beside));
         let ratio = beside.as_secs_f64() / alone.as_secs_f64();
         let reached = aim(&format!("p99 within {MAX_RATIO}x"), ratio <= MAX_RATIO);
         report(&format!(
@@ -79,17 +86,17 @@ fn misbehave(
 }
 
 /// Calls of a shop at an even pace, as they come from people.
-async fn paced(room: &Room) -> Outcome<(Duration, Duration)> {
+async fn paced(room: &Room) -> Outcome<Vec<Duration>> {
     let tenant: TenantId = "bench".parse()?;
     let (context, team) = (room.context(&tenant), room.sandbox.team(&tenant, &Pins::default()).await?);
     let mut times = Vec::new();
     let began = Instant::now();
-    while began.elapsed() < COUNTED {
+    while began.elapsed() < TURN {
         let candidates = candidates(100);
         let call = Instant::now();
         team.rank_measured(&context, candidates).await.0?;
         times.push(call.elapsed());
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    Ok(quantiles(times))
+    Ok(times)
 }

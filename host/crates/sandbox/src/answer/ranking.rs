@@ -1,6 +1,6 @@
 //! Candidates for a ranking guest, and the order it answers with.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use taja_catalog::{
     policy::{Candidates, Measure, Ranked, Ranking},
@@ -17,7 +17,7 @@ const MAX_NOTE_BYTES: usize = 500;
 
 /// What is to rank: as the guest sees it, and as it is recorded when it is to be.
 pub(crate) struct Asked {
-    pub(crate) guest: guest::Candidates,
+    pub(crate) guest: Arc<guest::Candidates>,
     /// Whole days since 1970.
     pub(crate) day: u32,
     recorded: Option<Candidates>,
@@ -28,7 +28,16 @@ impl Asked {
     pub(crate) fn new(asked: Candidates, recorded: bool) -> Self {
         let recorded = recorded.then(|| asked.clone());
         let day = asked.day;
-        Self { guest: candidates(asked, String::new()), day, recorded }
+        Self { guest: Arc::new(candidates(asked, String::new())), day, recorded }
+    }
+
+    /// What a policy of these settings is handed, with the columns that it asks for.
+    pub(crate) fn of(&mut self, settings: &String, asked: &AskedColumns) -> Arc<guest::Candidates> {
+        if self.guest.settings != *settings {
+            // Copied only while a call that was given up still holds them.
+            Arc::make_mut(&mut self.guest).settings.clone_from(settings);
+        }
+        narrowed(&self.guest, asked).map_or_else(|| Arc::clone(&self.guest), Arc::new)
     }
 
     pub(crate) fn recorded(&self) -> Option<Input> {
@@ -66,7 +75,7 @@ fn candidates(candidates: Candidates, settings: String) -> guest::Candidates {
 }
 
 /// The candidates with the columns of this policy only; none when they have no others.
-pub(crate) fn narrowed(candidates: &guest::Candidates, asked: &AskedColumns) -> Option<guest::Candidates> {
+fn narrowed(candidates: &guest::Candidates, asked: &AskedColumns) -> Option<guest::Candidates> {
     let is_asked = |names: &[String], name: &String| names.contains(name);
     let all = candidates.numbers.iter().all(|column| is_asked(&asked.numbers, &column.name))
         && candidates.texts.iter().all(|column| is_asked(&asked.texts, &column.name));
