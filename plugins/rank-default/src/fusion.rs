@@ -81,7 +81,11 @@ impl Fused {
             let product = matches.products[at] as usize;
             let gain = &mut gains[product];
             if leg.cosine {
-                gain.best_cosine = gain.best_cosine.max(matches.scores[at]);
+                let score = matches.scores[at];
+                // `f32::max` is a call in WebAssembly.
+                if score > gain.best_cosine {
+                    gain.best_cosine = score;
+                }
             }
             self.previous[at] = std::mem::replace(&mut self.last[product], *row);
             let counted = Some(matches.legs[at]);
@@ -140,12 +144,13 @@ fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings
     }
     let score = |row: &u32| matches.scores[*row as usize];
     let of_leg = |row: &u32| matches.legs[*row as usize] == place && score(row).is_finite();
-    let rows = (0..matches.legs.len() as u32).filter(of_leg);
+    let mut rows = Vec::with_capacity(matches.legs.len());
+    rows.extend((0..matches.legs.len() as u32).filter(of_leg));
     if !leg.cosine {
-        return rows.collect();
+        return rows;
     }
     // The host sends them in this order; the promise that one leg alone keeps its order must not hang on that.
-    let rows = sorted(rows.map(|row| [descending(score(&row)), row, 0]).collect());
+    let rows = sorted(rows.into_iter().map(|row| [descending(score(&row)), row, 0]).collect());
     let rows = rows.into_iter().map(|[_, row, _]| row);
     let best = rows.clone().next().map_or(0.0, |row| f64::from(score(&row)));
     let least = settings.min_cosine.of(leg.modality).max(relative(settings.relative_cut, best)) as f32;
@@ -174,7 +179,10 @@ fn relative(share: f64, best: f64) -> f64 {
 /// Products that gained something, by score, then by best cosine, then by number.
 fn order(gains: &[Gain], best_possible: f64) -> Vec<Place> {
     // Compared as f32: sums of the same shares in another order differ in the last bits of f64 and must tie.
-    let score = |gain: &Gain| (gain.fused / best_possible).min(1.0) as f32;
+    let score = |gain: &Gain| {
+        let share = gain.fused / best_possible;
+        if share < 1.0 { share as f32 } else { 1.0 }
+    };
     let gained = gains.iter().zip(0_u32..).filter(|(gain, _)| gain.counted_by.is_some());
     let key =
         |(gain, product): (&Gain, u32)| [descending(score(gain)), descending(gain.best_cosine), product];

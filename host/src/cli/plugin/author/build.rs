@@ -46,10 +46,13 @@ pub async fn build(package: &Package, profile: &str, types: Types) -> anyhow::Re
     Ok(Built { component, bytes: packed.len() as u64, took: began.elapsed() })
 }
 
+/// 128 KiB of stack instead of a megabyte: a small linear memory is reset in a quarter of the time.
+const STACK: &str = "target.wasm32-wasip2.rustflags=['-Clink-arg=-zstack-size=131072']";
+
 async fn rust(package: &Package, profile: &str) -> anyhow::Result<PathBuf> {
     toolchain::rust(package).await?;
     let mut cargo = command("cargo", package);
-    cargo.args(["build", "--target", toolchain::TARGET, "--profile", profile]);
+    cargo.args(["build", "--target", toolchain::TARGET, "--profile", profile, "--config", STACK]);
     let told =
         run("cargo build", cargo.arg("--message-format=json-render-diagnostics"), "install Rust with rustup")
             .await?;
