@@ -39,7 +39,7 @@ pub(crate) struct Attempt<'a> {
 impl<'a> Attempt<'a> {
     /// An attempt that serves somebody, or runs beside one that does.
     pub(crate) fn counted(house: &'a House, tenant: &'a TenantId, binding: &'a Binding, role: Role) -> Self {
-        let record = Some(house.book.record(&binding.plugin, tenant, role, house.now()));
+        let record = Some(house.book.record(&binding.plugin.identity, tenant, role, house.now()));
         Self { runner: &house.runner, tenant, binding, role, record, ports: None }
     }
 
@@ -55,8 +55,9 @@ impl<'a> Attempt<'a> {
             let Binding { plugin, settings, habit, .. } = self.binding;
             let candidates = asked.of(settings, &plugin.identity.manifest.columns);
             let (visit, answer) = self.runner.rank(habit, visit, ranker.clone(), candidates, asked.day).await;
-            let answer = answer
-                .and_then(|ranked| ranking::ranking(ranked, &asked.guest).map_err(PolicyFault::InvalidAnswer));
+            let answer = answer.and_then(|ranked| {
+                ranking::ranking(ranked, &asked.guest).map_err(PolicyFault::InvalidAnswer)
+            });
             finish(tape, &answer, Answer::Ranking);
             self.told(visit, answer)
         };

@@ -112,7 +112,8 @@ impl Due {
             Ok(answer) => {
                 let (overlap, distance) = compare(answer);
                 let now = self.house.now();
-                let record = self.house.book.record(&self.binding.plugin, &self.tenant, Role::Shadow, now);
+                let record =
+                    self.house.book.record(&self.binding.plugin.identity, &self.tenant, Role::Shadow, now);
                 record.compared(overlap, distance);
                 None
             }

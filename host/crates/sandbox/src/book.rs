@@ -18,12 +18,14 @@ use taja_catalog::{
 
 use crate::{
     metrics::{CallMetrics, CallStats},
-    plugin::Plugin,
+    plugin::Identity,
 };
 
 /// How long a record is kept that nobody adds to. As long as the exporter keeps a metric; the sums were reported long
 /// before.
 const KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long after its last use a metric is surely not dropped yet.
+const PAUSE: Duration = Duration::from_secs(3600);
 /// Records that are kept at most: those that were added to last.
 const MOST: usize = 16_384;
 
@@ -51,20 +53,23 @@ impl Book {
     /// The record to add to now.
     pub(crate) fn record(
         &self,
-        plugin: &Plugin,
+        identity: &Identity,
         tenant: &TenantId,
         part: Part,
         now: Timestamp,
     ) -> Arc<Record> {
-        let key = Key { digest: plugin.identity.digest, tenant: tenant.clone(), part };
+        let key = Key { digest: identity.digest, tenant: tenant.clone(), part };
         if let Some(record) = self.0.read().get(&key) {
-            record.used_at.store(now.as_microsecond(), Relaxed);
+            let before = record.used_at.swap(now.as_microsecond(), Relaxed);
+            if now.as_microsecond() - before > PAUSE.as_micros() as i64 {
+                record.metrics.renew();
+            }
             return Arc::clone(record);
         }
         let new = || {
-            let metrics = CallMetrics::of(&plugin.identity, tenant, part);
+            let metrics = CallMetrics::of(identity, tenant, part);
             let used_at = now.as_microsecond().into();
-            Arc::new(Record { slot: plugin.slot(), metrics, tally: Mutex::default(), used_at })
+            Arc::new(Record { slot: identity.manifest.slot(), metrics, tally: Mutex::default(), used_at })
         };
         Arc::clone(self.0.write().entry(key).or_insert_with(new))
     }
@@ -129,19 +134,24 @@ impl Record {
 mod tests {
     use std::collections::BTreeSet;
 
+    use metrics::with_local_recorder;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
-    use crate::{clock::after, manifest, plugin::Identity};
+    use crate::{clock::after, limits::Kind, manifest, metrics::OK};
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_700_000_000).unwrap()
     }
 
+    fn identity() -> Identity {
+        let text = "name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"";
+        Identity::new(manifest::parse(text).unwrap(), PluginDigest::of(b"component"), BTreeSet::new())
+    }
+
     /// Records that were used a second after each other, the last one now.
     fn book(count: usize) -> Book {
-        let text = "name = \"r\"\nversion = \"1.0.0\"\nkind = \"rank\"";
-        let manifest = manifest::parse(text).unwrap();
-        let digest = PluginDigest::of(b"component");
-        let identity = Identity::new(manifest, digest, BTreeSet::new());
+        let (identity, digest) = (identity(), PluginDigest::of(b"component"));
         let record = |age: usize| {
             let tenant: TenantId = format!("shop-{age}").parse().unwrap();
             let metrics = CallMetrics::of(&identity, &tenant, Part::Live);
@@ -171,5 +181,40 @@ mod tests {
         let book = book(MOST + 10);
         book.clear(now());
         assert_eq!((book.statistics().len(), oldest(&book)), (MOST, Some(format!("shop-{}", MOST - 1))));
+    }
+
+    #[test]
+    fn what_the_exporter_may_have_dropped_is_looked_up_again() {
+        let (book, identity, tenant) = (Book::default(), identity(), "shop".parse().unwrap());
+        let stats = CallStats {
+            plugin: Arc::clone(&identity.reference),
+            kind: Kind::Rank,
+            outcome: OK,
+            queue_wait: Duration::ZERO,
+            total: Duration::ZERO,
+            instantiation: Duration::ZERO,
+            cpu: Duration::ZERO,
+            fuel: None,
+            host_calls: 0,
+            host_bytes: 0,
+            peak_memory_bytes: 0,
+            log_lines_dropped: 0,
+        };
+        let recorders = [(); 2].map(|()| PrometheusBuilder::new().build_recorder());
+        let seen = |place: usize| {
+            let text = recorders[place].handle().render();
+            let calls = text.lines().find(|line| line.starts_with("taja_plugin_call_seconds_count"));
+            calls.and_then(|line| line.rsplit(' ').next()?.parse::<u32>().ok()).unwrap_or(0)
+        };
+        // The second recorder stands for one that has dropped what the first one has.
+        for (later, place) in [(0, 0), (3600, 1), (7200, 1)] {
+            let now = after(now(), Duration::from_secs(later));
+            let call = || book.record(&identity, &tenant, Part::Live, now).call(&stats);
+            with_local_recorder(&recorders[place], call);
+        }
+        assert_eq!((seen(0), seen(1)), (3, 0));
+        let late = after(now(), Duration::from_secs(10_801));
+        with_local_recorder(&recorders[1], || book.record(&identity, &tenant, Part::Live, late).call(&stats));
+        assert_eq!((seen(0), seen(1)), (3, 1));
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics::{Key, Label, Level, Metadata, with_recorder};
+use arc_swap::ArcSwap;
+use metrics::{Histogram, Key, Label, Level, Metadata, with_recorder};
 use taja_catalog::{
     TenantId,
     plugins::Part,
@@ -41,17 +42,13 @@ pub struct CallStats {
     pub log_lines_dropped: u64,
 }
 
-/// The metrics of one version for one shop, by their names. They are looked up at every call and not held: the exporter
-/// drops what nobody added to for long, and whoever held such a one would add to what nobody sees.
+/// The metrics of one version for one shop. The exporter drops what nobody added to for long, and whoever goes on adding to
+/// such a one adds to what nobody sees. So the counters, of which a call adds to one, are looked up each time; the
+/// histograms, of which it adds to all, only after a pause.
 pub(crate) struct CallMetrics {
-    outcomes: Vec<(&'static str, Key)>,
-    seconds: Key,
-    cpu: Key,
-    instantiation: Key,
-    host_calls: Key,
-    host_bytes: Key,
-    peak_memory: Key,
-    queue_wait: Key,
+    outcomes: [Key; OUTCOMES.len()],
+    measures: [Key; MEASURES.len()],
+    histograms: ArcSwap<[Histogram; MEASURES.len()]>,
 }
 
 /// The outcome of a call that went well.
@@ -61,6 +58,32 @@ pub(crate) const CANCELLED: &str = "cancelled";
 
 const OUTCOMES: [&str; 8] =
     [OK, "guest_error", "trap", "timeout", "invalid_answer", "host_failure", "busy", CANCELLED];
+
+/// The histograms; those of time are of seconds.
+const MEASURES: [&str; 7] = [
+    "taja_plugin_queue_wait_seconds",
+    "taja_plugin_call_seconds",
+    "taja_plugin_cpu_seconds",
+    "taja_plugin_instantiation_seconds",
+    "taja_plugin_host_calls",
+    "taja_plugin_host_bytes",
+    "taja_plugin_peak_memory_bytes",
+];
+
+impl CallStats {
+    /// In the order of [`MEASURES`].
+    fn measures(&self) -> [f64; MEASURES.len()] {
+        [
+            self.queue_wait.as_secs_f64(),
+            self.total.as_secs_f64(),
+            self.cpu.as_secs_f64(),
+            self.instantiation.as_secs_f64(),
+            f64::from(self.host_calls),
+            self.host_bytes as f64,
+            self.peak_memory_bytes as f64,
+        ]
+    }
+}
 
 static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, Some(module_path!()));
 
@@ -76,42 +99,37 @@ impl CallMetrics {
         let outcome = |name: &'static str| {
             let mut labels = labels.clone();
             labels.push(Label::new("outcome", name));
-            (name, Key::from_parts("taja_plugin_calls_total", labels))
+            Key::from_parts("taja_plugin_calls_total", labels)
         };
-        let histogram = |name: &'static str| Key::from_parts(name, labels.clone());
-        Self {
-            outcomes: OUTCOMES.into_iter().map(outcome).collect(),
-            seconds: histogram("taja_plugin_call_seconds"),
-            cpu: histogram("taja_plugin_cpu_seconds"),
-            instantiation: histogram("taja_plugin_instantiation_seconds"),
-            host_calls: histogram("taja_plugin_host_calls"),
-            host_bytes: histogram("taja_plugin_host_bytes"),
-            peak_memory: histogram("taja_plugin_peak_memory_bytes"),
-            queue_wait: histogram("taja_plugin_queue_wait_seconds"),
-        }
+        let measures = MEASURES.map(|name| Key::from_parts(name, labels.clone()));
+        let histograms = ArcSwap::from_pointee(look_up(&measures));
+        Self { outcomes: OUTCOMES.map(outcome), measures, histograms }
+    }
+
+    /// Looks up again what was not added to for a while.
+    pub(crate) fn renew(&self) {
+        self.histograms.store(Arc::new(look_up(&self.measures)));
     }
 
     pub(crate) fn record(&self, stats: &CallStats) {
         self.count(stats.outcome);
-        for (key, value) in [
-            (&self.queue_wait, stats.queue_wait.as_secs_f64()),
-            (&self.seconds, stats.total.as_secs_f64()),
-            (&self.cpu, stats.cpu.as_secs_f64()),
-            (&self.instantiation, stats.instantiation.as_secs_f64()),
-            (&self.host_calls, f64::from(stats.host_calls)),
-            (&self.host_bytes, stats.host_bytes as f64),
-            (&self.peak_memory, stats.peak_memory_bytes as f64),
-        ] {
-            with_recorder(|recorder| recorder.register_histogram(key, &METADATA).record(value));
+        for (histogram, measure) in self.histograms.load().iter().zip(stats.measures()) {
+            histogram.record(measure);
         }
     }
 
     /// Counts a call that never ran.
     pub(crate) fn count(&self, outcome: &'static str) {
-        if let Some((_, key)) = self.outcomes.iter().find(|(name, _)| *name == outcome) {
-            with_recorder(|recorder| recorder.register_counter(key, &METADATA).increment(1));
+        if let Some(place) = OUTCOMES.iter().position(|name| *name == outcome) {
+            let counter =
+                with_recorder(|recorder| recorder.register_counter(&self.outcomes[place], &METADATA));
+            counter.increment(1);
         }
     }
+}
+
+fn look_up(measures: &[Key; MEASURES.len()]) -> [Histogram; MEASURES.len()] {
+    measures.each_ref().map(|key| with_recorder(|recorder| recorder.register_histogram(key, &METADATA)))
 }
 
 /// The outcome's name.

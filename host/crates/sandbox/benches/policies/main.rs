@@ -13,6 +13,7 @@ mod world;
 
 use std::{path::PathBuf, time::Duration};
 
+use metrics_exporter_prometheus::Matcher;
 use taja_sandbox::PagemapScan;
 
 use self::room::Room;
@@ -21,6 +22,12 @@ use self::room::Room;
 const CALLS: usize = 5000;
 /// How long calls are counted.
 const COUNTED: Duration = Duration::from_secs(4);
+
+/// As many bounds as the service's histograms have.
+const BOUNDS: [f64; 20] = [
+    2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1., 2.5, 5., 10.,
+    30., 60.,
+];
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
@@ -34,6 +41,9 @@ fn main() -> Outcome<()> {
         return Ok(());
     };
     let component = std::fs::read(file)?;
+    // As in the service: every call is counted.
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new();
+    recorder.set_buckets_for_metric(Matcher::Prefix("taja".into()), &BOUNDS)?.install_recorder()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(measure(&component))
 }
