@@ -38,7 +38,8 @@ impl fmt::Display for Kind {
 pub struct Limits {
     /// Time the guest itself may compute.
     pub cpu: Duration,
-    /// Time the call may last, without what it waits for inside host calls: those have a deadline of their own.
+    /// Time the call may last, without what it waits for inside host calls, which have a deadline of their own, and until a
+    /// busy machine lets it compute.
     pub wall: Duration,
     /// Bytes of all linear memories and tables together; as much again the host holds behind the guest's handles.
     pub memory_bytes: usize,

@@ -20,14 +20,18 @@ pub(crate) struct Meter {
     wall_limit: Duration,
     /// Nanoseconds the guest computed, without the stretch since `mark`.
     cpu: AtomicU64,
-    /// Nanoseconds spent inside host calls, without the stretch since `entered_host`.
-    host: AtomicU64,
+    /// Nanoseconds the guest waited for what is its own doing, without the stretch since `paused_at`.
+    idle: AtomicU64,
+    /// Whether that is what it waits for now: not for the host, and not for its turn to compute.
+    idles: AtomicBool,
+    /// When it began to wait for that, nanoseconds since `began`.
+    idle_since: AtomicU64,
     /// When the guest last began to compute, on the clock of the thread it computes on: a guest is on one thread from
     /// there until it stops. So a machine that is too busy to run it costs it no CPU time.
     mark: AtomicU64,
-    /// When the host call in progress began, nanoseconds since `began`.
-    entered_host: AtomicU64,
     in_host: AtomicBool,
+    /// Whether it was interrupted and would go on at once.
+    interrupted: AtomicBool,
     host_calls: AtomicU32,
     host_calls_limit: u32,
     /// Bytes that host calls carried, either way.
@@ -45,10 +49,12 @@ impl Meter {
             cpu_limit: limits.cpu,
             wall_limit: limits.wall,
             cpu: AtomicU64::new(0),
-            host: AtomicU64::new(0),
+            idle: AtomicU64::new(0),
+            idles: AtomicBool::new(false),
+            idle_since: AtomicU64::new(0),
             mark: AtomicU64::new(0),
-            entered_host: AtomicU64::new(0),
             in_host: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             host_calls: AtomicU32::new(0),
             host_calls_limit: limits.host_calls,
             host_bytes: AtomicU64::new(0),
@@ -109,13 +115,21 @@ impl Meter {
         self.cpu_limit
     }
 
-    /// What is left of the wall-clock limit; the time inside host calls does not count.
-    pub(crate) fn wall_left(&self) -> Option<Duration> {
-        let now = self.now();
-        let waiting =
-            if self.in_host.load(Relaxed) { now.saturating_sub(self.entered_host.load(Relaxed)) } else { 0 };
-        let counted = now.saturating_sub(self.host.load(Relaxed) + waiting);
-        self.wall_limit.checked_sub(Duration::from_nanos(counted)).filter(|left| !left.is_zero())
+    /// The guest, which is computing now, is to let others compute.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Relaxed);
+    }
+
+    /// What is left of the wall-clock limit. It counts what the guest computes and what it waits for by its own doing: not
+    /// the time inside host calls, and not that until a busy machine lets it compute. `computed` is all that it computed.
+    pub(crate) fn wall_left(&self, computed: Duration) -> Option<Duration> {
+        let idle = if self.idles.load(Relaxed) {
+            self.now().saturating_sub(self.idle_since.load(Relaxed))
+        } else {
+            0
+        };
+        let counted = computed + Duration::from_nanos(self.idle.load(Relaxed) + idle);
+        self.wall_limit.checked_sub(counted).filter(|left| !left.is_zero())
     }
 
     /// The guest stops computing: it waits, or a host call begins.
@@ -136,9 +150,31 @@ impl Meter {
     /// Counts the time until the guard is dropped as the host's.
     pub(crate) fn host_call(&self) -> HostCall<'_> {
         self.stop();
-        self.entered_host.store(self.now(), Relaxed);
         self.in_host.store(true, Relaxed);
         HostCall(self)
+    }
+
+    /// The call is looked after again.
+    fn resume(&self) {
+        if self.idles.swap(false, Relaxed) {
+            let idle = self.now().saturating_sub(self.idle_since.load(Relaxed));
+            self.idle.fetch_add(idle, Relaxed);
+        }
+        if !self.in_host.load(Relaxed) {
+            self.go();
+        }
+    }
+
+    /// The call cannot go on now, or is over.
+    fn pause(&self) {
+        let in_host = self.in_host.load(Relaxed);
+        if !in_host {
+            self.stop();
+        }
+        if !self.interrupted.swap(false, Relaxed) && !in_host {
+            self.idle_since.store(self.now(), Relaxed);
+            self.idles.store(true, Relaxed);
+        }
     }
 
     /// Runs a call until it is done or its wall-clock time is used up, and keeps the clocks meanwhile.
@@ -147,18 +183,14 @@ impl Meter {
         // Made when the call first has to wait: most rankings never do.
         let mut alarm = None;
         poll_fn(|context| {
-            if !self.in_host.load(Relaxed) {
-                self.go();
-            }
+            self.resume();
             let polled = call.as_mut().poll(context);
-            if !self.in_host.load(Relaxed) {
-                self.stop();
-            }
+            self.pause();
             if let Poll::Ready(answer) = polled {
                 return Poll::Ready(Ok(answer));
             }
             loop {
-                let Some(left) = self.wall_left() else { return Poll::Ready(Err(WallTimeUp)) };
+                let Some(left) = self.wall_left(self.cpu()) else { return Poll::Ready(Err(WallTimeUp)) };
                 let alarm = alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
                 if alarm.as_mut().poll(context).is_pending() {
                     return Poll::Pending;
@@ -182,8 +214,6 @@ pub(crate) struct HostCall<'a>(&'a Meter);
 impl Drop for HostCall<'_> {
     fn drop(&mut self) {
         let meter = self.0;
-        let spent = meter.now().saturating_sub(meter.entered_host.load(Relaxed));
-        meter.host.fetch_add(spent, Relaxed);
         meter.in_host.store(false, Relaxed);
         meter.go();
     }
@@ -214,6 +244,27 @@ mod tests {
         assert_eq!(meter.bound(call).await, Ok(()));
         assert!(meter.elapsed() >= Duration::from_millis(80));
         assert!(meter.cpu() < Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn waiting_for_a_turn_is_not_held_against_the_guest_but_computing_is() {
+        let limit = Duration::from_millis(20);
+        let meter = meter(limit);
+        let wait = || std::thread::sleep(Duration::from_millis(30));
+        let mut call = std::pin::pin!(meter.bound(async {
+            meter.interrupt();
+            tokio::task::yield_now().await;
+        }));
+        wait();
+        assert!(futures::poll!(&mut call).is_pending());
+        wait();
+        assert_eq!(futures::poll!(&mut call), Poll::Ready(Ok(())));
+        assert!(meter.wall_left(meter.cpu()).is_some_and(|left| left > limit / 2));
+        let call = meter.bound(async {
+            while meter.computed() < limit {}
+            std::future::pending::<()>().await;
+        });
+        assert_eq!(call.await, Err(WallTimeUp));
     }
 
     #[test]

@@ -116,7 +116,10 @@ fn store(engine: &Engine, state: GuestState, limits: &Limits) -> Store<GuestStat
             computed if computed >= meter.cpu_limit() => Err(CpuUsedUp.into()),
             // One that was interrupted soon after it began is nearly done.
             computed if computed < LONG => Ok(UpdateDeadline::Continue(1)),
-            _ => Ok(UpdateDeadline::Yield(1)),
+            _ => {
+                meter.interrupt();
+                Ok(UpdateDeadline::Yield(1))
+            }
         }
     });
     store.set_epoch_deadline(1);

@@ -92,7 +92,11 @@ impl Siding {
             habit.long();
         }
         let answer = self.aside(shop, call).await;
-        if meter.cpu() >= LONG { habit.long() } else { habit.short() }
+        if meter.cpu() >= LONG {
+            habit.long()
+        } else {
+            habit.short()
+        }
         answer
     }
 
@@ -310,7 +314,8 @@ mod tests {
 
     #[test]
     fn shops_take_turns() {
-        let (turns, shops, order) = (Arc::new(Turns::default()), [shop(), shop()], Arc::new(Mutex::new(vec![])));
+        let (turns, shops, order) =
+            (Arc::new(Turns::default()), [shop(), shop()], Arc::new(Mutex::new(vec![])));
         let tasks: Vec<_> = [(0, "a"), (0, "b"), (0, "c"), (1, "d")]
             .map(|(shop, name)| {
                 let (turns, order, shop) = (Arc::clone(&turns), Arc::clone(&order), Arc::clone(&shops[shop]));

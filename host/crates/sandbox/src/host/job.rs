@@ -35,7 +35,7 @@ impl Host for GuestState {
         let left = match self.exact {
             // The clock stands still; what the component asks for is the same wherever the call is played again.
             true => Limits::of(self.identity.manifest.kind).asked(&self.identity.manifest.limits).wall,
-            false => self.meter.wall_left().unwrap_or_default(),
+            false => self.meter.wall_left(self.meter.computed()).unwrap_or_default(),
         };
         let wall_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
         Ok(Budget { host_calls: self.meter.host_calls_left(), wall_ms })
