@@ -93,9 +93,9 @@ impl Siding {
         }
         let answer = self.aside(shop, call).await;
         if meter.cpu() >= LONG {
-            habit.long()
+            habit.long();
         } else {
-            habit.short()
+            habit.short();
         }
         answer
     }
