@@ -122,14 +122,14 @@ pub async fn start(config: Config) -> Result<Running> {
             let embedder: Arc<dyn Embedder> =
                 Arc::new(EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes));
             let (sandbox, index) = tokio::join!(
-                load_plugins(&config, &backends, embedder.clone(), media.clone()),
+                load_plugins(&config, &backends, media.clone()),
                 backends.index(embedder.space())
             );
             Engine { sandbox: Arc::new(sandbox?), index: Some(index.context("vector index")?), embedder }
         }
         Model::Elsewhere(_) => {
             let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
-            let sandbox = Arc::new(load_plugins(&config, &backends, embedder.clone(), media.clone()).await?);
+            let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
             Engine { sandbox, index: None, embedder }
         }
     };
@@ -200,6 +200,7 @@ async fn worker(
             video: media.clone() as Arc<dyn VideoDecoder>,
             store: store.clone(),
             catalogue,
+            embedder: engine.embedder.clone(),
         },
         policies,
         results: ResultCache::new(
@@ -331,14 +332,9 @@ fn media_config(config: &Config) -> MediaConfig {
     }
 }
 
-async fn load_plugins(
-    config: &Config,
-    backends: &Backends,
-    embedder: Arc<dyn Embedder>,
-    media: Arc<Media>,
-) -> Result<Sandbox> {
+async fn load_plugins(config: &Config, backends: &Backends, media: Arc<Media>) -> Result<Sandbox> {
     let store = backends.plugins.clone();
-    Sandbox::open(sandbox_config(config), store, embedder, media).await.context("plugins")
+    Sandbox::open(sandbox_config(config), store, media).await.context("plugins")
 }
 
 fn sandbox_config(config: &Config) -> SandboxConfig {
@@ -373,7 +369,7 @@ pub async fn migrate(
 pub async fn plugin_report(config: &Config, files: Vec<PathBuf>) -> Result<Vec<PluginStatus>> {
     let sandbox = SandboxConfig { cache: None, ..sandbox_config(config) };
     let media = media(config)?;
-    Ok(Sandbox::check(sandbox, files, Arc::new(NoModel::default()), media).await?)
+    Ok(Sandbox::check(sandbox, files, media).await?)
 }
 
 /// What decodes pictures and videos.
@@ -392,7 +388,7 @@ pub fn player(
     // The compiling process makes code that counts nothing.
     let compiler = sandbox.compiler.clone().filter(|_| !count_fuel);
     let sandbox = SandboxConfig { cache, compiler, count_fuel, ..sandbox };
-    Ok(Player::open(&sandbox, Arc::new(NoModel::default()), media)?)
+    Ok(Player::open(&sandbox, media)?)
 }
 
 fn worker_config(config: &Config) -> WorkerConfig {

@@ -157,6 +157,7 @@ impl AddProduct {
             let context = PolicyContext::new(
                 new.tenant.clone(),
                 self.catalogue.clone(),
+                self.embedder.clone(),
                 Filter::everything(),
                 job.clone(),
             );

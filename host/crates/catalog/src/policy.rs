@@ -15,7 +15,7 @@ use crate::{
     id::{ImageHash, ProductId, TenantId},
     picture::{Picture, VideoFile},
     plugins::Slot,
-    port::PortResult,
+    port::{Embedder, PortResult},
     product::Details,
     recording::{Tape, exact, packed},
     retrieval::Catalogue,
@@ -46,6 +46,8 @@ pub struct PolicyContext {
     pub tenant: TenantId,
     /// The shop's products, read only.
     pub catalogue: Arc<dyn Catalogue>,
+    /// The model whose vectors the catalogue is searched by: the same one from the beginning of a job to its end.
+    pub embedder: Arc<dyn Embedder>,
     /// The request's filter, added to every look-up.
     pub filter: Filter,
     /// The job.
@@ -95,11 +97,12 @@ impl PolicyContext {
     pub fn new(
         tenant: TenantId,
         catalogue: Arc<dyn Catalogue>,
+        embedder: Arc<dyn Embedder>,
         filter: Filter,
         job: Arc<dyn JobHandle>,
     ) -> Self {
         let (used, degraded) = (Mutex::default(), Mutex::default());
-        Self { tenant, catalogue, filter, job, tape: None, used, degraded }
+        Self { tenant, catalogue, embedder, filter, job, tape: None, used, degraded }
     }
 
     /// The same context with every policy call recorded on a tape.
@@ -109,7 +112,8 @@ impl PolicyContext {
 
     /// A context of its own for a policy that runs beside the one that serves: what it does shows nowhere.
     pub fn aside(&self, job: Arc<dyn JobHandle>) -> Self {
-        Self::new(self.tenant.clone(), Arc::clone(&self.catalogue), self.filter.clone(), job)
+        let (catalogue, embedder) = (Arc::clone(&self.catalogue), Arc::clone(&self.embedder));
+        Self::new(self.tenant.clone(), catalogue, embedder, self.filter.clone(), job)
     }
 
     /// Notes that a plugin took part.

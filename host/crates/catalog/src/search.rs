@@ -25,7 +25,7 @@ use crate::{
         Candidates, Columns, Content, Degraded, JobHandle, Leg, Lineup, Measure, Part, PluginRef,
         PolicyContext,
     },
-    port::{ImageDecoder, Store, VideoDecoder},
+    port::{Embedder, ImageDecoder, Store, VideoDecoder},
     product::Product,
     recording::Tape,
     retrieval::Catalogue,
@@ -62,6 +62,8 @@ pub struct Search {
     pub store: Arc<dyn Store>,
     /// What the policies may look up.
     pub catalogue: Arc<dyn Catalogue>,
+    /// The model that the catalogue's vectors are of.
+    pub embedder: Arc<dyn Embedder>,
 }
 
 /// What a part of a request holds before it is decoded.
@@ -197,8 +199,9 @@ impl Search {
         job.progress(5, "reading the query");
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
+        let (catalogue, embedder) = (self.catalogue.clone(), self.embedder.clone());
         let mut context =
-            PolicyContext::new(query.tenant.clone(), self.catalogue.clone(), query.filter, job.clone());
+            PolicyContext::new(query.tenant.clone(), catalogue, embedder, query.filter, job.clone());
         context.tape = query.tape;
         job.progress(20, "searching");
         let legs = lineup.search(&context, parts, RESULT_SET).await?;

@@ -143,10 +143,10 @@ impl<'a> Attempt<'a> {
         let mut session = Session::from(context);
         let Some(tape) = tape else { return (session, self.ports.clone()) };
         session.catalogue = tape.catalogue(session.catalogue);
+        session.embedder = tape.embedder(session.embedder);
         let ports = self.ports.as_ref().unwrap_or(self.runner.ports());
-        let (embedder, video) = (Arc::clone(&ports.embedder), Arc::clone(&ports.video));
-        let (embedder, video) = (tape.embedder(embedder), tape.video(video));
-        (session, Some(Ports { embedder, video, timeout: ports.timeout }))
+        let video = tape.video(Arc::clone(&ports.video));
+        (session, Some(Ports { video, timeout: ports.timeout }))
     }
 
     fn error(&self, fault: PolicyFault) -> PolicyError {

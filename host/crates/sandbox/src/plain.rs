@@ -66,7 +66,8 @@ pub(crate) async fn legs(session: &Session, ports: &Ports, parts: &[Part], limit
         };
         match &part.content {
             Content::Text(text) if part.modality == "text" => {
-                let vectors = ports.embedder.texts(&session.tenant, std::slice::from_ref(text)).await.ok()?;
+                let vectors =
+                    session.embedder.texts(&session.tenant, std::slice::from_ref(text)).await.ok()?;
                 let nearest = nearest(session, &vectors, &[None], limit).await?;
                 legs.push(leg("vector", Measure::Cosine, LEG_OF_TEXT, nearest));
                 let found = session.catalogue.keyword(&session.tenant, text, &session.filter, limit as usize);
@@ -75,7 +76,7 @@ pub(crate) async fn legs(session: &Session, ports: &Ports, parts: &[Part], limit
                 legs.push(leg("keyword", Measure::Relevance, LEG_OF_TEXT, words));
             }
             Content::Image(picture) => {
-                let vectors = ports.embedder.images(&session.tenant, &[Arc::clone(picture)]).await.ok()?;
+                let vectors = session.embedder.images(&session.tenant, &[Arc::clone(picture)]).await.ok()?;
                 let nearest = nearest(session, &vectors, &[None], limit).await?;
                 legs.push(leg("vector", Measure::Cosine, 1.0, nearest));
             }
@@ -83,7 +84,7 @@ pub(crate) async fn legs(session: &Session, ports: &Ports, parts: &[Part], limit
                 let frames = ports.video.frames(video, FramePlan::Uniform { frames: FRAMES }).await.ok()?;
                 let times: Vec<_> = frames.iter().map(|frame| Some(frame.timestamp_ms)).collect();
                 let pictures: Vec<_> = frames.into_iter().map(|frame| Arc::new(frame.picture)).collect();
-                let vectors = ports.embedder.images(&session.tenant, &pictures).await.ok()?;
+                let vectors = session.embedder.images(&session.tenant, &pictures).await.ok()?;
                 let nearest = nearest(session, &vectors, &times, limit).await?;
                 legs.push(leg("vector", Measure::Cosine, 1.0, nearest));
             }

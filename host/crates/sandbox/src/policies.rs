@@ -15,7 +15,7 @@ use taja_catalog::{
     PortResult, TenantId,
     plugins::{Activation, PluginStore, Slot, Statistic, Version},
     policy::{Lineup, Pins, Policies},
-    port::{Embedder, VideoDecoder},
+    port::VideoDecoder,
 };
 use tokio::sync::watch;
 
@@ -73,10 +73,9 @@ impl Sandbox {
     pub async fn open(
         config: SandboxConfig,
         store: Arc<dyn PluginStore>,
-        embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Self, SandboxError> {
-        let (loader, runner) = machinery(&config, embedder, video)?;
+        let (loader, runner) = machinery(&config, video)?;
         let plugins = config.plugins.clone();
         let house = Arc::new(House::new(config, loader, runner, store));
         house.refresh().await?;
@@ -90,10 +89,9 @@ impl Sandbox {
     pub async fn check(
         config: SandboxConfig,
         files: Vec<PathBuf>,
-        embedder: Arc<dyn Embedder>,
         video: Arc<dyn VideoDecoder>,
     ) -> Result<Vec<PluginStatus>, SandboxError> {
-        let (loader, runner) = machinery(&config, embedder, video)?;
+        let (loader, runner) = machinery(&config, video)?;
         let files = match files.is_empty() {
             true => folder::components(&config.plugins).map_err(unusable(&config.plugins))?,
             false => files,
@@ -208,12 +206,11 @@ impl Sandbox {
 /// What components are loaded with, and run on.
 pub(crate) fn machinery(
     config: &SandboxConfig,
-    embedder: Arc<dyn Embedder>,
     video: Arc<dyn VideoDecoder>,
 ) -> Result<(Loader, Runner), SandboxError> {
     let engine = engine::build(config).map_err(|error| SandboxError::Engine(format!("{error:#}")))?;
     let cache = config.cache.as_deref().map(|path| Cache::open(path).map_err(unusable(path))).transpose()?;
-    let ports = Ports { embedder, video, timeout: config.host_call_timeout };
+    let ports = Ports { video, timeout: config.host_call_timeout };
     let runner = Runner::open(engine.clone(), config, ports).map_err(SandboxError::Thread)?;
     let (cache, compiler) = (cache.map(Arc::new), config.compiler.clone());
     Ok((Loader { engine, cache, compiler }, runner))

@@ -78,13 +78,9 @@ pub struct Host {
 }
 
 impl Player {
-    /// A sandbox with these limits. `embedder` and `video` are never asked: a call brings its own.
-    pub fn open(
-        config: &SandboxConfig,
-        embedder: Arc<dyn Embedder>,
-        video: Arc<dyn VideoDecoder>,
-    ) -> Result<Self, SandboxError> {
-        let (loader, runner) = machinery(config, embedder, video)?;
+    /// A sandbox with these limits. `video` is never asked: a call brings its own.
+    pub fn open(config: &SandboxConfig, video: Arc<dyn VideoDecoder>) -> Result<Self, SandboxError> {
+        let (loader, runner) = machinery(config, video)?;
         let terms = Terms { granted: Capability::ALL.into(), maximum: config.maximum };
         Ok(Self { loader, runner, terms })
     }
@@ -221,8 +217,8 @@ async fn call(
     let binding = Binding::new(Arc::clone(plugin), choice);
     // Whose shop it is shows nowhere.
     let tenant: TenantId = "nobody".parse().map_err(|error| format!("{error}"))?;
-    let ports = Ports { embedder: host.embedder, video: host.video, timeout: runner.ports().timeout };
-    let context = PolicyContext::new(tenant.clone(), host.catalogue, host.filter, host.job);
+    let ports = Ports { video: host.video, timeout: runner.ports().timeout };
+    let context = PolicyContext::new(tenant.clone(), host.catalogue, host.embedder, host.filter, host.job);
     let attempt = Attempt {
         runner,
         tenant: &tenant,

@@ -24,7 +24,6 @@ use crate::{
 /// The parts of the host that answer host calls; the same for every call.
 #[derive(Clone)]
 pub(crate) struct Ports {
-    pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) video: Arc<dyn VideoDecoder>,
     pub(crate) timeout: Duration,
 }
@@ -33,6 +32,7 @@ pub(crate) struct Ports {
 pub(crate) struct Session {
     pub(crate) tenant: TenantId,
     pub(crate) catalogue: Arc<dyn Catalogue>,
+    pub(crate) embedder: Arc<dyn Embedder>,
     pub(crate) filter: Filter,
     pub(crate) job: Arc<dyn JobHandle>,
 }
@@ -42,6 +42,7 @@ impl From<&PolicyContext> for Session {
         Self {
             tenant: context.tenant.clone(),
             catalogue: Arc::clone(&context.catalogue),
+            embedder: Arc::clone(&context.embedder),
             filter: context.filter.clone(),
             job: Arc::clone(&context.job),
         }

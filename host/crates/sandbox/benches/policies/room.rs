@@ -37,7 +37,7 @@ impl Room {
         }
         let nothing = Arc::new(Nothing::default());
         let store = Arc::new(InMemoryPlugins::default());
-        let sandbox = Sandbox::open(config, store, nothing.clone(), nothing.clone()).await?;
+        let sandbox = Sandbox::open(config, store, nothing.clone()).await?;
         Ok(Self { component: component.to_vec(), sandbox: Arc::new(sandbox), nothing, _folder: folder })
     }
 

@@ -23,7 +23,13 @@ impl Default for Nothing {
 impl Nothing {
     /// A shop in it.
     pub fn context(nothing: &Arc<Self>, tenant: &TenantId) -> PolicyContext {
-        PolicyContext::new(tenant.clone(), nothing.clone(), Filter::everything(), nothing.clone())
+        PolicyContext::new(
+            tenant.clone(),
+            nothing.clone(),
+            nothing.clone(),
+            Filter::everything(),
+            nothing.clone(),
+        )
     }
 }
 

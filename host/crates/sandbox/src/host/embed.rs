@@ -82,7 +82,7 @@ impl HostEmbeddings for GuestState {
     }
 
     async fn dimension(&mut self, _rows: Resource<Rows>) -> wasmtime::Result<u32> {
-        Ok(self.ports.embedder.space().dimension as u32)
+        Ok(self.dimensions().map_err(Refusal::into_error)? as u32)
     }
 
     async fn read(&mut self, rows: Resource<Rows>, row: u32) -> Answer<Vec<f32>> {
@@ -122,7 +122,7 @@ impl HostEmbeddings for GuestState {
 
 impl Host for GuestState {
     async fn space(&mut self) -> wasmtime::Result<String> {
-        Ok(self.ports.embedder.space().id.clone())
+        Ok(self.session().map_err(Refusal::into_error)?.embedder.space().id.clone())
     }
 
     async fn texts(&mut self, texts: Vec<String>) -> Answer<Resource<Rows>> {
@@ -132,8 +132,9 @@ impl Host for GuestState {
             return Err(Refusal::too_large(most));
         }
         let at_ms = vec![None; texts.len()];
-        self.room_for(self.row_bytes(texts.len()))?;
-        let vectors = self.ports.embedder.texts(&self.session()?.tenant, &texts);
+        self.room_for(self.row_bytes(texts.len())?)?;
+        let session = self.session()?;
+        let vectors = session.embedder.texts(&session.tenant, &texts);
         let vectors = call.wait(vectors).await?;
         self.give_rows(vectors, at_ms)
     }
@@ -143,19 +144,24 @@ impl Host for GuestState {
         if images.len() > MAX_FRAMES as usize {
             return Err(Refusal::too_large(format!("one call embeds at most {MAX_FRAMES} pictures")));
         }
-        self.room_for(self.row_bytes(images.len()))?;
+        self.room_for(self.row_bytes(images.len())?)?;
         let entries = images.iter().map(|image| self.get(image)).collect::<Answer<Vec<&ImageEntry>>>()?;
         let at_ms = entries.iter().map(|entry| entry.at_ms).collect();
         let pictures: Vec<Arc<Picture>> = entries.iter().map(|entry| Arc::clone(&entry.picture)).collect();
-        let vectors = self.ports.embedder.images(&self.session()?.tenant, &pictures);
+        let session = self.session()?;
+        let vectors = session.embedder.images(&session.tenant, &pictures);
         let vectors = call.wait(vectors).await?;
         self.give_rows(vectors, at_ms)
     }
 }
 
 impl GuestState {
-    fn row_bytes(&self, rows: usize) -> usize {
-        rows.saturating_mul(self.ports.embedder.space().dimension * size_of::<f32>())
+    fn dimensions(&self) -> Answer<usize> {
+        Ok(self.session()?.embedder.space().dimension)
+    }
+
+    fn row_bytes(&self, rows: usize) -> Answer<usize> {
+        Ok(rows.saturating_mul(self.dimensions()? * size_of::<f32>()))
     }
 
     fn give_rows(&mut self, vectors: Vec<Embedding>, at_ms: Vec<Option<u32>>) -> Answer<Resource<Rows>> {

@@ -42,7 +42,7 @@ async fn answer(component: &[u8], input: &Input) -> Answer {
     let world = World::new().with("nobody", "red", [255, 0, 0], 1.0);
     let mut house = House::empty();
     house.config.cache = None;
-    let player = Player::open(&house.config, world.embedder.clone(), world.video.clone()).unwrap();
+    let player = Player::open(&house.config, world.video.clone()).unwrap();
     let subject = player.load(component.to_vec().into()).await.unwrap();
     let host = Host {
         catalogue: world.shelf.clone(),

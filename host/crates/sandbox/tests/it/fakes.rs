@@ -47,7 +47,7 @@ impl World {
 
     pub(crate) fn context(&self, tenant: &str, filter: &str) -> PolicyContext {
         let filter = Filter::parse_text(filter).unwrap();
-        PolicyContext::new(id(tenant), self.shelf.clone(), filter, self.job.clone())
+        PolicyContext::new(id(tenant), self.shelf.clone(), self.embedder.clone(), filter, self.job.clone())
     }
 }
 

@@ -159,8 +159,7 @@ impl House {
 
     /// One process that sees the store in its own way.
     pub(crate) async fn open_over<S: PluginStore + 'static>(&self, store: &Arc<S>, world: &World) -> Opened {
-        let (embedder, video) = (world.embedder.clone(), world.video.clone());
-        let sandbox = Sandbox::open(self.config.clone(), Arc::clone(store) as _, embedder, video).await;
+        let sandbox = Sandbox::open(self.config.clone(), Arc::clone(store) as _, world.video.clone()).await;
         Opened(sandbox.expect("the engine can be built"))
     }
 

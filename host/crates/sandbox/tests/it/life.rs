@@ -360,6 +360,7 @@ async fn a_hundred_swaps_under_load_fail_nobody_and_mix_nothing() {
                 let context = PolicyContext::new(
                     shop(),
                     world.shelf.clone(),
+                    world.embedder.clone(),
                     taja_catalog::Filter::everything(),
                     Arc::new(RecordingJob::default()),
                 );

@@ -57,7 +57,7 @@ async fn recorded(sandbox: &Opened, world: &World) -> Recording {
 /// Plays a call in a sandbox of the house's, in a world where nothing is to be found.
 async fn play(house: &House, component: Vec<u8>, call: &RecordedCall, settings: Option<Value>) -> Replayed {
     let empty = World::new();
-    let player = Player::open(&house.config, empty.embedder.clone(), empty.video.clone()).unwrap();
+    let player = Player::open(&house.config, empty.video.clone()).unwrap();
     let subject = player.load(component.into()).await.unwrap();
     player.play(&subject, call, settings.as_ref()).await.unwrap()
 }
