@@ -88,14 +88,15 @@ fn placed(path: &str) -> PathBuf {
 }
 
 fn filled(text: &str, name: &str, kind: Kind) -> String {
-    let snake = name.replace('-', "_");
+    // Neither a crate nor a type can begin with a digit.
+    let crate_name =
+        if name.starts_with(|c: char| c.is_ascii_digit()) { format!("p{name}") } else { name.to_owned() };
     let words = name.split('-').filter(|word| !word.is_empty());
     let type_name: String = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
-    // A type cannot begin with a digit.
     let type_name =
         if type_name.starts_with(char::is_alphabetic) { type_name } else { format!("P{type_name}") };
     text.replace("{{name}}", name)
-        .replace("{{snake}}", &snake)
+        .replace("{{crate}}", &crate_name)
         .replace("{{type}}", &type_name)
         .replace("{{kind}}", kind.name())
 }
@@ -133,7 +134,8 @@ mod tests {
             assert!(files.iter().any(|(path, _)| path.starts_with("sdk")));
             for (path, content) in &files {
                 let whole = String::from_utf8_lossy(content);
-                assert!(!whole.contains("{{name}}") && !whole.contains("{{kind}}"), "{}", path.display());
+                let left = ["name", "kind", "crate", "type"].map(|word| format!("{{{{{word}}}}}"));
+                assert!(!left.iter().any(|word| whole.contains(word)), "{}", path.display());
                 assert!(path.extension().is_none_or(|ending| ending != "in"), "{}", path.display());
             }
         }
@@ -149,8 +151,8 @@ mod tests {
     }
 
     #[test]
-    fn names_become_types() {
-        assert_eq!(filled("{{type}} {{snake}}", "my-rank-2", Kind::Rank), "MyRank2 my_rank_2");
-        assert_eq!(filled("{{type}}", "2-much", Kind::Rank), "P2Much");
+    fn names_become_types_and_crates() {
+        assert_eq!(filled("{{type}} {{crate}}", "my-rank-2", Kind::Rank), "MyRank2 my-rank-2");
+        assert_eq!(filled("{{type}} {{crate}}", "2-much", Kind::Rank), "P2Much p2-much");
     }
 }
