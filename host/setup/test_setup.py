@@ -121,6 +121,15 @@ class PinnedFile(InAFolder):
             items.just(self.place({"just": self.pin(sha256="0" * 64)}))
         self.assertFalse((self.store.root / "bin/just").exists())
 
+    def test_what_has_to_lie_beside_a_file_comes_with_it(self):
+        pin = {**self.pin(), "beside": {"demo-1.0.dist-info/RECORD": sha256(b"")}}
+        place = self.place({"just": pin})
+        items.just(place)
+        self.assertEqual((self.store.root / "bin/RECORD").read_bytes(), b"")
+        (self.store.root / "bin/RECORD").unlink()
+        items.just(place)
+        self.assertTrue((self.store.root / "bin/RECORD").exists())
+
     def test_an_archive_left_by_an_interrupted_run_is_used(self):
         pin = self.pin()
         self.put_in_cache(pin)
@@ -355,7 +364,8 @@ class Committed(unittest.TestCase):
         for machine in MACHINES:
             with mock.patch("pins._machine", return_value=machine):
                 for item in ("just", "onnxruntime", "ffmpeg"):
-                    self.assertRegex(pins.of(item)["sha256"], "^[0-9a-f]{64}$")
+                    for digest in (pins.of(item)["sha256"], *pins.of(item).get("beside", {}).values()):
+                        self.assertRegex(digest, "^[0-9a-f]{64}$")
                 for item in ("just", "onnxruntime", "ffmpeg", "node", "sample"):
                     self.assertRegex(pins.package(item).archive_sha256, "^[0-9a-f]{64}$")
 
