@@ -4,6 +4,8 @@
 //! widen when shrinking (antialiasing). After `src/libImaging/Resample.c` of Pillow up to 12; later versions may do
 //! the vertical pass first, which moves a pixel by three levels at most.
 
+mod passes;
+
 /// Fractional bits of a weight: 8 bits of pixel and 2 of head room leave these of 32.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 const CHANNELS: usize = 3;
@@ -104,7 +106,7 @@ pub(crate) fn resample(rgb: &[u8], x: Axis, y: Axis, interpolation: Interpolatio
     let narrow = horizontal(source, x, interpolation);
     match rows {
         None => narrow,
-        Some(kernels) => vertical(&narrow, x.len * CHANNELS, &kernels, needed.start),
+        Some(kernels) => passes::vertical(&narrow, x.len * CHANNELS, &kernels, needed.start),
     }
 }
 
@@ -118,40 +120,9 @@ fn horizontal(source: &[u8], x: Axis, interpolation: Interpolation) -> Vec<u8> {
     let rows = source.chunks_exact(x.from * CHANNELS);
     if x.is_cut() {
         let window = x.start * CHANNELS..(x.start + x.len) * CHANNELS;
-        return rows.flat_map(|row| &row[window.clone()]).copied().collect();
+        return rows.map(|row| &row[window.clone()]).collect::<Vec<_>>().concat();
     }
-    let kernels = x.kernels(interpolation);
-    let mut target = Vec::with_capacity(rows.len() * x.len * CHANNELS);
-    for row in rows {
-        for kernel in &kernels {
-            let pixels = row[kernel.first * CHANNELS..].as_chunks::<CHANNELS>().0;
-            let mut sum = [HALF; CHANNELS];
-            for (pixel, weight) in pixels.iter().zip(&kernel.weights) {
-                sum[0] += i32::from(pixel[0]) * weight;
-                sum[1] += i32::from(pixel[1]) * weight;
-                sum[2] += i32::from(pixel[2]) * weight;
-            }
-            target.extend(sum.map(clamp));
-        }
-    }
-    target
-}
-
-/// `first_row` is the source row that `rows` begins with.
-fn vertical(rows: &[u8], stride: usize, kernels: &[Kernel], first_row: usize) -> Vec<u8> {
-    let mut target = Vec::with_capacity(kernels.len() * stride);
-    let mut sums = vec![HALF; stride];
-    for kernel in kernels {
-        sums.fill(HALF);
-        let source = rows[(kernel.first - first_row) * stride..].chunks_exact(stride);
-        for (row, weight) in source.zip(&kernel.weights) {
-            for (sum, value) in sums.iter_mut().zip(row) {
-                *sum += i32::from(*value) * weight;
-            }
-        }
-        target.extend(sums.iter().copied().map(clamp));
-    }
-    target
+    passes::horizontal(source, x.from, &x.kernels(interpolation))
 }
 
 #[cfg(test)]
