@@ -2,9 +2,14 @@
 //!
 //! One thread owns the tower. While it is idle, a request is run at once; requests that arrive meanwhile make the next
 //! batch. Only a thread that has just served a crowd waits, for `max_wait` at most, until as many requests are there as
-//! were about when its last batch ended.
+//! were about when its last batch ended. What somebody waits for goes before what fills up: it is prepared first, has room
+//! of its own, and waits for no more than the batch in progress.
 
+mod desk;
+mod preparers;
 mod serve;
+
+pub(crate) use preparers::Preparers;
 
 use std::{
     panic::AssertUnwindSafe,
@@ -33,13 +38,39 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) struct Limits {
     pub(crate) max_batch: usize,
     pub(crate) max_wait: Duration,
-    /// Requests inside: being prepared, queued, or running.
+    /// Interactive requests inside: being prepared, queued, or running. Half as many again of bulk.
     pub(crate) capacity: usize,
+}
+
+/// Whether anybody waits for the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// A shopper does.
+    Interactive = 0,
+    /// It is part of an import, and takes the places that are left.
+    Bulk = 1,
+}
+
+impl Urgency {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        }
+    }
+}
+
+impl Limits {
+    /// What fills up has room of its own, so that it never keeps out those who wait.
+    fn bulk_capacity(self) -> usize {
+        self.capacity.div_ceil(2)
+    }
 }
 
 /// One input on its way to the tower.
 struct Request<I> {
     item: I,
+    urgency: Urgency,
     reply: oneshot::Sender<PortResult<Vec<f32>>>,
     queued: Instant,
     /// Given back when the request is answered or dropped.
@@ -50,8 +81,9 @@ struct Request<I> {
 pub(crate) struct Batcher<I> {
     /// None only while it is dropped.
     queue: Option<SyncSender<Request<I>>>,
-    room: Arc<Semaphore>,
-    preparers: Arc<rayon::ThreadPool>,
+    /// For each urgency.
+    room: [Arc<Semaphore>; 2],
+    preparers: Arc<Preparers>,
     /// Told when the thread ends; behind a lock because a receiver cannot be shared.
     ended: Mutex<Receiver<()>>,
     thread: Option<JoinHandle<()>>,
@@ -63,13 +95,13 @@ impl<I: Send + 'static> Batcher<I> {
         name: &'static str,
         tower: T,
         limits: Limits,
-        preparers: Arc<rayon::ThreadPool>,
+        preparers: Arc<Preparers>,
     ) -> Result<Self, ClipError> {
         describe_metrics();
         metrics::gauge!("taja_batch_max_size", "tower" => name).set(limits.max_batch as f64);
         metrics::gauge!("taja_batch_max_wait_seconds", "tower" => name).set(limits.max_wait.as_secs_f64());
         // Nobody is let in without room, so the queue is never full.
-        let (queue, requests) = mpsc::sync_channel(limits.capacity);
+        let (queue, requests) = mpsc::sync_channel(limits.capacity + limits.bulk_capacity());
         let (alive, ended) = mpsc::sync_channel(1);
         let work = move || {
             let _alive: SyncSender<()> = alive;
@@ -78,20 +110,25 @@ impl<I: Send + 'static> Batcher<I> {
         let thread = std::thread::Builder::new().name(format!("clip-{name}")).spawn(work);
         let thread =
             thread.map_err(|error| ClipError::Config(format!("no thread for the {name} tower: {error}")))?;
-        let room = Arc::new(Semaphore::new(limits.capacity));
+        let room = [limits.capacity, limits.bulk_capacity()].map(|places| Arc::new(Semaphore::new(places)));
         Ok(Self { queue: Some(queue), room, preparers, ended: Mutex::new(ended), thread: Some(thread) })
     }
 
     /// One vector per source, in order. Sources are prepared on the CPU pool, all of them in parallel.
-    pub(crate) async fn embed<S, P>(&self, sources: Vec<S>, prepare: P) -> PortResult<Vec<Vec<f32>>>
+    pub(crate) async fn embed<S, P>(
+        &self,
+        urgency: Urgency,
+        sources: Vec<S>,
+        prepare: P,
+    ) -> PortResult<Vec<Vec<f32>>>
     where
         S: Send + 'static,
         P: Fn(&S) -> Result<I, String> + Clone + Send + 'static,
     {
         let mut replies = Vec::with_capacity(sources.len());
         for source in sources {
-            let room = self.admit().await?;
-            replies.push(self.submit(source, prepare.clone(), room));
+            let room = self.admit(urgency).await?;
+            replies.push(self.submit(urgency, source, prepare.clone(), room));
         }
         let mut vectors = Vec::with_capacity(replies.len());
         for reply in replies {
@@ -105,8 +142,9 @@ impl<I: Send + 'static> Batcher<I> {
         Ok(vectors)
     }
 
-    async fn admit(&self) -> PortResult<OwnedSemaphorePermit> {
-        match tokio::time::timeout(ADMISSION_DEADLINE, Arc::clone(&self.room).acquire_owned()).await {
+    async fn admit(&self, urgency: Urgency) -> PortResult<OwnedSemaphorePermit> {
+        let room = Arc::clone(&self.room[urgency as usize]);
+        match tokio::time::timeout(ADMISSION_DEADLINE, room.acquire_owned()).await {
             Ok(Ok(room)) => Ok(room),
             Ok(Err(_)) => Err(unavailable("the model is shutting down")),
             Err(_) => Err(unavailable("the model's queue is full")),
@@ -115,6 +153,7 @@ impl<I: Send + 'static> Batcher<I> {
 
     fn submit<S, P>(
         &self,
+        urgency: Urgency,
         source: S,
         prepare: P,
         room: OwnedSemaphorePermit,
@@ -125,7 +164,7 @@ impl<I: Send + 'static> Batcher<I> {
     {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.clone();
-        self.preparers.spawn(move || {
+        self.preparers.spawn(urgency, move || {
             if reply.is_closed() {
                 return;
             }
@@ -136,7 +175,8 @@ impl<I: Send + 'static> Batcher<I> {
             match (prepared, queue) {
                 (Ok(item), Some(queue)) => {
                     // It fails only when the thread is gone, and then the dropped reply says so.
-                    let _ = queue.try_send(Request { item, reply, queued: Instant::now(), _room: room });
+                    let request = Request { item, urgency, reply, queued: Instant::now(), _room: room };
+                    let _ = queue.try_send(request);
                 }
                 (Err(problem), _) => {
                     let _ = reply.send(Err(broken(problem)));

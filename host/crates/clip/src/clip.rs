@@ -9,7 +9,7 @@ use taja_catalog::{
 };
 
 use crate::{
-    batcher::{Batcher, Limits, broken},
+    batcher::{Batcher, Limits, Preparers, Urgency, broken},
     error::ClipError,
     image::Preprocess,
     manifest::Manifest,
@@ -36,8 +36,8 @@ pub struct ClipConfig {
     pub max_batch: usize,
     /// Longest time a busy tower waits to fill a batch. An idle one never waits.
     pub max_wait: Duration,
-    /// Most items of one tower that are being prepared, queued or run. A prepared picture takes 12 bytes per pixel of
-    /// the tower's square: 600 KB at 224.
+    /// Most items of one tower that are being prepared, queued or run for those who wait; half as many again of bulk. A
+    /// prepared picture takes 12 bytes per pixel of the tower's square: 600 KB at 224.
     pub queue_capacity: usize,
 }
 
@@ -95,7 +95,8 @@ impl Clip {
             max_wait: config.max_wait,
             capacity: config.queue_capacity,
         };
-        let preparers = preparers(threads)?;
+        // Half the cores prepare what the others compute; preparing is the smaller part of the work.
+        let preparers = Preparers::start(threads.div_ceil(2))?;
         let (image_limits, text_limits) =
             (limits(loaded.image.batch_limit()), limits(loaded.text.batch_limit()));
         tracing::info!(model = %space.id, threads, fills_up = loaded.text.fills_up(), "model started");
@@ -118,6 +119,23 @@ impl Clip {
     /// What is running.
     pub fn info(&self) -> &Info {
         &self.info
+    }
+
+    /// The same model for work that nobody waits for.
+    pub fn bulk(self: &Arc<Self>) -> Bulk {
+        Bulk(Arc::clone(self))
+    }
+
+    async fn embed_images(&self, urgency: Urgency, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+        let preprocess = Arc::clone(&self.preprocess);
+        let prepare = move |picture: &Arc<Picture>| Ok(preprocess.tensor(&picture.raster));
+        self.embeddings(self.images.embed(urgency, pictures.to_vec(), prepare).await?)
+    }
+
+    async fn embed_texts(&self, urgency: Urgency, texts: &[String]) -> PortResult<Vec<Embedding>> {
+        let tokenizer = Arc::clone(&self.tokenizer);
+        let prepare = move |text: &String| tokenizer.encode(text);
+        self.embeddings(self.texts.embed(urgency, texts.to_vec(), prepare).await?)
     }
 
     fn embeddings(&self, vectors: Vec<Vec<f32>>) -> PortResult<Vec<Embedding>> {
@@ -146,13 +164,6 @@ fn load(loader: &Loader<'_>, manifest: &Manifest) -> Result<Loaded, ClipError> {
     Ok(Loaded { image, text, tokenizer })
 }
 
-/// Half the cores prepare what the others compute; preparing is the smaller part of the work.
-fn preparers(threads: usize) -> Result<Arc<rayon::ThreadPool>, ClipError> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.div_ceil(2));
-    let pool = pool.thread_name(|place| format!("clip-prepare-{place}")).build();
-    pool.map(Arc::new).map_err(|error| ClipError::Config(format!("no threads to prepare inputs: {error}")))
-}
-
 #[async_trait]
 impl Embedder for Clip {
     fn space(&self) -> &Space {
@@ -160,14 +171,29 @@ impl Embedder for Clip {
     }
 
     async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
-        let preprocess = Arc::clone(&self.preprocess);
-        let prepare = move |picture: &Arc<Picture>| Ok(preprocess.tensor(&picture.raster));
-        self.embeddings(self.images.embed(pictures.to_vec(), prepare).await?)
+        self.embed_images(Urgency::Interactive, pictures).await
     }
 
     async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
-        let tokenizer = Arc::clone(&self.tokenizer);
-        let prepare = move |text: &String| tokenizer.encode(text);
-        self.embeddings(self.texts.embed(texts.to_vec(), prepare).await?)
+        self.embed_texts(Urgency::Interactive, texts).await
+    }
+}
+
+/// A model as imports use it: the same towers, behind whoever waits for an answer. Takes the places in batches that are
+/// left, and a batch in nine where none are.
+pub struct Bulk(Arc<Clip>);
+
+#[async_trait]
+impl Embedder for Bulk {
+    fn space(&self) -> &Space {
+        self.0.space()
+    }
+
+    async fn images(&self, _: &TenantId, pictures: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
+        self.0.embed_images(Urgency::Bulk, pictures).await
+    }
+
+    async fn texts(&self, _: &TenantId, texts: &[String]) -> PortResult<Vec<Embedding>> {
+        self.0.embed_texts(Urgency::Bulk, texts).await
     }
 }

@@ -17,7 +17,7 @@ mod tower;
 #[cfg(test)]
 mod goldens;
 
-pub use clip::{Clip, ClipConfig, Info};
+pub use clip::{Bulk, Clip, ClipConfig, Info};
 pub use error::ClipError;
 pub use image::{Interpolation, Preprocess, Resize};
 pub use manifest::{

@@ -33,22 +33,28 @@ struct Stage {
     go: mpsc::Sender<()>,
 }
 
+type Call = tokio::task::JoinHandle<PortResult<Vec<Vec<f32>>>>;
+
 /// Long enough for any machine; a test that needs it has failed.
 const LONG: Duration = Duration::from_secs(20);
 
 fn stage(max_batch: usize, max_wait: Duration, capacity: usize) -> Stage {
     let (tell, seen) = mpsc::channel();
     let (go, gone) = mpsc::channel();
-    let pool = Arc::new(rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap());
+    let pool = Preparers::start(1).unwrap();
     let limits = Limits { max_batch, max_wait, capacity };
     let batcher = Batcher::start("test", Puppet { seen: tell, go: gone }, limits, pool).unwrap();
     Stage { batcher: Arc::new(batcher), seen, go }
 }
 
 impl Stage {
-    fn call(&self, items: &[u32]) -> tokio::task::JoinHandle<PortResult<Vec<Vec<f32>>>> {
+    fn call(&self, items: &[u32]) -> Call {
+        self.call_as(Urgency::Interactive, items)
+    }
+
+    fn call_as(&self, urgency: Urgency, items: &[u32]) -> Call {
         let (batcher, items) = (Arc::clone(&self.batcher), items.to_vec());
-        tokio::spawn(async move { batcher.embed(items, |item: &u32| Ok(*item)).await })
+        tokio::spawn(async move { batcher.embed(urgency, items, |item: &u32| Ok(*item)).await })
     }
 
     fn batch(&self) -> Vec<u32> {
@@ -57,8 +63,9 @@ impl Stage {
 
     /// Waits until this many requests are inside.
     async fn inside(&self, count: usize, capacity: usize) {
+        let free = || self.batcher.room.iter().map(|room| room.available_permits()).sum::<usize>();
         timeout(LONG, async {
-            while self.batcher.room.available_permits() + count > capacity {
+            while free() + count > capacity + capacity.div_ceil(2) {
                 tokio::task::yield_now().await;
             }
         })
@@ -66,7 +73,7 @@ impl Stage {
         .unwrap();
         // The only preparer has then handed on everything that was spawned before this.
         let pool = Arc::clone(&self.batcher.preparers);
-        tokio::task::spawn_blocking(move || pool.install(|| ())).await.unwrap();
+        tokio::task::spawn_blocking(move || pool.settle()).await.unwrap();
     }
 }
 
@@ -173,13 +180,69 @@ async fn a_full_queue_turns_callers_away_after_a_while() {
 async fn an_input_that_cannot_be_prepared_is_told_in_words() {
     let stage = stage(1, Duration::ZERO, 1);
     let refuse = |_: &u32| Err::<u32, _>("not this".to_owned());
-    let error = stage.batcher.embed(vec![1], refuse).await.unwrap_err();
+    let error = stage.batcher.embed(Urgency::Interactive, vec![1], refuse).await.unwrap_err();
     assert_eq!((error.kind, error.message.as_str()), (PortErrorKind::Broken, "not this"));
     let panics = |_: &u32| -> Result<u32, String> { panic!("as asked") };
-    let error = stage.batcher.embed(vec![1], panics).await.unwrap_err();
+    let error = stage.batcher.embed(Urgency::Interactive, vec![1], panics).await.unwrap_err();
     assert!(error.message.contains("as asked"));
     // Both gave their place back.
     let call = stage.call(&[5]);
     stage.go.send(()).unwrap();
     call.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_goes_before_what_fills_up() {
+    let stage = stage(2, Duration::ZERO, 16);
+    let first = stage.call_as(Urgency::Bulk, &[1]);
+    assert_eq!(stage.batch(), [1]);
+    let import = stage.call_as(Urgency::Bulk, &[2, 3, 4]);
+    stage.inside(4, 16).await;
+    let search = stage.call(&[5]);
+    stage.inside(5, 16).await;
+    for expected in [&[5, 2][..], &[3, 4]] {
+        stage.go.send(()).unwrap();
+        assert_eq!(stage.batch(), expected);
+    }
+    stage.go.send(()).unwrap();
+    assert_eq!(search.await.unwrap().unwrap(), [[5.0]]);
+    first.await.unwrap().unwrap();
+    assert_eq!(import.await.unwrap().unwrap(), [[2.0], [3.0], [4.0]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn searches_without_end_do_not_stop_an_import() {
+    let stage = stage(1, Duration::ZERO, 16);
+    let first = stage.call(&[1]);
+    assert_eq!(stage.batch(), [1]);
+    let import = stage.call_as(Urgency::Bulk, &[50]);
+    let searches = stage.call(&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+    stage.inside(14, 16).await;
+    let mut order = Vec::new();
+    for _ in 0..13 {
+        stage.go.send(()).unwrap();
+        order.extend(stage.batch());
+    }
+    stage.go.send(()).unwrap();
+    assert_eq!(order, [2, 3, 4, 5, 6, 7, 8, 9, 50, 10, 11, 12, 13]);
+    for call in [first, import, searches] {
+        call.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_import_leaves_room_for_searches() {
+    let stage = stage(1, Duration::ZERO, 2);
+    // One of it is inside, and there is room for no other.
+    let import = stage.call_as(Urgency::Bulk, &[1, 2, 3]);
+    assert_eq!(stage.batch(), [1]);
+    let search = stage.call(&[7]);
+    stage.inside(2, 2).await;
+    for expected in [7, 2, 3] {
+        stage.go.send(()).unwrap();
+        assert_eq!(stage.batch(), [expected]);
+    }
+    stage.go.send(()).unwrap();
+    assert_eq!(search.await.unwrap().unwrap(), [[7.0]]);
+    assert_eq!(import.await.unwrap().unwrap(), [[1.0], [2.0], [3.0]]);
 }
