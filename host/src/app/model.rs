@@ -11,7 +11,7 @@ use taja_catalog::{
     Embedding, Picture, PortError, PortResult, Space, TenantId,
     port::{Embedder, PortErrorKind},
 };
-use taja_clip::{Clip, ClipConfig, Manifest};
+use taja_clip::{Clip, ClipConfig, Compute, Manifest};
 
 use crate::config::Config;
 
@@ -90,6 +90,7 @@ impl Model {
             max_batch: config.max_batch,
             max_wait: config.batch_wait,
             queue_capacity: MODEL_QUEUE,
+            compute: Compute::default(),
         };
         let clip =
             tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;

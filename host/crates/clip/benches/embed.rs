@@ -1,7 +1,9 @@
-//! Latency and throughput of models: `cargo bench -p taja-clip --bench embed -- FOLDER...`.
+//! Latency and throughput of models: `cargo bench -p taja-clip --bench embed -- [--served] FOLDER...`.
 //!
-//! Each FOLDER (or else `TAJA_MODEL`) holds a model.toml; `TAJA_ONNXRUNTIME` names the library. Paths are absolute, or
-//! relative to the crate: that is where `cargo bench` runs.
+//! For each FOLDER with a model.toml (or else `TAJA_MODEL`): every backend of the library on the bare towers, beside the
+//! rate at which it multiplies matrices; then what is fastest behind the batcher, from the bytes of a JPEG file
+//! (`TAJA_BENCH_PICTURE`) and from many callers at once. `--served` leaves the first part out. `TAJA_ONNXRUNTIME` names the
+//! library. Paths are absolute, or relative to the crate: that is where `cargo bench` runs.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,22 +12,30 @@ use std::{
 };
 
 use taja_catalog::{PerceptualHash, Picture, Raster, TenantId, port::Embedder};
-use taja_clip::{Clip, ClipConfig, Manifest};
+use taja_clip::{Backend, Choice, Clip, ClipConfig, Compute, Manifest, Part, Tuning, product_rate};
 
 /// How long each line is measured.
 const MEASURE: Duration = Duration::from_secs(5);
 /// Sides of a product photograph, pixels.
 const WIDTH: u32 = 1200;
 const HEIGHT: u32 = 900;
+/// Sides of the square products; the fastest counts.
+const SIDES: [usize; 3] = [1024, 2048, 4096];
+/// Operations of an image tower, by what the model's name holds: `layers (24 t d^2 + 4 t^2 d) + 6 (t - 1) patch^2 d`.
+const OPERATIONS: [(&str, f64); 3] = [("vit-l-14", 162.0e9), ("vit-b-32", 8.82e9), ("b16", 35.1e9)];
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
     // `cargo bench` passes --bench along.
-    let mut folders: Vec<PathBuf> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).map(PathBuf::from).collect();
+    let (options, folders): (Vec<_>, Vec<_>) =
+        std::env::args().skip(1).partition(|argument| argument.starts_with("--"));
+    let mut folders: Vec<PathBuf> = folders.into_iter().map(PathBuf::from).collect();
     if folders.is_empty() {
         folders.push(installed("TAJA_MODEL", "models/default"));
     }
-    folders.into_iter().try_for_each(bench)
+    let served = options.iter().any(|option| option == "--served");
+    folders.iter().try_for_each(|folder| bench(folder, served))
 }
 
 /// Where set-up put something, unless the environment names another place.
@@ -34,19 +44,40 @@ fn installed(variable: &str, place: &str) -> PathBuf {
     std::env::var_os(variable).map_or_else(|| tools.join(place), PathBuf::from)
 }
 
-fn bench(folder: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
-    let start = Instant::now();
-    let clip = Clip::start(ClipConfig {
+fn bench(folder: &Path, served: bool) -> Result<(), Failure> {
+    let memory = tempfile::tempdir()?;
+    let config = ClipConfig {
         library: installed("TAJA_ONNXRUNTIME", "onnxruntime/lib/libonnxruntime.so"),
         manifest: Manifest::load(&folder.join("model.toml"))?,
-        model_dir: folder,
+        model_dir: folder.to_owned(),
         threads: 0,
         max_batch: 8,
         max_wait: Duration::from_millis(5),
         queue_capacity: 64,
-    })?;
-    report(&format!("{}, started in {:.1} s", clip.info().title, start.elapsed().as_secs_f64()));
+        compute: Compute { choice: Choice::Auto, memory: Some(memory.path().to_owned()) },
+    };
+    report(&format!("== {}", config.manifest.title));
+    let start = Instant::now();
+    let tuning = Clip::measure(config.clone())?;
+    let measured = start.elapsed();
+    if !served {
+        backends(&config, &tuning)?;
+    }
+    let start = Instant::now();
+    let clip = Clip::start(config)?;
+    report(&format!(
+        "served by {} and {}: all measured in {:.1} s, started in {:.1} s",
+        clip.info().images,
+        clip.info().texts,
+        measured.as_secs_f64(),
+        start.elapsed().as_secs_f64()
+    ));
     let runtime = tokio::runtime::Runtime::new()?;
+    let picture =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models/goldens/pictures/photo-large.jpg");
+    let jpeg = std::env::var_os("TAJA_BENCH_PICTURE").map_or(picture, PathBuf::from);
+    let jpeg = Arc::new(Jpeg(std::fs::read(jpeg)?));
+    runtime.block_on(measure("jpeg", 1, jpeg, &clip));
     for jobs in [1, 8] {
         runtime.block_on(measure("image", jobs, Arc::new(Images(clip_pictures())), &clip));
         runtime.block_on(measure("text", jobs, Arc::new(Texts), &clip));
@@ -54,13 +85,61 @@ fn bench(folder: PathBuf) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
+/// What was measured of the bare towers, with the share of the product rate that the image tower reaches.
+fn backends(config: &ClipConfig, tuning: &Tuning) -> Result<(), Failure> {
+    let operations =
+        OPERATIONS.iter().find(|(name, _)| config.manifest.name.contains(name)).map(|(_, count)| *count);
+    let mut known: Option<(Backend, f64)> = None;
+    for row in &tuning.rows {
+        let mut line = format!("{:5?} {:14} batch {}", row.part, row.backend.to_string(), row.batch);
+        if let Some(ms) = row.ms_per_item {
+            line += &format!(": {ms:8.2} ms each, cosine {:.6}", row.cosine.unwrap_or(0.0));
+            if let (Part::Image, Some(operations)) = (row.part, operations) {
+                let rate = match known {
+                    Some((backend, rate)) if backend == row.backend => rate,
+                    _ => fastest_product(config, row.backend, row.threads)?,
+                };
+                known = Some((row.backend, rate));
+                let reached = operations / ms * 1e3;
+                line += &format!(
+                    ", {:5.0} of {:5.0} Gop/s ({:2.0} %)",
+                    reached / 1e9,
+                    rate / 1e9,
+                    reached / rate * 100.0
+                );
+            }
+        }
+        line += &row.refused.as_ref().map_or(String::new(), |problem| format!("; refused: {problem}"));
+        report(&format!("{line}{}", if row.chosen { "; chosen" } else { "" }));
+    }
+    Ok(())
+}
+
+fn fastest_product(config: &ClipConfig, backend: Backend, threads: usize) -> Result<f64, Failure> {
+    let mut fastest = 0.0_f64;
+    for side in SIDES {
+        fastest = fastest.max(product_rate(&config.library, threads, backend, side)?);
+    }
+    Ok(fastest)
+}
+
 /// Something to embed over and over.
 trait Work {
     async fn once(&self, clip: &Clip, turn: usize);
 }
 
+struct Jpeg(Vec<u8>);
 struct Images(Vec<Arc<Picture>>);
 struct Texts;
+
+impl Work for Jpeg {
+    async fn once(&self, clip: &Clip, _: usize) {
+        let rgb = image::load_from_memory(&self.0).expect("it is a picture").to_rgb8();
+        let raster = Raster::new(rgb.width(), rgb.height(), rgb.into_raw()).expect("as many bytes as pixels");
+        let picture = Arc::new(Picture { hash: None, perceptual: PerceptualHash(0), raster });
+        clip.images(&shop(), &[picture]).await.expect("the model was warmed up");
+    }
+}
 
 impl Work for Images {
     async fn once(&self, clip: &Clip, turn: usize) {

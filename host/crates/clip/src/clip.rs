@@ -1,6 +1,6 @@
 //! A running model.
 
-use std::{num::NonZero, path::PathBuf, sync::Arc, thread::available_parallelism, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use taja_catalog::{
@@ -10,12 +10,14 @@ use taja_catalog::{
 
 use crate::{
     batcher::{Batcher, Limits, Preparers, Urgency, broken},
+    compute::{Backend, Compute},
     error::ClipError,
     image::Preprocess,
     manifest::Manifest,
+    model::Model,
     runtime,
-    text::Tokenizer,
-    tower::{ImageTower, Loader, TextTower},
+    tower::Tower,
+    tuning::{self, Seat, Tuning},
 };
 
 /// Reading, optimising and warming up the two graphs of a large model on a slow disk.
@@ -32,13 +34,15 @@ pub struct ClipConfig {
     pub manifest: Manifest,
     /// Threads that compute, for all models of the process together (the first one decides); 0 for one per core.
     pub threads: usize,
-    /// Most items that are run together, at least 1.
+    /// Most items that are run together, at least 1; fewer where the measured times say that more do not pay.
     pub max_batch: usize,
     /// Longest time a busy tower waits to fill a batch. An idle one never waits.
     pub max_wait: Duration,
     /// Most items of one tower that are being prepared, queued or run for those who wait; half as many again of bulk. A
     /// prepared picture takes 12 bytes per pixel of the tower's square: 600 KB at 224.
     pub queue_capacity: usize,
+    /// What computes, by default the processor in the model's own precision.
+    pub compute: Compute,
 }
 
 /// What is running.
@@ -52,8 +56,12 @@ pub struct Info {
     pub notice: Option<String>,
     /// Components of its vectors.
     pub dimension: usize,
-    /// What it computes on.
+    /// What pictures are computed on: its name in [`images`](Self::images).
     pub provider: &'static str,
+    /// What computes pictures, and how exactly.
+    pub images: Backend,
+    /// What computes texts, and how exactly.
+    pub texts: Backend,
     /// The space of its vectors.
     pub space: Space,
 }
@@ -62,16 +70,9 @@ pub struct Info {
 pub struct Clip {
     info: Info,
     preprocess: Arc<Preprocess>,
-    tokenizer: Arc<Tokenizer>,
+    model: Arc<Model>,
     images: Batcher<Vec<f32>>,
     texts: Batcher<Vec<u32>>,
-}
-
-/// What reading the model folder gives.
-struct Loaded {
-    image: ImageTower,
-    text: TextTower,
-    tokenizer: Tokenizer,
 }
 
 impl Clip {
@@ -79,41 +80,58 @@ impl Clip {
     /// a thread that may. Whatever does not fit together is said here, not at the first request.
     pub fn start(config: ClipConfig) -> Result<Self, ClipError> {
         check(&config)?;
-        let manifest = Arc::new(config.manifest);
-        let space = manifest.verify(&config.model_dir, &mut |_, _, _| {})?.space;
-        let threads = match config.threads {
-            0 => available_parallelism().map_or(1, NonZero::get),
-            threads => threads,
-        };
-        let environment = runtime::environment(&config.library, threads)?;
-        let (folder, model) = (config.model_dir, Arc::clone(&manifest));
-        let loaded = runtime::watched("loading the model", START_DEADLINE, move || {
-            load(&Loader { environment: &environment, folder: &folder, dimension: model.dimension }, &model)
+        let (compute, max_batch, max_wait) = (config.compute.clone(), config.max_batch, config.max_wait);
+        let capacity = config.queue_capacity;
+        let open = move || Model::open(&config).map(Arc::new);
+        let model = runtime::watched("reading the model", START_DEADLINE, open)??;
+        let (tuning, image, text) = runtime::watched("loading the model", tuning::DEADLINE, {
+            let model = Arc::clone(&model);
+            move || tuning::towers(&model, &compute, max_batch)
         })??;
-        let limits = |most: usize| Limits {
-            max_batch: config.max_batch.min(most),
-            max_wait: config.max_wait,
-            capacity: config.queue_capacity,
+        let (of_images, of_texts) = (tuning.image.backend, tuning.text.backend);
+        let limits = |most: usize, seat: Seat| Limits {
+            max_batch: max_batch.min(most).min(seat.batch).max(1),
+            max_wait,
+            capacity,
         };
         // Half the cores prepare what the others compute; preparing is the smaller part of the work.
-        let preparers = Preparers::start(threads.div_ceil(2))?;
+        let preparers = Preparers::start(model.threads.div_ceil(2))?;
         let (image_limits, text_limits) =
-            (limits(loaded.image.batch_limit()), limits(loaded.text.batch_limit()));
-        tracing::info!(model = %space.id, threads, fills_up = loaded.text.fills_up(), "model started");
+            (limits(image.batch_limit(), tuning.image), limits(text.batch_limit(), tuning.text));
+        let mut space = model.space.clone();
+        space.id.extend(tuning.space_suffix());
+        tracing::info!(
+            model = %space.id, threads = model.threads, fills_up = text.fills_up(),
+            images = %of_images, image_batch = image_limits.max_batch,
+            texts = %of_texts, text_batch = text_limits.max_batch,
+            "model started"
+        );
+        let manifest = &model.manifest;
         Ok(Self {
             info: Info {
                 name: manifest.name.clone(),
                 title: manifest.title.clone(),
                 notice: manifest.notice.clone(),
                 dimension: manifest.dimension,
-                provider: "cpu",
+                provider: of_images.provider().name(),
+                images: of_images,
+                texts: of_texts,
                 space,
             },
             preprocess: Arc::new(manifest.image.preprocess.clone()),
-            tokenizer: Arc::new(loaded.tokenizer),
-            images: Batcher::start("image", loaded.image, image_limits, Arc::clone(&preparers))?,
-            texts: Batcher::start("text", loaded.text, text_limits, preparers)?,
+            images: Batcher::start("image", image, image_limits, Arc::clone(&preparers))?,
+            texts: Batcher::start("text", text, text_limits, preparers)?,
+            model,
         })
+    }
+
+    /// Measures what may compute this model here and what it gives, whatever was measured before, and remembers it. Takes
+    /// from seconds to minutes; starts nothing that stays.
+    pub fn measure(config: ClipConfig) -> Result<Tuning, ClipError> {
+        check(&config)?;
+        runtime::watched("measuring the model", tuning::DEADLINE, move || {
+            tuning::measure(&Model::open(&config)?, &config.compute, config.max_batch)
+        })?
     }
 
     /// What is running.
@@ -133,8 +151,8 @@ impl Clip {
     }
 
     async fn embed_texts(&self, urgency: Urgency, texts: &[String]) -> PortResult<Vec<Embedding>> {
-        let tokenizer = Arc::clone(&self.tokenizer);
-        let prepare = move |text: &String| tokenizer.encode(text);
+        let model = Arc::clone(&self.model);
+        let prepare = move |text: &String| model.tokenizer.encode(text);
         self.embeddings(self.texts.embed(urgency, texts.to_vec(), prepare).await?)
     }
 
@@ -152,16 +170,6 @@ fn check(config: &ClipConfig) -> Result<(), ClipError> {
         ClipConfig { queue_capacity: 0, .. } => refuse("queue_capacity must be at least 1"),
         _ => Ok(()),
     }
-}
-
-fn load(loader: &Loader<'_>, manifest: &Manifest) -> Result<Loaded, ClipError> {
-    let image = ImageTower::load(loader, &manifest.image)?;
-    let file = &manifest.text.tokenizer.file;
-    let tokenizer =
-        Tokenizer::read(manifest.text.tokenizer.kind, &loader.bytes(file)?, manifest.text.context)
-            .map_err(|problem| ClipError::model(&file.file, problem))?;
-    let text = TextTower::load(loader, &manifest.text, &tokenizer)?;
-    Ok(Loaded { image, text, tokenizer })
 }
 
 #[async_trait]

@@ -6,21 +6,29 @@
 
 mod batcher;
 mod clip;
+mod compute;
 mod error;
 mod head;
 mod image;
 mod manifest;
+mod model;
+mod product;
+mod provider;
 mod runtime;
 mod text;
 mod tower;
+mod tuning;
 
 #[cfg(test)]
 mod goldens;
 
 pub use clip::{Bulk, Clip, ClipConfig, Info};
+pub use compute::{Backend, Choice, Compute, Precision, Provider};
 pub use error::ClipError;
 pub use image::{Interpolation, Preprocess, Resize};
 pub use manifest::{
     ImageTower, Manifest, ManifestError, ModelFile, Pooling, Progress, TextTower, TokenizerFile,
     TokenizerKind, Verified, VerifyError,
 };
+pub use product::product_rate;
+pub use tuning::{Part, Row, Seat, Tuning};

@@ -15,6 +15,11 @@ pub(crate) trait Tower: Send + 'static {
 
     /// One vector per item, in order. The problem is told in words.
     fn run(&mut self, items: &[&Self::Item]) -> Result<Vec<Vec<f32>>, String>;
+
+    /// Most items that may be run at once.
+    fn batch_limit(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// Cosine above which two vectors of one input count as the same. Sums in another order stay above 0.999999.
@@ -50,7 +55,7 @@ fn same(some: &[Vec<f32>], others: &[Vec<f32>]) -> bool {
     some.iter().zip(others).all(|(a, b)| cosine(a, b) > SAME)
 }
 
-fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }

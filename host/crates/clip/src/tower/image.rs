@@ -2,7 +2,7 @@
 
 use ort::{
     session::Session,
-    value::{Tensor, TensorElementType},
+    value::{TensorElementType, TensorRef},
 };
 
 use super::{Loader, Tower, session};
@@ -63,19 +63,22 @@ impl ImageTower {
         self.batch_limit = limit;
         Ok(())
     }
-
-    /// Most pictures to run at once.
-    pub(crate) fn batch_limit(&self) -> usize {
-        self.batch_limit
-    }
 }
 
 impl Tower for ImageTower {
     type Item = Vec<f32>;
 
     fn run(&mut self, items: &[&Self::Item]) -> Result<Vec<Vec<f32>>, String> {
-        let pixels: Vec<f32> = items.iter().flat_map(|item| item.iter()).copied().collect();
-        let tensor = Tensor::from_array(([items.len(), 3, self.size, self.size], pixels));
+        // One picture is read where it lies; several are laid behind each other.
+        let joined;
+        let pixels = match items {
+            [item] => item.as_slice(),
+            _ => {
+                joined = items.iter().map(|item| item.as_slice()).collect::<Vec<_>>().concat();
+                &joined
+            }
+        };
+        let tensor = TensorRef::from_array_view(([items.len(), 3, self.size, self.size], pixels));
         let tensor = tensor.map_err(|error| error.to_string())?;
         let outputs = self.session.run(ort::inputs![self.input.as_str() => tensor]);
         let outputs = outputs.map_err(|error| error.to_string())?;
@@ -84,6 +87,10 @@ impl Tower for ImageTower {
             return Err(format!("output {} has the shape {shape:?} instead of [batch, n]", self.output));
         };
         data.chunks_exact(size).map(|vector| map(&self.head, vector.to_vec())).collect()
+    }
+
+    fn batch_limit(&self) -> usize {
+        self.batch_limit
     }
 }
 

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use ort::{
     environment::Environment,
-    session::{Session, SessionOutputs, builder::GraphOptimizationLevel},
+    session::{Session, SessionOutputs},
     value::{Outlet, TensorElementType},
 };
 
-use crate::{error::ClipError, head::Head, manifest::ModelFile};
+use crate::{compute::Backend, error::ClipError, head::Head, manifest::ModelFile, provider};
 
 /// A verified model folder.
 pub(crate) struct Loader<'a> {
@@ -16,26 +16,25 @@ pub(crate) struct Loader<'a> {
     pub(crate) folder: &'a Path,
     /// Components the model's vectors have.
     pub(crate) dimension: usize,
+    /// What computes its sessions.
+    pub(crate) backend: Backend,
+    /// How many threads they use.
+    pub(crate) threads: usize,
 }
-
-/// Asks for integer products that do not overflow. On x86-64 without VNNI the fast ones do, in 16 bits, and an int8 tower
-/// gives nonsense (cosine 0.3 to its own reference); where nothing overflows this changes nothing
-/// (`kOrtSessionOptionsAvx2PrecisionMode` of ONNX Runtime).
-const EXACT_INTEGERS: &str = "session.x64quantprecision";
 
 impl Loader<'_> {
     /// A session of an ONNX file.
     pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
         let open = || -> Result<Session, String> {
             let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
-            let builder = builder.with_optimization_level(GraphOptimizationLevel::All);
-            let builder = builder.map_err(|error| error.to_string())?;
-            let builder = builder.with_config_entry(EXACT_INTEGERS, "1");
-            let mut builder = builder.map_err(|error| error.to_string())?;
+            let mut builder = provider::configure(builder, self.backend, self.threads)?;
             builder.commit_from_file(self.folder.join(&file.file)).map_err(|error| error.to_string())
         };
         open().map_err(|problem| {
-            ClipError::model(&file.file, format!("is no ONNX model that runs here: {problem}"))
+            ClipError::model(
+                &file.file,
+                format!("is no ONNX model that runs here by {}: {problem}", self.backend),
+            )
         })
     }
 

@@ -79,11 +79,6 @@ impl TextTower {
         Ok(())
     }
 
-    /// Most texts to run at once.
-    pub(crate) fn batch_limit(&self) -> usize {
-        self.batch_limit
-    }
-
     /// Whether texts are filled up to the context rather than to the longest of their batch.
     pub(crate) fn fills_up(&self) -> bool {
         self.length.is_some()
@@ -140,6 +135,10 @@ impl Tower for TextTower {
             }
         };
         pooled.into_iter().map(|vector| map(&self.head, vector)).collect()
+    }
+
+    fn batch_limit(&self) -> usize {
+        self.batch_limit
     }
 }
 

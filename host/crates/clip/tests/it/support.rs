@@ -10,7 +10,7 @@ use std::{
 use image::{DynamicImage, ImageDecoder, ImageReader};
 use serde::Deserialize;
 use taja_catalog::{Embedding, PerceptualHash, Picture, Raster, TenantId, port::Embedder};
-use taja_clip::{Clip, ClipConfig, Manifest};
+use taja_clip::{Clip, ClipConfig, Compute, Manifest};
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..").canonicalize().unwrap()
@@ -66,6 +66,7 @@ fn config(model_dir: &Path, manifest: Manifest) -> ClipConfig {
         max_batch: 8,
         max_wait: Duration::from_millis(5),
         queue_capacity: 64,
+        compute: Compute::default(),
     }
 }
 

@@ -1,0 +1,72 @@
+//! A verified model folder, whose towers can be opened on any backend.
+
+use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
+
+use ort::environment::Environment;
+use taja_catalog::Space;
+
+use crate::{
+    clip::ClipConfig,
+    compute::Backend,
+    error::ClipError,
+    manifest::Manifest,
+    runtime,
+    text::Tokenizer,
+    tower::{ImageTower, Loader, TextTower},
+};
+
+pub(crate) struct Model {
+    pub(crate) manifest: Manifest,
+    pub(crate) space: Space,
+    pub(crate) tokenizer: Tokenizer,
+    /// Threads that compute: as configured, or one per core that this process may use.
+    pub(crate) threads: usize,
+    environment: Environment,
+    folder: PathBuf,
+}
+
+impl Model {
+    /// Checks every file and loads ONNX Runtime; no graph is opened yet.
+    pub(crate) fn open(config: &ClipConfig) -> Result<Self, ClipError> {
+        let manifest = config.manifest.clone();
+        let space = manifest.verify(&config.model_dir, &mut |_, _, _| {})?.space;
+        let threads = match config.threads {
+            0 => available_parallelism().map_or(1, NonZero::get),
+            threads => threads,
+        };
+        let environment = runtime::environment(&config.library, threads)?;
+        let file = &manifest.text.tokenizer.file;
+        let problem = |problem: String| ClipError::model(&file.file, problem);
+        let bytes =
+            std::fs::read(config.model_dir.join(&file.file)).map_err(|error| problem(error.to_string()))?;
+        let tokenizer = Tokenizer::read(manifest.text.tokenizer.kind, &bytes, manifest.text.context);
+        let tokenizer = tokenizer.map_err(problem)?;
+        Ok(Self { space, tokenizer, threads, environment, folder: config.model_dir.clone(), manifest })
+    }
+
+    /// Both towers, opened side by side.
+    pub(crate) fn towers(&self, image: Backend, text: Backend) -> Result<(ImageTower, TextTower), ClipError> {
+        let (image, text) = rayon::join(|| self.image(image), || self.text(text));
+        Ok((image?, text?))
+    }
+
+    /// The image tower, warmed up.
+    pub(crate) fn image(&self, backend: Backend) -> Result<ImageTower, ClipError> {
+        ImageTower::load(&self.loader(backend), &self.manifest.image)
+    }
+
+    /// The text tower, warmed up.
+    pub(crate) fn text(&self, backend: Backend) -> Result<TextTower, ClipError> {
+        TextTower::load(&self.loader(backend), &self.manifest.text, &self.tokenizer)
+    }
+
+    fn loader(&self, backend: Backend) -> Loader<'_> {
+        Loader {
+            environment: &self.environment,
+            folder: &self.folder,
+            dimension: self.manifest.dimension,
+            backend,
+            threads: self.threads,
+        }
+    }
+}
