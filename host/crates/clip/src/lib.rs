@@ -5,6 +5,7 @@
 //! batches. [`Clip`] is the `Embedder` port of the catalogue.
 
 mod batcher;
+mod cache;
 mod clip;
 mod compute;
 mod error;
@@ -22,6 +23,7 @@ mod tuning;
 #[cfg(test)]
 mod goldens;
 
+pub use cache::EmbeddingCache;
 pub use clip::{Bulk, Clip, ClipConfig, Info};
 pub use compute::{Backend, Choice, Compute, Precision, Provider};
 pub use error::ClipError;
