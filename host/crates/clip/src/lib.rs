@@ -7,6 +7,7 @@
 mod batcher;
 mod cache;
 mod clip;
+mod clock;
 mod compute;
 mod error;
 mod head;

@@ -44,15 +44,24 @@ impl Model {
         Ok(Self { space, tokenizer, threads, environment, folder: config.model_dir.clone(), manifest })
     }
 
-    /// Both towers, opened side by side.
-    pub(crate) fn towers(&self, image: Backend, text: Backend) -> Result<(ImageTower, TextTower), ClipError> {
-        let (image, text) = rayon::join(|| self.image(image), || self.text(text));
+    /// Both towers, opened side by side. `known_batch` is how many pictures may be run at once, where that is known.
+    pub(crate) fn towers(
+        &self,
+        images: Backend,
+        texts: Backend,
+        known_batch: Option<usize>,
+    ) -> Result<(ImageTower, TextTower), ClipError> {
+        let (image, text) = rayon::join(|| self.image(images, known_batch), || self.text(texts));
         Ok((image?, text?))
     }
 
     /// The image tower, warmed up.
-    pub(crate) fn image(&self, backend: Backend) -> Result<ImageTower, ClipError> {
-        ImageTower::load(&self.loader(backend), &self.manifest.image)
+    pub(crate) fn image(
+        &self,
+        backend: Backend,
+        known_batch: Option<usize>,
+    ) -> Result<ImageTower, ClipError> {
+        ImageTower::load(&self.loader(backend), &self.manifest.image, known_batch)
     }
 
     /// The text tower, warmed up.

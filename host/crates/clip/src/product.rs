@@ -1,13 +1,13 @@
 //! How fast this machine multiplies matrices: the measure of how near a tower is to what the hardware can do.
 
-use std::{path::Path, time::Instant};
+use std::path::Path;
 
 use ort::{session::Session, value::TensorRef};
 
-use crate::{compute::Backend, error::ClipError, provider, runtime};
+use crate::{clock::Clock, compute::Backend, error::ClipError, provider, runtime};
 
 /// The rate of products of two square matrices, operations per second (a multiplication and an addition are two), by the
-/// kernels that a tower is computed with. `side` is 1,024 to 4,096 for a figure that means something. The best of several
+/// kernels that a tower is computed with, less what other programs took from it meanwhile. `side` is 1,024 to 4,096 for a figure that means something. The best of several
 /// runs.
 ///
 /// # Errors
@@ -24,9 +24,9 @@ pub fn product_rate(library: &Path, threads: usize, backend: Backend, side: usiz
         for _ in 0..RUNS {
             let input = TensorRef::from_array_view(([side, side], numbers.as_slice()));
             let input = input.map_err(|error| error.to_string())?;
-            let start = Instant::now();
+            let clock = Clock::start();
             session.run(ort::inputs!["a" => input]).map_err(|error| error.to_string())?;
-            shortest = shortest.min(start.elapsed().as_secs_f64());
+            shortest = shortest.min(clock.stop(backend, threads).alone.as_secs_f64());
         }
         Ok(2.0 * (side as f64).powi(3) / shortest)
     };

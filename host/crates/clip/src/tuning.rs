@@ -56,6 +56,9 @@ pub struct Row {
     pub batch: usize,
     /// Milliseconds per item, the best of several runs; nothing where it does not run.
     pub ms_per_item: Option<f64>,
+    /// The same without the time that other programs took from it meanwhile, by which backends are compared: a busy machine
+    /// must not have the wrong one remembered.
+    pub ms_alone: Option<f64>,
     /// The lowest cosine between a probe's vector and the reference's.
     pub cosine: Option<f64>,
     /// Why it may not serve.
@@ -114,7 +117,9 @@ pub(crate) fn towers(
     max_batch: usize,
 ) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
     let open = |tuning: Tuning| {
-        let (image, text) = model.towers(tuning.image.backend, tuning.text.backend)?;
+        // What was measured together may run together.
+        let known_batch = (!tuning.rows.is_empty()).then_some(tuning.image.batch);
+        let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, known_batch)?;
         Ok((tuning, image, text))
     };
     if compute.choice == Choice::Fixed(Backend::REFERENCE) {
@@ -140,12 +145,14 @@ pub(crate) fn measure(model: &Model, compute: &Compute, max_batch: usize) -> Res
         Choice::Fixed(Backend::REFERENCE) => vec![Backend::REFERENCE],
         Choice::Fixed(backend) => vec![Backend::REFERENCE, backend],
     };
-    let probes = probes::pictures(&model.manifest.image.preprocess);
-    let mut image = stopwatch::Run { part: Part::Image, threads: model.threads, max_batch, rows: Vec::new() };
-    image.all(&candidates, &probes, |backend| model.image(backend))?;
-    let probes = probes::texts(&model.tokenizer)?;
-    let mut text = stopwatch::Run { part: Part::Text, threads: model.threads, max_batch, rows: Vec::new() };
-    text.all(&candidates, &probes, |backend| model.text(backend))?;
+    let (pictures, texts) =
+        (probes::pictures(&model.manifest.image.preprocess), probes::texts(&model.tokenizer)?);
+    let run =
+        |part, timed| stopwatch::Run { part, threads: model.threads, max_batch, timed, rows: Vec::new() };
+    let mut image = run(Part::Image, pictures.len());
+    image.all(&candidates, &pictures, |backend| model.image(backend, None))?;
+    let mut text = run(Part::Text, probes::USUAL_TEXTS);
+    text.all(&candidates, &texts, |backend| model.text(backend))?;
     let (image_seat, text_seat) =
         (seat(&mut image.rows, compute.choice)?, seat(&mut text.rows, compute.choice)?);
     let rows = [image.rows, text.rows].concat();
@@ -177,7 +184,7 @@ fn seat(rows: &mut [Row], choice: Choice) -> Result<Seat, ClipError> {
 /// The batch of the least time per item; a larger one has to be worth its longer wait.
 fn best_batch<'a>(rows: impl Iterator<Item = &'a Row>) -> usize {
     let mut best = (1, f64::INFINITY);
-    for (batch, ms) in rows.filter_map(|row| Some((row.batch, row.ms_per_item?))) {
+    for (batch, ms) in rows.filter_map(|row| Some((row.batch, row.ms_alone?))) {
         if ms < best.1 * 0.98 {
             best = (batch, ms);
         }
@@ -202,8 +209,8 @@ fn cost(rows: &[Row], backend: Backend) -> Option<f64> {
     if of_it().any(|row| row.refused.is_some()) {
         return None;
     }
-    let alone = of_it().find(|row| row.batch == 1)?.ms_per_item?;
-    Some(alone + of_it().filter_map(|row| row.ms_per_item).fold(alone, f64::min))
+    let alone = of_it().find(|row| row.batch == 1)?.ms_alone?;
+    Some(alone + of_it().filter_map(|row| row.ms_alone).fold(alone, f64::min))
 }
 
 #[cfg(test)]

@@ -19,14 +19,19 @@ pub(crate) struct ImageTower {
 }
 
 impl ImageTower {
-    pub(crate) fn load(loader: &Loader<'_>, tower: &manifest::ImageTower) -> Result<Self, ClipError> {
+    /// `known_batch` is how many pictures may be run at once, where that was found out before.
+    pub(crate) fn load(
+        loader: &Loader<'_>,
+        tower: &manifest::ImageTower,
+        known_batch: Option<usize>,
+    ) -> Result<Self, ClipError> {
         let session = loader.session(&tower.model)?;
         let head = loader.head(tower.head.as_ref())?;
         let problem = |problem| ClipError::model(&tower.model.file, problem);
         let batch_limit = Self::check(&session, tower).map_err(problem)?;
         let (input, output, size) = (tower.input.clone(), tower.output.clone(), tower.preprocess.size);
         let mut tower = Self { session, input, output, size, head, batch_limit };
-        tower.warm_up(loader.dimension).map_err(problem)?;
+        tower.warm_up(loader.dimension, known_batch).map_err(problem)?;
         Ok(tower)
     }
 
@@ -52,9 +57,14 @@ impl ImageTower {
     }
 
     /// Runs pictures that have nothing in common: the first real request must not be the first at all.
-    fn warm_up(&mut self, dimension: usize) -> Result<(), String> {
+    fn warm_up(&mut self, dimension: usize, known_batch: Option<usize>) -> Result<(), String> {
         let len = 3 * self.size * self.size;
         let flat = vec![0.3; len];
+        if let Some(batch) = known_batch {
+            super::expect_dimension(&super::each(self, &[flat])?, dimension)?;
+            self.batch_limit = self.batch_limit.min(batch);
+            return Ok(());
+        }
         let slope = (0..len).map(|place| place as f32 / len as f32 * 4.0 - 2.0).collect();
         let noise = (0..len as u32)
             .map(|place| (place.wrapping_mul(2_654_435_761) >> 16) as f32 / 16_384.0 - 2.0)

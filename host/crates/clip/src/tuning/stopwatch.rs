@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Part, Row, SAME_SPACE};
 use crate::{
+    clock::{Clock, Took},
     compute::Backend,
     error::ClipError,
     tower::{Tower, cosine},
@@ -19,6 +20,8 @@ pub(super) struct Run {
     pub(super) part: Part,
     pub(super) threads: usize,
     pub(super) max_batch: usize,
+    /// Batches are made of as many probes, from the first.
+    pub(super) timed: usize,
     pub(super) rows: Vec<Row>,
 }
 
@@ -62,46 +65,81 @@ impl Run {
         for batch in
             std::iter::successors(Some(1), |batch| Some(batch * 2)).take_while(|batch| *batch <= most)
         {
-            let items: Vec<_> = probes.iter().cycle().take(batch).collect();
-            let (took, vectors) = fastest(tower, &items)?;
+            let items: Vec<_> = probes.iter().take(self.timed).cycle().take(batch).collect();
+            let (took, vectors) = self.fastest(backend, tower, &items)?;
             let expected = reference.unwrap_or(&alone);
-            let lowest = |vectors: &[Vec<f32>]| lowest(vectors, expected);
-            let cosine = lowest(&vectors).min(if batch == 1 { lowest(&alone) } else { 1.0 });
+            let mut cosine = lowest(&vectors, &expected[..self.timed.min(expected.len())]);
+            if batch == 1 {
+                cosine = lowest(&alone, expected);
+            }
             let refused = (cosine.is_nan() || cosine < SAME_SPACE)
                 .then(|| format!("its vectors are others: cosine {cosine:.4} to the reference"));
-            let ms_per_item = Some(took.as_secs_f64() * 1e3 / batch as f64);
-            self.rows.push(Row { ms_per_item, cosine: Some(cosine), refused, ..self.row(backend, batch) });
+            let each = |took: Duration| Some(took.as_secs_f64() * 1e3 / batch as f64);
+            let (ms_per_item, ms_alone) = (each(took.wall), each(took.alone));
+            self.rows.push(Row {
+                ms_per_item,
+                ms_alone,
+                cosine: Some(cosine),
+                refused,
+                ..self.row(backend, batch)
+            });
         }
         Ok(alone)
     }
 
+    /// The shortest of several runs.
+    fn fastest<T: Tower>(
+        &self,
+        backend: Backend,
+        tower: &mut T,
+        items: &[&T::Item],
+    ) -> Result<(Took, Vec<Vec<f32>>), String> {
+        let begun = Instant::now();
+        // The first run of a shape compiles or packs for it.
+        let mut vectors = tower.run(items)?;
+        let mut shortest = Took { wall: Duration::MAX, alone: Duration::MAX };
+        for _ in 0..RUNS {
+            let clock = Clock::start();
+            vectors = tower.run(items)?;
+            let took = clock.stop(backend, self.threads);
+            shortest = Took { wall: shortest.wall.min(took.wall), alone: shortest.alone.min(took.alone) };
+            if begun.elapsed() > BUDGET {
+                break;
+            }
+        }
+        Ok((shortest, vectors))
+    }
+
     fn refuse(&mut self, backend: Backend, problem: &str) {
         self.rows.retain(|row| row.backend != backend);
-        let refused = Some(problem.to_owned());
+        let refused = Some(shortened(problem));
         self.rows.push(Row { refused, ..self.row(backend, 1) });
     }
 
     fn row(&self, backend: Backend, batch: usize) -> Row {
         let (part, threads) = (self.part, self.threads);
-        Row { part, backend, threads, batch, ms_per_item: None, cosine: None, refused: None, chosen: false }
+        Row {
+            part,
+            backend,
+            threads,
+            batch,
+            ms_per_item: None,
+            ms_alone: None,
+            cosine: None,
+            refused: None,
+            chosen: false,
+        }
     }
 }
 
-/// The shortest of several runs: what others did to the machine meanwhile only makes them longer.
-fn fastest<T: Tower>(tower: &mut T, items: &[&T::Item]) -> Result<(Duration, Vec<Vec<f32>>), String> {
-    let begun = Instant::now();
-    // The first run of a shape compiles or packs for it.
-    let mut vectors = tower.run(items)?;
-    let mut shortest = Duration::MAX;
-    for _ in 0..RUNS {
-        let start = Instant::now();
-        vectors = tower.run(items)?;
-        shortest = shortest.min(start.elapsed());
-        if begun.elapsed() > BUDGET {
-            break;
-        }
+/// One line of what may be a page: libraries say what they were doing first and what went wrong last.
+fn shortened(problem: &str) -> String {
+    let line = problem.split_whitespace().collect::<Vec<_>>().join(" ");
+    let letters: Vec<char> = line.chars().collect();
+    match letters.len() {
+        0..=400 => line,
+        count => [&letters[..180], &[' ', '…', ' '], &letters[count - 180..]].concat().into_iter().collect(),
     }
-    Ok((shortest, vectors))
 }
 
 fn lowest(vectors: &[Vec<f32>], expected: &[Vec<f32>]) -> f64 {

@@ -8,7 +8,8 @@ fn row(backend: &str, batch: usize, ms: f64) -> Row {
         backend: backend.parse().unwrap(),
         threads: 2,
         batch,
-        ms_per_item: Some(ms),
+        ms_per_item: Some(ms * 1.5),
+        ms_alone: Some(ms),
         cosine: Some(1.0),
         refused: None,
         chosen: false,
@@ -64,6 +65,9 @@ fn who_insists_gets_other_vectors_under_another_name() {
     let tuning = Tuning { rows: rows.to_vec(), image, text: Seat::untuned(1) };
     assert_eq!(tuning.space_suffix().as_deref(), Some("-openvino-f16"));
     // What does not run at all cannot be insisted on.
-    let mut rows = [row("cpu/f32", 1, 100.0), Row { ms_per_item: None, ..refused("openvino/f16", 1, 1.0) }];
+    let mut rows = [
+        row("cpu/f32", 1, 100.0),
+        Row { ms_per_item: None, ms_alone: None, ..refused("openvino/f16", 1, 1.0) },
+    ];
     assert!(matches!(seat(&mut rows, choice), Err(ClipError::Config(_))));
 }
