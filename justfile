@@ -117,7 +117,7 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     cargo bench --quiet --workspace --bench queue
     @echo "== store"
     cargo bench --quiet --workspace --bench store
-    @echo "== embedding: the default model, then CLIP ViT-B/32 and ViT-L/14 in fp32 with random weights"
+    @echo "== embedding, on every backend: the default model, then CLIP ViT-B/32 and ViT-L/14 in fp32 with random weights"
     cargo bench --quiet --workspace --bench embed -- "$TAJA_MODEL" {{ quote(tools / "models/random-vit-b-32") }} {{ quote(tools / "models/random-vit-l-14") }}
     @echo "== service: starts, searches, swaps of a policy"
     cargo bench --quiet --workspace --bench service

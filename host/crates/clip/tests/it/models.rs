@@ -82,6 +82,20 @@ async fn calls_of_many_jobs_get_their_own_answers() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn imports_and_searches_get_the_same_vectors_at_the_same_time() {
+    let (_folder, config) = tiny("clip", |text| text);
+    let clip = Arc::new(Clip::start(config).unwrap());
+    let bulk = clip.bulk();
+    assert_eq!(bulk.space(), clip.space());
+    let words: Vec<String> = (0..40).map(|number| format!("product number {number}")).collect();
+    let shop = shop();
+    let (import, search) = tokio::join!(bulk.texts(&shop, &words), clip.texts(&shop, &words[..1]));
+    let (import, search) = (import.unwrap(), search.unwrap());
+    assert_eq!(import.len(), words.len());
+    assert!(import[0].cosine(&search[0]) > 0.9999);
+}
+
 #[test]
 fn the_running_model_tells_what_it_is() {
     let (_folder, config) = tiny("sentence", |text| text);
