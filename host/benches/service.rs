@@ -46,6 +46,7 @@ fn start(data: &Path) -> Server {
     command
         .current_dir(root())
         .env("TAJA_LOG", "error")
+        .env("TAJA_COMPUTE", "cpu")
         .args(["serve", "--listen", "127.0.0.1:0", "--data"])
         .arg(data);
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the program starts");

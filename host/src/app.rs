@@ -23,6 +23,7 @@ use taja_catalog::{
     retrieval::{Catalogue, Retrieval},
     search::Search,
 };
+use taja_clip::EmbeddingCache;
 use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
@@ -30,7 +31,7 @@ use taja_sandbox::{Player, PluginStatus, Sandbox, SandboxConfig, compile::Compil
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::model::{MANIFEST, ModelReport};
+pub use self::model::{MANIFEST, ModelReport, measure};
 use self::{
     backends::Backends,
     model::{Model, NoModel},
@@ -38,7 +39,6 @@ use self::{
 use crate::{
     access::{Door, DoorConfig},
     config::{Config, Role},
-    embedding_cache::EmbeddingCache,
     http,
     image_folder::ImageFolder,
     jobs::{self, UseCases},
@@ -119,18 +119,20 @@ pub async fn start(config: Config) -> Result<Running> {
     tracing::info!(backend = about.backend, details = ?about.details, "store is open");
     let engine = match &model {
         Model::Here(clip) => {
-            let embedder: Arc<dyn Embedder> =
-                Arc::new(EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes));
+            let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
+            let bulk: Arc<dyn Embedder> = Arc::new(embedder.beside(Arc::new(clip.bulk())));
+            let embedder: Arc<dyn Embedder> = Arc::new(embedder);
             let (sandbox, index) = tokio::join!(
                 load_plugins(&config, &backends, media.clone()),
                 backends.index(embedder.space())
             );
-            Engine { sandbox: Arc::new(sandbox?), index: Some(index.context("vector index")?), embedder }
+            let index = Some(index.context("vector index")?);
+            Engine { sandbox: Arc::new(sandbox?), index, embedder, bulk }
         }
         Model::Elsewhere(_) => {
             let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
             let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
-            Engine { sandbox, index: None, embedder }
+            Engine { sandbox, index: None, bulk: embedder.clone(), embedder }
         }
     };
     let worker = match &engine.index {
@@ -172,6 +174,8 @@ struct Engine {
     sandbox: Arc<Sandbox>,
     index: Option<Arc<dyn VectorIndex>>,
     embedder: Arc<dyn Embedder>,
+    /// The same for what nobody waits for.
+    bulk: Arc<dyn Embedder>,
 }
 
 /// What runs jobs.
@@ -189,7 +193,7 @@ async fn worker(
     let cases = UseCases {
         add_product: AddProduct {
             decoder: media.clone(),
-            embedder: engine.embedder.clone(),
+            embedder: engine.bulk.clone(),
             store: store.clone(),
             index: index.clone(),
             images: backends.images.clone(),

@@ -135,6 +135,8 @@ pub struct Config {
     pub limits: Limits,
     /// Threads for heavy computation.
     pub threads: usize,
+    /// What computes the model.
+    pub compute: taja_clip::Choice,
     /// Largest batch for the model.
     pub max_batch: usize,
     /// Longest wait of a batch while the model is busy.
@@ -253,6 +255,7 @@ impl Config {
                 0 => std::thread::available_parallelism().map_or(1, Into::into),
                 threads => threads,
             },
+            compute: reader.parsed("compute"),
             max_batch: reader.at_least("max-batch", 1),
             batch_wait: Duration::from_millis(reader.at_least("batch-wait-ms", 0)),
             embedding_cache_bytes: reader

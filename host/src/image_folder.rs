@@ -47,7 +47,8 @@ impl ImageFolder {
 
     /// Writes something.
     async fn writable(&self) -> io::Result<()> {
-        let probe = self.root.join(".probe");
+        // Of its own: many may look at the same time.
+        let probe = self.root.join(format!(".probe-{}", taja_queue::JobId::new()));
         tokio::fs::write(&probe, b"").await?;
         tokio::fs::remove_file(&probe).await
     }
@@ -116,6 +117,15 @@ mod tests {
     use super::*;
     use taja_catalog::{PerceptualHash, Raster};
     use taja_media::MediaConfig;
+
+    #[tokio::test]
+    async fn many_may_look_at_once_whether_it_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let media = Arc::new(Media::new(MediaConfig::default()).unwrap());
+        let images = ImageFolder::open(folder.path().join("i"), media).await.unwrap();
+        futures::future::try_join_all((0..64).map(|_| images.check())).await.unwrap();
+        assert_eq!(folder.path().join("i").read_dir().unwrap().count(), 0);
+    }
 
     #[tokio::test]
     async fn a_picture_stays_while_any_tenant_has_it() {

@@ -7,7 +7,6 @@ pub mod app;
 pub mod cli;
 mod cloudinary_host;
 pub mod config;
-mod embedding_cache;
 pub mod http;
 mod image_folder;
 mod jobs;

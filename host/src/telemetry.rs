@@ -30,11 +30,11 @@ const NAMED_SHOPS: usize = 1000;
 /// by module as in `info,taja=debug`; what cannot be read counts as `info`.
 pub fn init_logs(wanted: &str, production: bool) {
     let wanted = wanted.to_lowercase();
-    // ONNX Runtime tells of every graph it rewrites: a thousand lines at each start. Whoever names modules names all
-    // they mean.
+    // ONNX Runtime tells of every graph it rewrites, a thousand lines at each start, and cries over every backend that is only
+    // tried; what fails comes back as an error. Whoever names modules names all they mean.
     let level_alone = wanted.chars().all(char::is_alphabetic);
-    let text = if level_alone { format!("{wanted},ort=warn") } else { wanted };
-    let filter = text.parse().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    let text = if level_alone { format!("{wanted},ort=off") } else { wanted };
+    let filter = text.parse().unwrap_or_else(|_| EnvFilter::new("info,ort=off"));
     let registry = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     // A second call in one process (tests) keeps the first subscriber.

@@ -11,12 +11,14 @@ use taja_catalog::{
     Embedding, Picture, PortError, PortResult, Space, TenantId,
     port::{Embedder, PortErrorKind},
 };
-use taja_clip::{Clip, ClipConfig, Compute, Manifest};
+use taja_clip::{Backend, Clip, ClipConfig, Compute, Manifest, Tuning};
 
 use crate::config::Config;
 
 /// The manifest's name inside a model folder.
 pub const MANIFEST: &str = "model.toml";
+/// The folder of what was measured of models, in the data folder.
+const MEASURED: &str = "measured";
 /// Texts or pictures that may wait for the model; a picture takes 600 KB there.
 const MODEL_QUEUE: usize = 128;
 
@@ -39,8 +41,8 @@ pub struct ModelReport {
     pub dimension: usize,
     /// What its maker wants everyone to know.
     pub notice: Option<String>,
-    /// What runs it; nothing where it does not run.
-    pub provider: Option<&'static str>,
+    /// What computes pictures and what computes texts; nothing where it does not run.
+    pub backends: Option<[Backend; 2]>,
     /// The space of its vectors, where it runs.
     pub space: Option<Space>,
 }
@@ -75,6 +77,28 @@ pub(super) async fn space(config: &Config) -> Result<Space> {
     Ok(tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space)
 }
 
+fn clip_config(config: &Config, folder: PathBuf, manifest: Manifest) -> ClipConfig {
+    ClipConfig {
+        library: config.onnxruntime.clone(),
+        model_dir: folder,
+        manifest,
+        threads: config.threads,
+        max_batch: config.max_batch,
+        max_wait: config.batch_wait,
+        queue_capacity: MODEL_QUEUE,
+        compute: Compute { choice: config.compute, memory: Some(config.data.join(MEASURED)) },
+    }
+}
+
+/// Measures what may compute the model that is asked for; the next start of the service goes by it. Takes from seconds to
+/// minutes.
+pub async fn measure(config: &Config) -> Result<(Manifest, Tuning)> {
+    let (folder, manifest) = find(config)?;
+    let clip = clip_config(config, folder, manifest.clone());
+    let measured = tokio::task::spawn_blocking(move || Clip::measure(clip));
+    Ok((manifest, measured.await.context("measuring panicked")??))
+}
+
 impl Model {
     /// Finds the model that is asked for, and loads it where jobs run.
     pub(super) async fn open(config: &Config) -> Result<Self> {
@@ -82,16 +106,7 @@ impl Model {
         if !config.role.works() {
             return Ok(Self::Elsewhere(Box::new(manifest)));
         }
-        let clip = ClipConfig {
-            library: config.onnxruntime.clone(),
-            model_dir: folder,
-            manifest,
-            threads: config.threads,
-            max_batch: config.max_batch,
-            max_wait: config.batch_wait,
-            queue_capacity: MODEL_QUEUE,
-            compute: Compute::default(),
-        };
+        let clip = clip_config(config, folder, manifest);
         let clip =
             tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
         let info = clip.info();
@@ -116,7 +131,7 @@ impl Model {
                     title: info.title.clone(),
                     dimension: info.dimension,
                     notice: info.notice.clone(),
-                    provider: Some(info.provider),
+                    backends: Some([info.images, info.texts]),
                     space: Some(info.space.clone()),
                 }
             }
@@ -125,7 +140,7 @@ impl Model {
                 title: manifest.title.clone(),
                 dimension: manifest.dimension,
                 notice: manifest.notice.clone(),
-                provider: None,
+                backends: None,
                 space: None,
             },
         }

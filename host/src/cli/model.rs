@@ -7,10 +7,13 @@ use clap::Subcommand;
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
-use taja_clip::Manifest;
+use taja_clip::{Manifest, Part};
 
 use super::{pull, settings::Settings, write_out};
-use crate::{app::MANIFEST, config::Config};
+use crate::{
+    app::{self, MANIFEST},
+    config::Config,
+};
 
 /// Manifests of models that Taja knows how to use; their weights are fetched or exported by the operator.
 const KNOWN: &[(&str, &str)] = &[
@@ -39,6 +42,16 @@ pub enum Model {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Measure what may compute the configured model on this machine, and choose the fastest that gives the same vectors
+    ///
+    /// The service goes by it from its next start on. Takes from seconds to minutes.
+    Bench {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Fetch a model from a folder or a web address that holds a model.toml, as models/export.py makes it
     ///
     /// Every file must be pinned there by SHA-256. An interrupted download is taken up where it ended.
@@ -61,6 +74,7 @@ impl Model {
         match self {
             Self::List { json, settings } => list(json, &settings.read()?),
             Self::Verify { settings } => verify(&settings.read()?),
+            Self::Bench { json, settings } => bench(json, &settings.read()?).await,
             Self::Pull { from, manifest_sha256, to, settings } => {
                 let beside = shelf(&settings.read()?.model);
                 let place = |name: &str| to.clone().unwrap_or_else(|| beside.join(name));
@@ -152,6 +166,45 @@ fn verify(config: &Config) -> anyhow::Result<bool> {
         write_out(&format!("{digest}  {}  ({pinned})", file.file))?;
     }
     eprintln!("{} is whole; its space is {}", manifest.title, verified.space.id);
+    Ok(true)
+}
+
+async fn bench(json: bool, config: &Config) -> anyhow::Result<bool> {
+    let bar = ProgressBar::new_spinner().with_message("measuring");
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    let measured = app::measure(config).await;
+    bar.finish_and_clear();
+    let (manifest, tuning) = measured?;
+    if json {
+        write_out(&serde_json::to_string_pretty(&tuning.rows)?)?;
+        return Ok(true);
+    }
+    let mut table = Table::new();
+    table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["", "tower", "backend", "threads", "batch", "ms each", "cosine", ""]);
+    for row in &tuning.rows {
+        let part = match row.part {
+            Part::Image => "image",
+            Part::Text => "text",
+        };
+        let number = |value: Option<f64>, digits| {
+            value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
+        };
+        table.add_row([
+            if row.chosen { "*" } else { "" }.to_owned(),
+            part.to_owned(),
+            row.backend.to_string(),
+            row.threads.to_string(),
+            row.batch.to_string(),
+            number(row.ms_per_item, 1),
+            number(row.cosine, 6),
+            row.refused.clone().unwrap_or_default(),
+        ]);
+    }
+    write_out(&format!(
+        "{table}\n* serves {} here. Cosines are the lowest to cpu/f32 of all probes.",
+        manifest.name
+    ))?;
     Ok(true)
 }
 

@@ -148,6 +148,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("max-plugin-bytes", "67108864", "bytes per plugin component, at most"),
     setting("max-pixels", "50000000", "pixels per image, at most; checked before decoding"),
     setting("threads", "0", "threads for inference and decoding; 0 means one per core"),
+    setting(
+        "compute",
+        "auto",
+        "what computes the model: auto (the fastest here, measured at the first start), or cpu, openvino, cuda, tensorrt, with a \
+         number format if wanted, such as openvino/bf16",
+    ),
     setting("max-batch", "16", "texts or images per call of the model, at most"),
     setting(
         "batch-wait-ms",

@@ -127,8 +127,9 @@ fn model_health(app: &App) -> Value {
         "status": "ok", "name": model.name, "title": model.title, "dimension": model.dimension,
         "runs": if model.space.is_some() { "here" } else { "in workers" },
     });
-    if let (Some(provider), Some(space)) = (model.provider, &model.space) {
-        part["provider"] = provider.into();
+    if let (Some([images, texts]), Some(space)) = (model.backends, &model.space) {
+        part["provider"] = images.provider().name().into();
+        part["backends"] = json!({ "images": images.to_string(), "texts": texts.to_string() });
         part["space"] = space.id.as_str().into();
     }
     part

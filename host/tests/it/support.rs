@@ -45,6 +45,8 @@ pub fn taja() -> Command {
         .env("TAJA_MODEL", provisioned("TAJA_MODEL", ".tools/models/default"))
         .env("TAJA_FFMPEG", provisioned("TAJA_FFMPEG", ".tools/bin/ffmpeg"))
         .env("TAJA_PLUGINS", provisioned("TAJA_PLUGINS", "target/plugins"))
+        // What every machine has: measuring what else there is takes seconds, and each service has a folder of its own.
+        .env("TAJA_COMPUTE", "cpu")
         .env("TAJA_LOG", "warn")
         .kill_on_drop(true);
     command

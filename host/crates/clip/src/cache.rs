@@ -48,6 +48,13 @@ impl EmbeddingCache {
         Self { inner, known, flights: Flights::default() }
     }
 
+    /// The same memory in front of another way to the same model. Nobody waits there for what is computed here: who is in a
+    /// hurry does not wait for who is not.
+    #[must_use]
+    pub fn beside(&self, inner: Arc<dyn Embedder>) -> Self {
+        Self { inner, known: self.known.clone(), flights: Flights::default() }
+    }
+
     fn key(&self, tenant: &TenantId, kind: &str, content: &[u8]) -> Key {
         let mut hasher = Sha256::new();
         for part in [tenant.as_str().as_bytes(), self.inner.space().id.as_bytes(), kind.as_bytes()] {
