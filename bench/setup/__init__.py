@@ -1,0 +1,1 @@
+"""Brings what the measurements need: virtual environments, wrk, weights."""

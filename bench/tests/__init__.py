@@ -1,0 +1,1 @@
+"""Run with `python3 -m unittest discover --start-directory bench --top-level-directory bench`."""
