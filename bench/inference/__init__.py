@@ -1,0 +1,1 @@
+"""JPEG bytes to vectors by other runtimes; run inside the virtual environments."""
