@@ -122,6 +122,10 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     @echo "== service: starts, searches, swaps of a policy"
     cargo bench --quiet --workspace --bench service
 
+# Run Taja beside its peers and write down how they compare in bench/README.md; ARGS as `python3 bench/run.py --help` tells
+peers *ARGS: setup (setup "b32" "l14" "redis" "mongod") build
+    {{ quote(python) }} {{ quote(root / "bench/run.py") }} "$@"
+
 # Break things on purpose and count what is lost; ARGS are faults, --json, and --quick for small numbers in the debug build
 chaos *ARGS: setup (setup "redis" "mongod")
     #!/usr/bin/env bash
@@ -145,6 +149,7 @@ _test_build:
 
 _setup_tests:
     {{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "host/setup") }}
+    @{{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "bench") }} --top-level-directory {{ quote(root / "bench") }}
 
 # Packs with the program of the given build; what is newer than all it is made from is left alone.
 _pack profile_folder:

@@ -1,0 +1,1 @@
+"""The driver: starts services, measures them in turn, writes tables and plots. Standard library only."""

@@ -1,0 +1,1 @@
+"""Scenarios by name. Each answers rows of the table of services."""
