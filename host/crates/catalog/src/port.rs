@@ -374,6 +374,12 @@ pub struct Neighbour {
     pub score: f32,
 }
 
+/// The first of each product, of `k` products at most.
+fn one_of_each_product(found: Vec<Neighbour>, k: usize) -> Vec<Neighbour> {
+    let mut seen = HashSet::new();
+    found.into_iter().filter(|neighbour| seen.insert(neighbour.product.clone())).take(k).collect()
+}
+
 /// The vectors of one space, searchable. Derived from the store: it can be rebuilt at any time.
 #[async_trait]
 pub trait VectorIndex: Send + Sync {
@@ -385,6 +391,27 @@ pub trait VectorIndex: Send + Sync {
         among: Option<Arc<HashSet<ProductId>>>,
         k: usize,
     ) -> PortResult<Vec<Vec<Neighbour>>>;
+    /// The `k` nearest products of a tenant for every query, best first, each by its nearest image: however many images
+    /// one product has, it takes one place. There are fewer only when fewer products are asked for or there.
+    async fn nearest_products(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        among: Option<Arc<HashSet<ProductId>>>,
+        k: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>> {
+        // Two images of a product are usual; where they do not suffice, few rounds should.
+        let mut images = k.saturating_mul(2);
+        loop {
+            let found = self.nearest(tenant, queries, among.clone(), images).await?;
+            let all = found.iter().all(|list| list.len() < images);
+            let folded: Vec<_> = found.into_iter().map(|list| one_of_each_product(list, k)).collect();
+            if all || folded.iter().all(|list| list.len() == k) {
+                return Ok(folded);
+            }
+            images = images.saturating_mul(4);
+        }
+    }
     /// Adds vectors; one that is there already (same tenant and image) is replaced.
     async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()>;
     /// Removes every vector of a product.

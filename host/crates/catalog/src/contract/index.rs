@@ -19,6 +19,7 @@ pub async fn vector_index_suite<I: VectorIndex, G>(make: impl AsyncFn(usize) -> 
         every_query_has_its_own_answer_in_order,
         equal_scores_are_ordered_by_image,
         only_allowed_products_are_found,
+        a_product_with_many_images_takes_one_place,
         another_shop_sees_nothing,
         the_same_image_is_replaced_and_not_doubled,
         a_removed_product_is_gone_and_its_neighbours_stay,
@@ -99,6 +100,19 @@ async fn only_allowed_products_are_found(index: &impl VectorIndex) {
     let ask = async |among| index.nearest(&shop("shop"), &query, among, 9).await.expect("the index answers");
     assert_eq!(names(&ask(allowed(&["west", "north", "nobody"])).await[0]), ["north", "west"]);
     assert!(ask(allowed(&[])).await[0].is_empty());
+}
+
+async fn a_product_with_many_images_takes_one_place(index: &impl VectorIndex) {
+    fill(index).await;
+    let turned = |n: u8| row("shop", "east", &format!("east {n}"), [1.0, 0.001 * f32::from(n), 0.0]);
+    index.insert((0..40).map(turned).collect()).await.expect("rows are taken");
+    let ask = async |k| {
+        let query = [vector(&[1.0, 0.0, 0.0])];
+        index.nearest_products(&shop("shop"), &query, None, k).await.expect("the index answers").remove(0)
+    };
+    assert_eq!(names(&ask(3).await), ["east", "north-east", "north"]);
+    assert_eq!(names(&ask(9).await), ["east", "north-east", "north", "west"]);
+    assert!(ask(0).await.is_empty());
 }
 
 async fn another_shop_sees_nothing(index: &impl VectorIndex) {
