@@ -5,53 +5,166 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
     time::Instant,
 };
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use parking_lot::RwLock;
+use parking_lot::{Condvar, Mutex, RwLock};
+use rayon::prelude::*;
 use taja_catalog::{
     Embedding, PortError, PortResult, ProductId, TenantId,
     port::{Neighbour, PortErrorKind, VectorIndex, VectorRow},
 };
 
 use crate::{
-    kernel::{self, Kernel},
-    scan::Scan,
-    shelf::{Allowed, Label, Shelf},
+    choice::{Chooser, Method, Request},
+    code::{Query, Row, lines_of},
+    gardener::{Beds, Gardener, may_need},
+    kernel::Kernel,
+    rates::Rates,
+    rows::Label,
+    shelf::Shelf,
 };
 
 /// Rows that are written under one lock: a search waits for less than a millisecond.
 const ROWS_PER_LOCK: usize = 256;
 
-/// The vectors of one space, compared one by one.
+/// The vectors of one space.
 ///
-/// Searches read a snapshot and never wait for each other; a write holds its shop's lock for less than a
-/// millisecond. All computation happens on rayon's global pool, of one thread per core; a search whose caller left
-/// is dropped between two segments.
+/// Searches read a view of a shop's rows and never wait for each other; a write holds its shop's lock for less than a
+/// millisecond. A shop is scanned, exactly, until walking a graph of its rows would be several times faster on this
+/// machine; then a graph is grown in the background, which searches that it makes faster use as soon as it is known to
+/// find what they look for. All computation of searches happens on rayon's global pool, of one thread per core; a
+/// search whose caller left is dropped on the way.
 #[derive(Debug, Clone)]
-pub struct ExactIndex {
-    inner: Arc<Inner>,
+pub struct Index {
+    pub(crate) inner: Arc<Inner>,
+    /// Ends the background work with the last clone.
+    _owner: Arc<Owner>,
+}
+
+type Shelves = HashMap<TenantId, Arc<RwLock<Shelf>>>;
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) dimension: usize,
+    kernel: Kernel,
+    rates: Rates,
+    /// Shops of this size are walked, whatever it costs.
+    walk_from: Option<usize>,
+    shelves: RwLock<Shelves>,
+    vectors: AtomicUsize,
+    /// Whether the last search walked a graph.
+    walked: AtomicBool,
+    stop: AtomicBool,
+    beds: Mutex<Beds>,
+    settled: Condvar,
 }
 
 #[derive(Debug)]
-struct Inner {
-    dimension: usize,
-    kernel: Kernel,
-    shelves: RwLock<HashMap<TenantId, Arc<RwLock<Shelf>>>>,
-    vectors: AtomicUsize,
+struct Owner(Arc<Inner>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.stop.store(true, Ordering::Relaxed);
+        let gardener = self.0.beds.lock().gardener.take();
+        if let Some(gardener) = gardener {
+            // It looks at `stop` between two nodes. Its panic was logged by the panic hook.
+            let _ = gardener.join();
+        }
+    }
 }
 
-impl ExactIndex {
+impl Index {
     /// An empty index of vectors with this many components.
     pub fn new(dimension: usize) -> Self {
-        let kernel = Kernel::available().pop().unwrap_or(Kernel::Plain);
+        Self::made(dimension, Shelves::new(), None)
+    }
+
+    /// As [`Index::new`], but whatever it costs, shops of this many rows and more are walked. For tests, whose shops
+    /// are small.
+    pub fn walking_from(dimension: usize, rows: usize) -> Self {
+        Self::made(dimension, Shelves::new(), Some(rows))
+    }
+
+    pub(crate) fn restored(dimension: usize, shelves: Shelves) -> Self {
+        Self::made(dimension, shelves, None)
+    }
+
+    fn made(dimension: usize, shelves: Shelves, walk_from: Option<usize>) -> Self {
+        let kernel = Kernel::best();
         tracing::debug!(dimension, ?kernel, "vector index made");
-        let inner = Inner { dimension, kernel, shelves: RwLock::default(), vectors: AtomicUsize::new(0) };
-        Self { inner: Arc::new(inner) }
+        let vectors = shelves.values().map(|shelf| shelf.read().len()).sum();
+        let inner = Arc::new(Inner {
+            dimension,
+            kernel,
+            rates: Rates::guess(lines_of(dimension)),
+            walk_from,
+            shelves: RwLock::new(shelves),
+            vectors: AtomicUsize::new(vectors),
+            walked: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            beds: Mutex::default(),
+            settled: Condvar::new(),
+        });
+        Self { _owner: Arc::new(Owner(Arc::clone(&inner))), inner }
+    }
+
+    /// Waits, on this thread, until every graph that is worth it was grown and knows all rows.
+    pub fn settle(&self) {
+        self.tend_all();
+        let mut beds = self.inner.beds.lock();
+        while beds.busy {
+            self.inner.settled.wait(&mut beds);
+        }
+    }
+
+    pub(crate) fn tend_all(&self) {
+        self.inner.shops().iter().for_each(|(_, shelf)| self.inner.tend(shelf));
+    }
+
+    /// As [`VectorIndex::nearest`], but every row that is asked for is looked at, whatever that costs.
+    pub async fn nearest_exactly(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        among: Option<Arc<HashSet<ProductId>>>,
+        k: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>> {
+        self.search(tenant, queries, among, k, true).await
+    }
+
+    async fn search(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        among: Option<Arc<HashSet<ProductId>>>,
+        k: usize,
+        exactly: bool,
+    ) -> PortResult<Vec<Vec<Neighbour>>> {
+        self.check(queries.iter())?;
+        let nothing = vec![Vec::new(); queries.len()];
+        let asked_nothing =
+            k == 0 || queries.is_empty() || among.as_ref().is_some_and(|among| among.is_empty());
+        let Some(shelf) = self.inner.shelf(tenant).filter(|_| !asked_nothing) else { return Ok(nothing) };
+        let queries: Vec<_> = queries.iter().map(|query| Query::of(query.as_slice())).collect();
+        let inner = Arc::clone(&self.inner);
+        on_pool(move |unwanted| {
+            if unwanted() {
+                return nothing;
+            }
+            let began = Instant::now();
+            let asked = Request { queries: &queries, among: among.as_deref(), k, unwanted, exactly };
+            let (found, method) = inner.chooser().search(&shelf, &asked);
+            inner.walked.store(method == Method::Graph, Ordering::Relaxed);
+            metrics::histogram!("taja_index_scan_seconds", "method" => method.name()).record(began.elapsed());
+            found
+        })
+        .await
     }
 
     fn check<'a>(&self, vectors: impl Iterator<Item = &'a Embedding>) -> PortResult<()> {
@@ -67,14 +180,26 @@ impl ExactIndex {
 }
 
 impl Inner {
+    fn chooser(&self) -> Chooser<'_> {
+        Chooser { kernel: self.kernel, rates: &self.rates, walk_from: self.walk_from }
+    }
+
     fn shelf(&self, tenant: &TenantId) -> Option<Arc<RwLock<Shelf>>> {
         self.shelves.read().get(tenant).cloned()
     }
 
     fn shelf_or_new(&self, tenant: &TenantId) -> Arc<RwLock<Shelf>> {
-        let fresh = || Arc::new(RwLock::new(Shelf::new(self.dimension)));
+        let fresh = || Arc::new(RwLock::new(Shelf::new(lines_of(self.dimension))));
         self.shelf(tenant)
             .unwrap_or_else(|| self.shelves.write().entry(tenant.clone()).or_insert_with(fresh).clone())
+    }
+
+    /// The shops, by name.
+    pub(crate) fn shops(&self) -> Vec<(TenantId, Arc<RwLock<Shelf>>)> {
+        let mut shops: Vec<_> =
+            self.shelves.read().iter().map(|(tenant, shelf)| (tenant.clone(), Arc::clone(shelf))).collect();
+        shops.sort_by(|one, other| one.0.cmp(&other.0));
+        shops
     }
 
     /// Changes a shop's shelf and keeps the count right.
@@ -87,7 +212,7 @@ impl Inner {
         metrics::gauge!("taja_index_vectors").set(total as f64);
     }
 
-    fn insert(&self, rows: Vec<VectorRow>) {
+    fn insert(self: &Arc<Self>, rows: Vec<VectorRow>) {
         let mut by_tenant: HashMap<TenantId, Vec<VectorRow>> = HashMap::new();
         for row in rows {
             by_tenant.entry(row.tenant.clone()).or_default().push(row);
@@ -95,12 +220,51 @@ impl Inner {
         for (tenant, rows) in by_tenant {
             let shelf = self.shelf_or_new(&tenant);
             for rows in rows.chunks(ROWS_PER_LOCK) {
+                let encoded: Vec<_> =
+                    rows.par_iter().with_min_len(32).map(|row| Row::of(row.embedding.as_slice())).collect();
                 self.write(&shelf, |shelf| {
-                    for row in rows {
-                        shelf.put(Label { product: row.product.clone(), image: row.image }, &row.embedding);
+                    for (row, encoded) in rows.iter().zip(&encoded) {
+                        shelf.put(Label { product: row.product.clone(), image: row.image }, encoded);
                     }
                 });
             }
+            self.tend(&shelf);
+        }
+    }
+
+    /// Has a shelf tended in the background if it needs it.
+    fn tend(self: &Arc<Self>, shelf: &Arc<RwLock<Shelf>>) {
+        if !may_need(&shelf.read_recursive(), self.chooser()) {
+            return;
+        }
+        let mut beds = self.beds.lock();
+        if !beds.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, shelf)) {
+            beds.waiting.push(Arc::clone(shelf));
+        }
+        if !beds.busy && !self.stop.load(Ordering::Relaxed) {
+            let inner = Arc::clone(self);
+            let spawned = thread::Builder::new().name("taja-gardener".into()).spawn(move || inner.garden());
+            match spawned {
+                Ok(gardener) => (beds.busy, beds.gardener) = (true, Some(gardener)),
+                // Searches go on to scan; the next write tries again.
+                Err(error) => tracing::warn!(%error, "no thread to grow a vector graph"),
+            }
+        }
+    }
+
+    fn garden(&self) {
+        loop {
+            let mut beds = self.beds.lock();
+            let next = beds.waiting.pop().filter(|_| !self.stop.load(Ordering::Relaxed));
+            let Some(shelf) = next else {
+                beds.busy = false;
+                self.settled.notify_all();
+                return;
+            };
+            drop(beds);
+            let gardener = Gardener { chooser: self.chooser(), stop: &self.stop };
+            // A shelf whose graph cannot be grown is still scanned.
+            let _ = catch_unwind(AssertUnwindSafe(|| gardener.tend(&shelf)));
         }
     }
 }
@@ -122,7 +286,7 @@ async fn on_pool<T: Send + 'static>(
 }
 
 #[async_trait]
-impl VectorIndex for ExactIndex {
+impl VectorIndex for Index {
     async fn nearest(
         &self,
         tenant: &TenantId,
@@ -130,27 +294,7 @@ impl VectorIndex for ExactIndex {
         among: Option<Arc<HashSet<ProductId>>>,
         k: usize,
     ) -> PortResult<Vec<Vec<Neighbour>>> {
-        self.check(queries.iter())?;
-        let nothing = vec![Vec::new(); queries.len()];
-        let Some(shelf) = self.inner.shelf(tenant).filter(|_| k > 0 && !queries.is_empty()) else {
-            return Ok(nothing);
-        };
-        let padded: Vec<_> = queries.iter().map(|query| kernel::padded(query.as_slice())).collect();
-        let (kernel, stride) = (self.inner.kernel, kernel::lanes_of(self.inner.dimension));
-        on_pool(move |unwanted| {
-            if unwanted() {
-                return nothing;
-            }
-            let began = Instant::now();
-            let snapshot = shelf.read().snapshot(among.as_deref());
-            if snapshot.allowed.as_ref().is_some_and(Allowed::is_empty) {
-                return nothing;
-            }
-            let found = Scan { kernel, snapshot: &snapshot, queries: &padded, k }.run(stride, unwanted);
-            metrics::histogram!("taja_index_scan_seconds").record(began.elapsed());
-            found
-        })
-        .await
+        self.search(tenant, queries, among, k, false).await
     }
 
     async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()> {
@@ -163,7 +307,11 @@ impl VectorIndex for ExactIndex {
     async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()> {
         let Some(shelf) = self.inner.shelf(tenant) else { return Ok(()) };
         let (inner, product) = (Arc::clone(&self.inner), product.clone());
-        on_pool(move |_| inner.write(&shelf, |shelf| shelf.remove(&product))).await
+        on_pool(move |_| {
+            inner.write(&shelf, |shelf| shelf.remove(&product));
+            inner.tend(&shelf);
+        })
+        .await
     }
 
     fn revision(&self, tenant: &TenantId) -> u64 {
@@ -171,7 +319,8 @@ impl VectorIndex for ExactIndex {
     }
 
     fn method(&self) -> &'static str {
-        "exact"
+        let walked = self.inner.walked.load(Ordering::Relaxed);
+        if walked { Method::Graph.name() } else { Method::Exact.name() }
     }
 
     fn len(&self) -> usize {
@@ -179,7 +328,6 @@ impl VectorIndex for ExactIndex {
     }
 
     fn memory_bytes(&self) -> usize {
-        let shelves: Vec<_> = self.inner.shelves.read().values().cloned().collect();
-        shelves.iter().map(|shelf| shelf.read().bytes()).sum()
+        self.inner.shops().iter().map(|(_, shelf)| shelf.read().bytes()).sum()
     }
 }

@@ -1,11 +1,24 @@
-//! The vector index in memory: an exact scan over every vector of a shop.
+//! The vector index in memory: an exact scan while that is fast, a graph where it is not.
 //!
-//! Exact, because a catalogue that fits one machine is scanned in milliseconds, and because a graph index loses most
-//! of its speed, and some of its answers, under the selective filters that shops use.
+//! Rows are numbers of 24 bits. A search reads their upper bytes, and the rest of the few rows that decide. Shops whose
+//! rows are scanned in little more time than a graph takes are never walked: the scan's answers are exact, and it
+//! costs nothing to keep. What is cheaper is measured, on the machine it runs on.
 
+mod choice;
+mod code;
+mod gardener;
+mod graph;
 mod index;
 mod kernel;
+mod rates;
+mod rows;
 mod scan;
 mod shelf;
+mod shortlist;
+mod snapshot;
+mod tune;
 
-pub use index::ExactIndex;
+pub use index::Index;
+/// What hosts that know only the exact scan call it.
+pub use index::Index as ExactIndex;
+pub use snapshot::SnapshotError;

@@ -14,15 +14,21 @@ use taja_catalog::{
     fakes::InMemoryIndex,
     port::{Neighbour, VectorIndex, VectorRow},
 };
-use taja_vectors::ExactIndex;
+use taja_vectors::Index;
 
 #[tokio::test]
-async fn the_scan_keeps_the_contract() {
-    taja_catalog::contract::vector_index_suite(async |dimension| (ExactIndex::new(dimension), ())).await;
+async fn the_index_keeps_the_contract() {
+    taja_catalog::contract::vector_index_suite(async |dimension| (Index::new(dimension), ())).await;
 }
 
-/// A segment holds 128 vectors of this many components; the last lane of each is padded.
-const DIMENSION: usize = 501;
+#[tokio::test]
+async fn a_walked_index_keeps_the_contract() {
+    taja_catalog::contract::vector_index_suite(async |dimension| (Index::walking_from(dimension, 1), ()))
+        .await;
+}
+
+/// Components that fill no line of memory.
+const DIMENSION: usize = 101;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -60,11 +66,18 @@ fn product(n: u8) -> ProductId {
 /// The same neighbours with the same scores, but for the order of those whose scores differ by rounding alone.
 fn assert_same(found: &[Neighbour], expected: &[Neighbour], all: &[Neighbour]) {
     assert_eq!(found.len(), expected.len());
+    assert_real(found, all);
+    for (found, expected) in found.iter().zip(expected) {
+        assert!((found.score - expected.score).abs() < 1e-5, "{found:?} is not {expected:?}");
+    }
+}
+
+/// Neighbours in order, each there with that score.
+fn assert_real(found: &[Neighbour], all: &[Neighbour]) {
     assert!(found.is_sorted_by(
         |one, next| one.score > next.score || one.score == next.score && one.image < next.image
     ));
-    for (found, expected) in found.iter().zip(expected) {
-        assert!((found.score - expected.score).abs() < 1e-5, "{found:?} is not {expected:?}");
+    for found in found {
         let real = all.iter().find(|real| real.image == found.image).expect("what is found is there");
         assert_eq!(real.product, found.product);
         assert!((real.score - found.score).abs() < 1e-5, "{found:?} is not {real:?}");
@@ -74,9 +87,11 @@ fn assert_same(found: &[Neighbour], expected: &[Neighbour], all: &[Neighbour]) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn the_scan_agrees_with_a_list(steps in steps()) {
+    fn the_index_agrees_with_a_list(steps in steps()) {
         let tenant: TenantId = "shop".parse().unwrap();
-        let (fast, plain) = (ExactIndex::new(DIMENSION), InMemoryIndex::new(DIMENSION));
+        let (fast, walked, plain) =
+            (Index::new(DIMENSION), Index::walking_from(DIMENSION, 50), InMemoryIndex::new(DIMENSION));
+        let (mut wanted, mut hits) = (0, 0);
         let search_all = Step::Search { seeds: vec![1, 2, 3, 4, 5], among: None, k: 600 };
         for step in steps.into_iter().chain([search_all]) {
             match step {
@@ -88,11 +103,13 @@ proptest! {
                         embedding: vector(seed),
                     };
                     block_on(fast.insert(vec![row.clone()])).unwrap();
+                    block_on(walked.insert(vec![row.clone()])).unwrap();
                     block_on(plain.insert(vec![row])).unwrap();
                 }
                 Step::Remove { first, count } => {
                     for owner in first..first + count {
                         block_on(fast.remove(&tenant, &product(owner))).unwrap();
+                        block_on(walked.remove(&tenant, &product(owner))).unwrap();
                         block_on(plain.remove(&tenant, &product(owner))).unwrap();
                     }
                 }
@@ -100,16 +117,25 @@ proptest! {
                     let queries: Vec<_> = seeds.into_iter().map(vector).collect();
                     let among = among.map(|among| Arc::new(among.into_iter().map(product).collect()));
                     let found = block_on(fast.nearest(&tenant, &queries, among.clone(), k)).unwrap();
+                    let near = block_on(walked.nearest(&tenant, &queries, among.clone(), k)).unwrap();
                     let expected = block_on(plain.nearest(&tenant, &queries, among, k)).unwrap();
                     let all = block_on(plain.nearest(&tenant, &queries, None, usize::MAX)).unwrap();
                     assert_eq!(found.len(), queries.len());
                     for ((found, expected), all) in found.iter().zip(&expected).zip(&all) {
                         assert_same(found, expected, all);
                     }
+                    for ((near, expected), all) in near.iter().zip(&expected).zip(&all) {
+                        assert_real(near, all);
+                        assert_eq!(near.len(), expected.len());
+                        wanted += expected.len();
+                        hits += expected.iter().filter(|one| near.iter().any(|found| found.image == one.image)).count();
+                    }
                 }
             }
             prop_assert_eq!(fast.len(), plain.len());
+            prop_assert_eq!(walked.len(), plain.len());
         }
+        prop_assert!(hits * 100 >= wanted * 97, "{hits} of {wanted} were found");
     }
 }
 
@@ -126,7 +152,7 @@ fn rows(tenant: &TenantId, count: u32) -> Vec<VectorRow> {
 #[test]
 fn a_scan_that_threads_share_agrees_with_a_list() {
     let tenant: TenantId = "shop".parse().unwrap();
-    let (fast, plain) = (ExactIndex::new(DIMENSION), InMemoryIndex::new(DIMENSION));
+    let (fast, plain) = (Index::new(DIMENSION), InMemoryIndex::new(DIMENSION));
     block_on(fast.insert(rows(&tenant, 5000))).unwrap();
     block_on(plain.insert(rows(&tenant, 5000))).unwrap();
     let queries: Vec<_> = (9000..9007).map(vector).collect();
@@ -137,18 +163,17 @@ fn a_scan_that_threads_share_agrees_with_a_list() {
     }
 }
 
-#[test]
-fn a_search_during_writes_finds_what_was_there_before_them() {
+fn search_during_writes(index: &Index) {
     let tenant: TenantId = "shop".parse().unwrap();
-    let index = ExactIndex::new(DIMENSION);
     let all = rows(&tenant, 2000);
     let (stay, come_and_go) = all.split_at(300);
     block_on(index.insert(stay.to_vec())).unwrap();
+    let gone = |round: usize| come_and_go.iter().skip(round).step_by(3);
     std::thread::scope(|threads| {
         let writer = threads.spawn(|| {
-            for _ in 0..5 {
+            for round in 0..4 {
                 block_on(index.insert(come_and_go.to_vec())).unwrap();
-                for row in come_and_go.iter().step_by(50) {
+                for row in gone(round) {
                     block_on(index.remove(&tenant, &row.product)).unwrap();
                 }
             }
@@ -163,13 +188,55 @@ fn a_search_during_writes_finds_what_was_there_before_them() {
             searches += 1;
         }
     });
-    assert_eq!(index.len(), 2000 - come_and_go.len().div_ceil(50));
+    index.settle();
+    assert_eq!(index.len(), 2000 - gone(3).count());
+    let queries: Vec<_> = all.iter().map(|row| row.embedding.clone()).collect();
+    let found = block_on(index.nearest(&tenant, &queries, None, 1)).unwrap();
+    let removed: HashSet<_> = gone(3).map(|row| row.image).collect();
+    for (row, found) in all.iter().zip(found) {
+        assert_eq!(found[0].image == row.image, !removed.contains(&row.image));
+        assert!(!removed.contains(&found[0].image));
+    }
+}
+
+#[test]
+fn a_search_during_writes_finds_what_was_there_before_them() {
+    search_during_writes(&Index::new(DIMENSION));
+}
+
+#[test]
+fn a_walk_during_writes_finds_what_was_there_before_them() {
+    let index = Index::walking_from(DIMENSION, 200);
+    search_during_writes(&index);
+    assert_eq!(index.method(), "graph");
+}
+
+#[test]
+fn a_graph_goes_when_most_rows_are_gone_and_comes_back() {
+    let tenant: TenantId = "shop".parse().unwrap();
+    let index = Index::walking_from(DIMENSION, 1000);
+    let all = rows(&tenant, 3000);
+    let ask = |row: &VectorRow| {
+        let found = block_on(index.nearest(&tenant, std::slice::from_ref(&row.embedding), None, 3)).unwrap();
+        (found[0][0].image, index.method())
+    };
+    block_on(index.insert(all.clone())).unwrap();
+    index.settle();
+    assert_eq!(ask(&all[2900]), (all[2900].image, "graph"));
+    let full = index.memory_bytes();
+    all[..2500].iter().for_each(|row| block_on(index.remove(&tenant, &row.product)).unwrap());
+    index.settle();
+    assert_eq!(ask(&all[2900]), (all[2900].image, "exact"));
+    assert!(index.memory_bytes() < full / 2, "{} of {full} bytes are left", index.memory_bytes());
+    block_on(index.insert(all.clone())).unwrap();
+    index.settle();
+    assert_eq!(ask(&all[2]), (all[2].image, "graph"));
 }
 
 #[test]
 fn a_write_whose_caller_left_still_happens() {
     let tenant: TenantId = "shop".parse().unwrap();
-    let index = ExactIndex::new(DIMENSION);
+    let index = Index::new(DIMENSION);
     // Polled once, so that it is under way, and then dropped.
     let _ = index.insert(rows(&tenant, 500)).now_or_never();
     let deadline = Instant::now() + Duration::from_secs(30);

@@ -1,0 +1,238 @@
+//! Chooses how one search is done, by what each way is expected to cost, and does it.
+
+use std::{collections::HashSet, time::Instant};
+
+use parking_lot::RwLock;
+use rayon::prelude::*;
+use taja_catalog::{ProductId, port::Neighbour};
+
+use crate::{
+    code::Query,
+    graph::{Graph, Links, Target, Walk},
+    kernel::Kernel,
+    rates::Rates,
+    scan::Search,
+    shelf::{Shelf, View},
+    shortlist::Shortlist,
+    tune::K,
+};
+
+/// How a search was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Every row, or every row of the products asked for, was looked at.
+    Exact,
+    /// The graph was walked.
+    Graph,
+}
+
+/// How many nodes a walk keeps.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Widths {
+    /// On the upper levels, where whole groups of rows are found or missed, however many are asked for.
+    pub(crate) above: usize,
+    /// On the lowest level.
+    pub(crate) here: usize,
+}
+
+/// What a search is asked.
+pub(crate) struct Request<'a> {
+    /// What it looks for.
+    pub(crate) queries: &'a [Query],
+    /// The products to look at, if not all.
+    pub(crate) among: Option<&'a HashSet<ProductId>>,
+    /// How many of each.
+    pub(crate) k: usize,
+    /// Whether nobody waits for the answer any more.
+    pub(crate) unwanted: &'a (dyn Fn() -> bool + Sync),
+    /// Whether every row that is asked for must be looked at.
+    pub(crate) exactly: bool,
+}
+
+/// The means of a search.
+#[derive(Clone, Copy)]
+pub(crate) struct Chooser<'a> {
+    /// How it computes.
+    pub(crate) kernel: Kernel,
+    /// What things cost.
+    pub(crate) rates: &'a Rates,
+    /// Shops of this size are walked, whatever it costs.
+    pub(crate) walk_from: Option<usize>,
+}
+
+impl Method {
+    /// Its name in health reports and metrics.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Graph => "graph",
+        }
+    }
+}
+
+impl Chooser<'_> {
+    /// The nearest of every query, best first, and how they were found.
+    pub(crate) fn search(&self, shelf: &RwLock<Shelf>, asked: &Request<'_>) -> (Vec<Vec<Neighbour>>, Method) {
+        // Recursive: a search does not queue behind a writer that itself waits.
+        let view = shelf.read_recursive().view();
+        let search = Search {
+            kernel: self.kernel,
+            view: &view,
+            queries: asked.queries,
+            among: asked.among,
+            k: asked.k,
+        };
+        let tuned = view.graph.as_ref().filter(|graph| graph.width() > 0 && !asked.exactly);
+        if let Some(graph) = tuned {
+            let (exact, walk) = (self.exact_cost(&view, asked), self.walk_cost(graph, &view, asked));
+            if walk < exact || self.rates.is_time_to_try() || self.walk_from.is_some() {
+                // It may cost what the scan would, and no more: then the scan is done.
+                let most = if self.walk_from.is_some() { usize::MAX } else { self.visits_for(exact, asked) };
+                let widths = Widths { above: graph.width_above(), here: width(graph, asked.k) };
+                if let Some(lists) = self.walk(graph, &search, widths, most, asked.unwanted) {
+                    return (search.settle(lists), Method::Graph);
+                }
+            }
+        }
+        (self.exact(&search, shelf, asked), Method::Exact)
+    }
+
+    /// Nanoseconds of the cheaper exact way.
+    fn exact_cost(&self, view: &View, asked: &Request<'_>) -> f64 {
+        self.scan_cost(view, asked).min(self.list_cost(view, asked))
+    }
+
+    fn scan_cost(&self, view: &View, asked: &Request<'_>) -> f64 {
+        self.rates.scan.nanoseconds() * (view.rows.slots() * asked.queries.len()) as f64
+    }
+
+    fn list_cost(&self, view: &View, asked: &Request<'_>) -> f64 {
+        let Some(among) = asked.among else { return f64::INFINITY };
+        let rows = (view.len * asked.queries.len()) as f64 / view.products.max(1) as f64;
+        among.len() as f64 * (self.rates.look_up.nanoseconds() + rows * self.rates.list.nanoseconds())
+    }
+
+    fn walk_cost(&self, graph: &Graph, view: &View, asked: &Request<'_>) -> f64 {
+        let admitted = asked.among.map_or(1.0, |among| among.len() as f64 / view.products.max(1) as f64);
+        // It goes on until it kept as many that are asked for.
+        let visits = graph.visits_for(width(graph, asked.k) as f64 / admitted.clamp(1e-6, 1.0));
+        let walks = visits * self.rates.visit.nanoseconds() * rounds(asked.queries.len());
+        let pending = (view.pending.len() * asked.queries.len()) as f64;
+        walks + pending * self.rates.list.nanoseconds()
+    }
+
+    fn visits_for(&self, nanoseconds: f64, asked: &Request<'_>) -> usize {
+        (nanoseconds / rounds(asked.queries.len()) / self.rates.visit.nanoseconds()) as usize
+    }
+
+    /// Walks for every query, and looks at what the graph does not know yet. Nothing when a walk gave up, or found less
+    /// than there may be.
+    pub(crate) fn walk(
+        &self,
+        graph: &Graph,
+        search: &Search<'_>,
+        widths: Widths,
+        most: usize,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Option<Vec<Shortlist>> {
+        let links = graph.links();
+        let enough = search.k.min(search.view.len.saturating_sub(search.view.pending.len()));
+        let walks = search.queries.par_iter().map(|query| {
+            if unwanted() {
+                return Some(Shortlist::new(search.k));
+            }
+            let (list, visits) = self.walk_one(&links, search, query, widths, most)?;
+            if search.among.is_none() && widths.above == graph.width_above() {
+                graph.note_visits(widths.here, visits);
+            }
+            (list.len() >= enough).then_some(list)
+        });
+        let lists: Option<Vec<_>> = walks.collect();
+        let lists = lists?;
+        if search.view.pending.is_empty() {
+            return Some(lists);
+        }
+        let pending = search.listed(&search.view.pending, unwanted);
+        // What is being linked is found by walks already.
+        Some(lists.into_iter().zip(pending).map(|(near, pending)| near.merge_distinct(pending)).collect())
+    }
+
+    fn walk_one(
+        &self,
+        links: &Links,
+        search: &Search<'_>,
+        query: &Query,
+        widths: Widths,
+        most: usize,
+    ) -> Option<(Shortlist, usize)> {
+        let began = Instant::now();
+        let rows = &search.view.rows;
+        let mut walk = Walk::new(self.kernel, rows, links);
+        walk.descend(Target::Query(query), 0, widths.above);
+        let done = walk.spread(Target::Query(query), 0, widths.here, &|slot| search.admits(slot), most);
+        self.rates.visit.note(walk.visits, began.elapsed());
+        let mut list = Shortlist::new(search.k);
+        for met in walk.met().iter().filter(|met| met.admitted) {
+            let (segment, row) = rows.at(met.slot);
+            list.offer(met.score, query.doubt(segment.rest(row)), met.slot);
+        }
+        done.then_some((list, walk.visits))
+    }
+
+    fn exact(&self, search: &Search<'_>, shelf: &RwLock<Shelf>, asked: &Request<'_>) -> Vec<Vec<Neighbour>> {
+        let list_is_cheaper = self.list_cost(search.view, asked) < self.scan_cost(search.view, asked);
+        match asked.among.filter(|_| list_is_cheaper) {
+            Some(among) => self.listed(shelf, *search, among, asked.unwanted),
+            None => self.scan(search, asked.unwanted),
+        }
+    }
+
+    /// Looks at every row.
+    pub(crate) fn scan(
+        &self,
+        search: &Search<'_>,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<Vec<Neighbour>> {
+        let began = Instant::now();
+        let lists = search.all(unwanted);
+        if !unwanted() {
+            self.rates.scan.note(search.view.rows.slots() * search.queries.len(), began.elapsed());
+        }
+        search.settle(lists)
+    }
+
+    fn listed(
+        &self,
+        shelf: &RwLock<Shelf>,
+        search: Search<'_>,
+        among: &HashSet<ProductId>,
+        unwanted: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<Vec<Neighbour>> {
+        let began = Instant::now();
+        // Taken again, together with the list: slots of an older view may be others' by now.
+        let (view, slots) = {
+            let shelf = shelf.read_recursive();
+            let slots: Vec<u32> = among.iter().flat_map(|product| shelf.slots_of(product)).copied().collect();
+            (shelf.view(), slots)
+        };
+        self.rates.look_up.note(among.len(), began.elapsed());
+        let search = Search { view: &view, ..search };
+        let began = Instant::now();
+        let lists = search.listed(&slots, unwanted);
+        if !unwanted() {
+            self.rates.list.note(slots.len() * search.queries.len(), began.elapsed());
+        }
+        search.settle(lists)
+    }
+}
+
+/// Nodes that a walk for `k` keeps: what finds as many as were measured well enough, and three for every two more.
+fn width(graph: &Graph, k: usize) -> usize {
+    let more = k.saturating_sub(K);
+    graph.width().max(k.min(K)).saturating_add(more).saturating_add(more / 2)
+}
+
+/// Walks that come one after the other when so many are done by all threads.
+fn rounds(queries: usize) -> f64 {
+    queries.div_ceil(rayon::current_num_threads()) as f64
+}
