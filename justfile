@@ -111,8 +111,8 @@ fmt:
 bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     @echo "== policies: calls, neighbours, a thousand shops"
     cargo bench --quiet --workspace --bench policies -- {{ quote(target / "plugins/rank-default.wasm") }}
-    @echo "== vectors: exact scan"
-    cargo bench --quiet --workspace --bench scan
+    @echo "== vectors: scan and graph"
+    cargo bench --quiet --workspace --bench index
     @echo "== queue, beside Celery"
     cargo bench --quiet --workspace --bench queue
     @echo "== store"

@@ -136,25 +136,25 @@ impl Chooser<'_> {
         unwanted: &(dyn Fn() -> bool + Sync),
     ) -> Option<Vec<Shortlist>> {
         let links = graph.links();
-        let enough = search.k.min(search.view.len.saturating_sub(search.view.pending.len()));
         let walks = search.queries.par_iter().map(|query| {
             if unwanted() {
-                return Some(Shortlist::new(search.k));
+                return None;
             }
             let (list, visits) = self.walk_one(&links, search, query, widths, most)?;
             if search.among.is_none() && widths.above == graph.width_above() {
                 graph.note_visits(widths.here, visits);
             }
-            (list.len() >= enough).then_some(list)
+            Some(list)
         });
-        let lists: Option<Vec<_>> = walks.collect();
-        let lists = lists?;
-        if search.view.pending.is_empty() {
-            return Some(lists);
+        let mut lists = walks.collect::<Option<Vec<_>>>()?;
+        if !search.view.pending.is_empty() {
+            let pending = search.listed(&search.view.pending, unwanted);
+            // What is being linked is found by walks already.
+            lists =
+                lists.into_iter().zip(pending).map(|(near, pending)| near.merge_distinct(pending)).collect();
         }
-        let pending = search.listed(&search.view.pending, unwanted);
-        // What is being linked is found by walks already.
-        Some(lists.into_iter().zip(pending).map(|(near, pending)| near.merge_distinct(pending)).collect())
+        let enough = search.k.min(search.view.len);
+        lists.iter().all(|list| list.len() >= enough).then_some(lists)
     }
 
     fn walk_one(

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::{
     choice::Chooser,
@@ -101,15 +101,14 @@ impl Gardener<'_> {
 
     /// Begins a graph, coarse levels first: what is linked later finds its way over them.
     fn grow(&self, shelf: &RwLock<Shelf>) {
-        let mut shelf = shelf.write();
-        let slots = shelf.slots();
+        let slots = shelf.read_recursive().slots();
         let mut order: Vec<u32> = Vec::with_capacity(slots);
         // In strides, so that nodes that are linked at the same time are not neighbours in the catalogue.
         let stride = (slots / 64).max(1);
         let strided = (0..stride).flat_map(|first| (first..slots).step_by(stride)).map(|slot| slot as u32);
         order.extend(strided);
         order.sort_by_key(|slot| level_of(*slot));
-        shelf.begin_graph(order);
+        shelf.write().begin_graph(order);
     }
 
     /// More than half is gone: the rest moves together, and its graph is grown anew if it is still worth it.
@@ -140,10 +139,16 @@ impl Gardener<'_> {
         let Some(graph) = &view.graph else { return };
         let (gone, links) = (Slots::of(&dead), graph.links_for(view.rows.slots()));
         let all: Vec<u32> = (0..view.rows.slots() as u32).collect();
-        self.in_parallel(&all, |linker, slot| linker.mend(slot, &gone), graph, &view, &links);
+        let alone = Mutex::new(Vec::new());
+        let mend = |linker: &mut Linker<'_>, slot| {
+            if linker.mend(slot, &gone) {
+                alone.lock().push(slot);
+            }
+        };
+        self.in_parallel(&all, mend, graph, &view, &links);
         if !self.stopped() {
             self.in_parallel(&dead, |linker, slot| linker.bury(slot), graph, &view, &links);
-            shelf.write().buried(count);
+            shelf.write().buried(count, &alone.into_inner());
         }
     }
 

@@ -47,7 +47,7 @@ pub struct Index {
     _owner: Arc<Owner>,
 }
 
-type Shelves = HashMap<TenantId, Arc<RwLock<Shelf>>>;
+pub(crate) type Shelves = HashMap<TenantId, Arc<RwLock<Shelf>>>;
 
 #[derive(Debug)]
 pub(crate) struct Inner {
@@ -98,7 +98,7 @@ impl Index {
     fn made(dimension: usize, shelves: Shelves, walk_from: Option<usize>) -> Self {
         let kernel = Kernel::best();
         tracing::debug!(dimension, ?kernel, "vector index made");
-        let vectors = shelves.values().map(|shelf| shelf.read().len()).sum();
+        let vectors = shelves.values().map(|shelf| shelf.read_recursive().len()).sum();
         let inner = Arc::new(Inner {
             dimension,
             kernel,
@@ -121,6 +121,14 @@ impl Index {
         while beds.busy {
             self.inner.settled.wait(&mut beds);
         }
+    }
+
+    /// Removes every vector that came from a file and was not inserted since: see [`Index::reopen`].
+    pub fn forget_unconfirmed(&self) {
+        for (_, shelf) in self.inner.shops() {
+            self.inner.write(&shelf, Shelf::forget_unconfirmed);
+        }
+        self.tend_all();
     }
 
     pub(crate) fn tend_all(&self) {
@@ -185,7 +193,7 @@ impl Inner {
     }
 
     fn shelf(&self, tenant: &TenantId) -> Option<Arc<RwLock<Shelf>>> {
-        self.shelves.read().get(tenant).cloned()
+        self.shelves.read_recursive().get(tenant).cloned()
     }
 
     fn shelf_or_new(&self, tenant: &TenantId) -> Arc<RwLock<Shelf>> {
@@ -196,8 +204,12 @@ impl Inner {
 
     /// The shops, by name.
     pub(crate) fn shops(&self) -> Vec<(TenantId, Arc<RwLock<Shelf>>)> {
-        let mut shops: Vec<_> =
-            self.shelves.read().iter().map(|(tenant, shelf)| (tenant.clone(), Arc::clone(shelf))).collect();
+        let mut shops: Vec<_> = self
+            .shelves
+            .read_recursive()
+            .iter()
+            .map(|(tenant, shelf)| (tenant.clone(), Arc::clone(shelf)))
+            .collect();
         shops.sort_by(|one, other| one.0.cmp(&other.0));
         shops
     }
@@ -315,7 +327,7 @@ impl VectorIndex for Index {
     }
 
     fn revision(&self, tenant: &TenantId) -> u64 {
-        self.inner.shelf(tenant).map_or(0, |shelf| shelf.read().changes())
+        self.inner.shelf(tenant).map_or(0, |shelf| shelf.read_recursive().changes())
     }
 
     fn method(&self) -> &'static str {
@@ -328,6 +340,6 @@ impl VectorIndex for Index {
     }
 
     fn memory_bytes(&self) -> usize {
-        self.inner.shops().iter().map(|(_, shelf)| shelf.read().bytes()).sum()
+        self.inner.shops().iter().map(|(_, shelf)| shelf.read_recursive().bytes()).sum()
     }
 }

@@ -1,6 +1,9 @@
 //! What a shop has: its rows, where each image and product lies, and what its graph does not know yet.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use taja_catalog::{ImageHash, ProductId};
 
@@ -31,6 +34,8 @@ pub(crate) struct Shelf {
     rows: Rows,
     places: HashMap<ImageHash, u32>,
     products: HashMap<ProductId, Vec<u32>>,
+    /// Bytes of the products' identifiers.
+    names: usize,
     /// Slots to be filled again.
     holes: Vec<u32>,
     graph: Option<Arc<Graph>>,
@@ -40,6 +45,8 @@ pub(crate) struct Shelf {
     dead: Vec<u32>,
     /// Counts the changes.
     changes: u64,
+    /// Images that were in a file and were not put since.
+    unconfirmed: HashSet<ImageHash>,
 }
 
 impl Shelf {
@@ -49,11 +56,13 @@ impl Shelf {
             rows: Rows::new(lines),
             places: HashMap::new(),
             products: HashMap::new(),
+            names: 0,
             holes: Vec::new(),
             graph: None,
             pending: Arc::default(),
             dead: Vec::new(),
             changes: 0,
+            unconfirmed: HashSet::new(),
         }
     }
 
@@ -68,7 +77,7 @@ impl Shelf {
                     if shelf.places.insert(label.image, slot).is_some() {
                         return None;
                     }
-                    shelf.products.entry(label.product.clone()).or_default().push(slot);
+                    shelf.own(label.product.clone(), slot);
                 }
                 None if graph.is_some() => shelf.dead.push(slot),
                 None => shelf.holes.push(slot),
@@ -93,16 +102,16 @@ impl Shelf {
         // One control byte per place of a hash table.
         let places = self.places.capacity() * (size_of::<(ImageHash, u32)>() + 1);
         let products = self.products.capacity() * (size_of::<(ProductId, Vec<u32>)>() + 1);
-        // The counters and the text of an identifier, and the list of its slots.
-        let listed = |(product, slots): (&ProductId, &Vec<u32>)| {
-            2 * size_of::<usize>() + product.as_str().len() + slots.capacity() * size_of::<u32>()
-        };
+        // Lists have four places at first.
+        let listed = self.len().max(self.products.len() * 4) * size_of::<u32>();
         let slots = self.holes.capacity() + self.dead.capacity() + self.pending.capacity();
         self.rows.bytes()
             + places
             + products
-            + self.products.iter().map(listed).sum::<usize>()
+            + self.names
+            + listed
             + slots * size_of::<u32>()
+            + self.unconfirmed.capacity() * (size_of::<ImageHash>() + 1)
             + self.graph.as_ref().map_or(0, |graph| graph.bytes())
     }
 
@@ -140,6 +149,7 @@ impl Shelf {
     /// Adds a vector, or replaces the one of the same image.
     pub(crate) fn put(&mut self, label: Label, row: &Row) {
         self.changes += 1;
+        self.unconfirmed.remove(&label.image);
         let product = label.product.clone();
         let known = self.places.get(&label.image).copied();
         let slot = match known {
@@ -162,7 +172,23 @@ impl Shelf {
                 slot
             }
         };
-        self.products.entry(product).or_default().push(slot);
+        self.own(product, slot);
+    }
+
+    /// From now on, what is not put again is unconfirmed.
+    pub(crate) fn doubt(&mut self) {
+        self.unconfirmed = self.places.keys().copied().collect();
+    }
+
+    /// Removes what is unconfirmed.
+    pub(crate) fn forget_unconfirmed(&mut self) {
+        for image in std::mem::take(&mut self.unconfirmed) {
+            if let Some(slot) = self.places.remove(&image) {
+                self.changes += 1;
+                self.retire(slot);
+            }
+        }
+        while self.close_holes() {}
     }
 
     /// Removes every vector of a product.
@@ -197,12 +223,14 @@ impl Shelf {
         true
     }
 
-    /// Begins an empty graph: all rows are pending, in this order from the end.
-    pub(crate) fn begin_graph(&mut self, order: Vec<u32>) -> Arc<Graph> {
-        let graph = Arc::new(Graph::new());
+    /// Begins an empty graph: all rows are pending, in this order from the end; what it leaves out comes first.
+    pub(crate) fn begin_graph(&mut self, mut order: Vec<u32>) {
+        let slots = self.slots() as u32;
+        order.extend(order.len() as u32..slots);
+        self.holes.sort_unstable();
+        order.retain(|slot| *slot < slots && self.holes.binary_search(slot).is_err());
         self.pending = Arc::new(order);
-        self.graph = Some(Arc::clone(&graph));
-        graph
+        self.graph = Some(Arc::new(Graph::new()));
     }
 
     /// Forgets the graph; what was removed can be filled again.
@@ -222,12 +250,23 @@ impl Shelf {
         &self.dead
     }
 
-    /// The graph leads over the first `count` dead slots no more: they can be filled again.
-    pub(crate) fn buried(&mut self, count: usize) {
+    /// The graph leads over the first `count` dead slots no more: they can be filled again. It does not know `alone` any
+    /// more either.
+    pub(crate) fn buried(&mut self, count: usize, alone: &[u32]) {
         let mut gone: Vec<u32> = self.dead.drain(..count).collect();
         gone.sort_unstable();
-        Arc::make_mut(&mut self.pending).retain(|slot| gone.binary_search(slot).is_err());
+        let pending = Arc::make_mut(&mut self.pending);
+        pending.retain(|slot| gone.binary_search(slot).is_err());
+        let alone: Vec<u32> = alone.iter().copied().filter(|slot| !pending.contains(slot)).collect();
+        pending.extend(alone);
         self.holes.append(&mut gone);
+    }
+
+    fn own(&mut self, product: ProductId, slot: u32) {
+        let bytes = bytes_of(&product);
+        let slots = self.products.entry(product).or_default();
+        self.names += if slots.is_empty() { bytes } else { 0 };
+        slots.push(slot);
     }
 
     /// A slot's product has it no more.
@@ -236,6 +275,7 @@ impl Shelf {
         if let Some(slots) = self.products.get_mut(&label.product) {
             slots.retain(|listed| *listed != slot);
             if slots.is_empty() {
+                self.names -= bytes_of(&label.product);
                 self.products.remove(&label.product);
             }
         }
@@ -260,6 +300,11 @@ impl Shelf {
         }
         slot
     }
+}
+
+/// The counters and the text of an identifier.
+fn bytes_of(product: &ProductId) -> usize {
+    2 * size_of::<usize>() + product.as_str().len()
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ use std::{
 use blocks::{Fields, Reader, Writer};
 use parking_lot::RwLock;
 
-use crate::{code::lines_of, index::Index};
+use crate::{
+    code::lines_of,
+    index::{Index, Shelves},
+};
 
 /// What every file begins with; the last byte is the version of the format.
 const MAGIC: [u8; 8] = *b"TAJAVEC\x01";
@@ -82,40 +85,21 @@ impl Index {
     }
 
     /// Reads what [`Index::save`] wrote for vectors of this dimension and with this fingerprint. It blocks the thread
-    /// for about a second per million vectors. Every error but `Io` says that the file is of no use here; after every
+    /// for some seconds per million vectors. Every error but `Io` says that the file is of no use here; after every
     /// error, fill a new index from the store.
     pub fn open(path: &Path, dimension: usize, fingerprint: &[u8]) -> Result<Self, SnapshotError> {
-        let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
-        let mut magic = [0; MAGIC.len()];
-        match file.read_exact(&mut magic) {
-            Ok(()) if magic == MAGIC => {}
-            Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
-            _ => return Err(SnapshotError::Foreign),
-        }
-        let mut reader = Reader::new(file, segment::most_bytes(lines_of(dimension)));
-        let header = reader.block()?;
-        let mut header = Fields::of(&header);
-        let found = header.u32()? as usize;
-        if found != dimension {
-            return Err(SnapshotError::Dimension { expected: dimension, found });
-        }
-        let shops = header.u32()?;
-        if header.rest() != fingerprint {
-            return Err(SnapshotError::Stale);
-        }
-        let mut shelves = std::collections::HashMap::new();
-        for _ in 0..shops {
-            let (tenant, shelf) = shop::read(&mut reader, dimension)?;
-            if shelves.insert(tenant, Arc::new(RwLock::new(shelf))).is_some() {
-                return Err(SnapshotError::Damaged("a shop is there twice"));
-            }
-        }
-        if reader.block()? != END || !reader.is_at_end()? {
-            return Err(SnapshotError::Damaged("its end is missing"));
-        }
+        let shelves = read(path, dimension, Some(fingerprint))?;
         let index = Self::restored(dimension, shelves);
         index.tend_all();
         Ok(index)
+    }
+
+    /// As [`Index::open`], but of whatever state of the store. Fill it from the store and then call
+    /// [`Index::forget_unconfirmed`]: what has not changed keeps its place in the graph.
+    pub fn reopen(path: &Path, dimension: usize) -> Result<Self, SnapshotError> {
+        let shelves = read(path, dimension, None)?;
+        shelves.values().for_each(|shelf| shelf.write().doubt());
+        Ok(Self::restored(dimension, shelves))
     }
 
     fn write(&self, path: &Path, fingerprint: &[u8]) -> io::Result<()> {
@@ -134,6 +118,38 @@ impl Index {
         writer.block(END)?;
         writer.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()
     }
+}
+
+fn read(path: &Path, dimension: usize, fingerprint: Option<&[u8]>) -> Result<Shelves, SnapshotError> {
+    let mut file = BufReader::with_capacity(BUFFER, File::open(path)?);
+    let mut magic = [0; MAGIC.len()];
+    match file.read_exact(&mut magic) {
+        Ok(()) if magic == MAGIC => {}
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => return Err(error.into()),
+        _ => return Err(SnapshotError::Foreign),
+    }
+    let mut reader = Reader::new(file, segment::most_bytes(lines_of(dimension)));
+    let header = reader.block()?;
+    let mut header = Fields::of(&header);
+    let found = header.u32()? as usize;
+    if found != dimension {
+        return Err(SnapshotError::Dimension { expected: dimension, found });
+    }
+    let shops = header.u32()?;
+    if fingerprint.is_some_and(|fingerprint| header.rest() != fingerprint) {
+        return Err(SnapshotError::Stale);
+    }
+    let mut shelves = Shelves::new();
+    for _ in 0..shops {
+        let (tenant, shelf) = shop::read(&mut reader, dimension)?;
+        if shelves.insert(tenant, Arc::new(RwLock::new(shelf))).is_some() {
+            return Err(SnapshotError::Damaged("a shop is there twice"));
+        }
+    }
+    if reader.block()? != END || !reader.is_at_end()? {
+        return Err(SnapshotError::Damaged("its end is missing"));
+    }
+    Ok(shelves)
 }
 
 /// A name beside `path` that no other writer takes.

@@ -46,8 +46,14 @@ pub(crate) fn tune(chooser: Chooser<'_>, graph: &Graph, view: &View, unwanted: &
     }
     let tried = WIDTHS_ABOVE.iter().filter_map(|above| trial.least(*above));
     let fastest = tried.min_by_key(|(_, took)| *took);
-    match fastest.filter(|_| !unwanted()) {
-        None => tracing::warn!(vectors = view.len, "no walk finds enough: searches go on to scan"),
+    if unwanted() {
+        return;
+    }
+    match fastest {
+        None => {
+            graph.set_widths(0, 0);
+            tracing::warn!(vectors = view.len, "no walk finds enough: searches go on to scan");
+        }
         Some((Widths { above, here }, _)) => {
             graph.set_widths(above, here);
             // Their visits are noted.

@@ -89,6 +89,24 @@ fn an_index_that_was_opened_takes_writes() {
 }
 
 #[test]
+fn a_file_of_another_state_of_the_store_is_brought_up_to_date() {
+    let (_folder, path) = saved(&index());
+    let after = Index::reopen(&path, DIMENSION).unwrap();
+    let large: TenantId = "large".parse().unwrap();
+    // The store has lost the small shop, and of the large one has these.
+    let now: Vec<_> = rows("large", 750).split_off(200);
+    block_on(after.insert(now.clone())).unwrap();
+    after.forget_unconfirmed();
+    after.settle();
+    assert_eq!(after.len(), now.len());
+    let queries: Vec<_> = now.iter().map(|row| row.embedding.clone()).collect();
+    let found = block_on(after.nearest(&large, &queries, None, 1)).unwrap();
+    assert!(now.iter().zip(found).all(|(row, found)| found[0].image == row.image));
+    let gone = block_on(after.nearest_exactly(&large, &[vector(150)], None, 1)).unwrap();
+    assert_ne!(gone[0][0].image, ImageHash::of(&150_u32.to_le_bytes()));
+}
+
+#[test]
 fn an_empty_index_can_be_saved_and_a_file_is_replaced() {
     let (_folder, path) = saved(&index());
     Index::new(DIMENSION).save(&path, b"").unwrap();

@@ -22,10 +22,12 @@ impl Slots {
 }
 
 impl Linker<'_> {
-    /// Links a slot with what its gone neighbours were linked with, in their place. Nobody else may write meanwhile.
-    pub(crate) fn mend(&mut self, slot: u32, gone: &Slots) {
+    /// Links a slot with what its gone neighbours were linked with, in their place. True when that is nothing, on one of
+    /// its levels: it must be linked anew. Nobody else may write meanwhile.
+    pub(crate) fn mend(&mut self, slot: u32, gone: &Slots) -> bool {
+        let mut alone = false;
         if gone.has(slot) {
-            return;
+            return false;
         }
         for level in 0..=level_of(slot) {
             let links: Vec<u32> = self.links.of(level, slot).collect();
@@ -41,8 +43,10 @@ impl Linker<'_> {
             list.dedup();
             let near = self.by_nearness(slot, &list);
             let list = self.pruned(&near);
+            alone |= list.is_empty();
             self.links.write(level, slot, &list);
         }
+        alone
     }
 
     /// Takes a gone slot's links away, when nothing leads to it any more.

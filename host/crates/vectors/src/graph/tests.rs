@@ -119,8 +119,10 @@ fn what_is_gone_is_led_around() {
     let links = graph.links();
     let mut linker = Linker::new(Kernel::best(), &graph, &rows, &links);
     let set = Slots::of(&gone);
-    (0..3000).for_each(|slot| linker.mend(slot, &set));
+    let alone: Vec<u32> = (0..3000).filter(|slot| linker.mend(*slot, &set)).collect();
+    assert!(alone.iter().all(|slot| level_of(*slot) > 0), "{alone:?}");
     gone.iter().for_each(|slot| linker.bury(*slot));
+    alone.iter().for_each(|slot| linker.link(*slot));
     assert_lists_are_sound(&rows, &links, |slot| set.has(slot));
     let recall = recall(&rows, &graph, &|slot| rows.label(slot).is_some());
     assert!(recall > 0.95, "{recall}");

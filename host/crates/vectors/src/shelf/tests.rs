@@ -62,10 +62,22 @@ fn under_a_graph_a_slot_is_filled_again_only_when_it_is_buried() {
     shelf.remove(&id(3));
     put(&mut shelf, 10);
     assert_eq!((shelf.rows.slots(), shelf.dead(), &**shelf.pending), (11, &[3][..], &[10][..]));
-    shelf.buried(1);
+    shelf.buried(1, &[10, 7]);
     put(&mut shelf, 11);
-    assert_eq!((shelf.rows.slots(), &**shelf.pending), (11, &[10, 3][..]));
+    assert_eq!((shelf.rows.slots(), &**shelf.pending), (11, &[10, 7, 3][..]));
     assert_listed(&shelf);
+}
+
+#[test]
+fn a_graph_that_begins_knows_each_row_once_and_no_hole() {
+    let mut shelf = filled(10);
+    shelf.remove(&id(3));
+    // Two slots came, or two went, after the order was made.
+    shelf.begin_graph((0..8).collect());
+    assert_eq!(**shelf.pending, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+    shelf.drop_graph();
+    shelf.begin_graph((0..12).collect());
+    assert_eq!(**shelf.pending, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
