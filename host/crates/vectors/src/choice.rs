@@ -17,6 +17,9 @@ use crate::{
     tune::K,
 };
 
+/// How much cheaper than the exact way a walk must be: it may give up, and then both are paid.
+const GAIN: f64 = 2.0;
+
 /// How a search was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
@@ -85,10 +88,13 @@ impl Chooser<'_> {
         let tuned = view.graph.as_ref().filter(|graph| graph.width() > 0 && !asked.exactly);
         if let Some(graph) = tuned {
             let (exact, walk) = (self.exact_cost(&view, asked), self.walk_cost(graph, &view, asked));
-            if walk < exact || self.rates.is_time_to_try() || self.walk_from.is_some() {
-                // It may cost what the scan would, and no more: then the scan is done.
-                let most = if self.walk_from.is_some() { usize::MAX } else { self.visits_for(exact, asked) };
-                let widths = Widths { above: graph.width_above(), here: width(graph, asked.k) };
+            if walk * GAIN < exact || self.rates.is_time_to_try() || self.walk_from.is_some() {
+                // Then it gives up, and the exact way is gone.
+                let most = match self.walk_from {
+                    Some(_) => usize::MAX,
+                    None => self.visits_for(exact / GAIN, asked),
+                };
+                let widths = Widths { above: graph.width_above(), here: width(graph, asked) };
                 if let Some(lists) = self.walk(graph, &search, widths, most, asked.unwanted) {
                     return (search.settle(lists), Method::Graph);
                 }
@@ -113,9 +119,7 @@ impl Chooser<'_> {
     }
 
     fn walk_cost(&self, graph: &Graph, view: &View, asked: &Request<'_>) -> f64 {
-        let admitted = asked.among.map_or(1.0, |among| among.len() as f64 / view.products.max(1) as f64);
-        // It goes on until it kept as many that are asked for.
-        let visits = graph.visits_for(width(graph, asked.k) as f64 / admitted.clamp(1e-6, 1.0));
+        let visits = expected_visits(graph, view, asked.among, width(graph, asked));
         let walks = visits * self.rates.visit.nanoseconds() * rounds(asked.queries.len());
         let pending = (view.pending.len() * asked.queries.len()) as f64;
         walks + pending * self.rates.list.nanoseconds()
@@ -140,11 +144,14 @@ impl Chooser<'_> {
             if unwanted() {
                 return None;
             }
-            let (list, visits) = self.walk_one(&links, search, query, widths, most)?;
-            if search.among.is_none() && widths.above == graph.width_above() {
+            let (list, visits) = self.walk_one(&links, search, query, widths, most);
+            if search.among.is_some() {
+                let expected = expected_visits(graph, search.view, search.among, widths.here);
+                graph.note_stray(visits, expected, list.is_some());
+            } else if widths.above == graph.width_above() {
                 graph.note_visits(widths.here, visits);
             }
-            Some(list)
+            list
         });
         let mut lists = walks.collect::<Option<Vec<_>>>()?;
         if !search.view.pending.is_empty() {
@@ -164,7 +171,7 @@ impl Chooser<'_> {
         query: &Query,
         widths: Widths,
         most: usize,
-    ) -> Option<(Shortlist, usize)> {
+    ) -> (Option<Shortlist>, usize) {
         let began = Instant::now();
         let rows = &search.view.rows;
         let mut walk = Walk::new(self.kernel, rows, links);
@@ -176,7 +183,7 @@ impl Chooser<'_> {
             let (segment, row) = rows.at(met.slot);
             list.offer(met.score, query.doubt(segment.rest(row)), met.slot);
         }
-        done.then_some((list, walk.visits))
+        (done.then_some(list), walk.visits)
     }
 
     fn exact(&self, search: &Search<'_>, shelf: &RwLock<Shelf>, asked: &Request<'_>) -> Vec<Vec<Neighbour>> {
@@ -226,10 +233,20 @@ impl Chooser<'_> {
     }
 }
 
-/// Nodes that a walk for `k` keeps: what finds as many as were measured well enough, and three for every two more.
-fn width(graph: &Graph, k: usize) -> usize {
-    let more = k.saturating_sub(K);
-    graph.width().max(k.min(K)).saturating_add(more).saturating_add(more / 2)
+/// Nodes that a walk keeps: what finds as many as were measured well enough, and three for every two more; twice as
+/// many with a filter, whose rows lie farther from the query and from each other.
+fn width(graph: &Graph, asked: &Request<'_>) -> usize {
+    let more = asked.k.saturating_sub(K);
+    let width = graph.width().max(asked.k.min(K)).saturating_add(more).saturating_add(more / 2);
+    if asked.among.is_some() { width.saturating_mul(2) } else { width }
+}
+
+/// Visits to expect of a walk: with a filter it goes on until it kept as many that are asked for, and farther when what
+/// is asked for lies elsewhere than near the query.
+fn expected_visits(graph: &Graph, view: &View, among: Option<&HashSet<ProductId>>, width: usize) -> f64 {
+    let Some(among) = among else { return graph.visits_for(width as f64) };
+    let admitted = among.len() as f64 / view.products.max(1) as f64;
+    graph.visits_for(width as f64 / admitted.clamp(1e-6, 1.0)) * graph.stray()
 }
 
 /// Walks that come one after the other when so many are done by all threads.

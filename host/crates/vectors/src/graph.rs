@@ -40,6 +40,9 @@ const TOP: usize = 64;
 /// How many times as wide the wider walk is whose visits are known.
 pub(crate) const FAR: usize = 8;
 
+/// What 1 is stored as.
+const STRAY_UNIT: f64 = 1024.0;
+
 type Chunk = Arc<[AtomicU32]>;
 type Level = Arc<Vec<Chunk>>;
 
@@ -53,6 +56,8 @@ pub(crate) struct Graph {
     width_above: AtomicUsize,
     /// Visits of a walk of that width, and of one that is [`FAR`] times as wide: running averages.
     visits: [AtomicUsize; 2],
+    /// See [`Graph::stray`]; a running average, in units of [`STRAY_UNIT`].
+    stray: AtomicUsize,
     /// Rows of the shop when that was measured; 0 before.
     tuned_at: AtomicUsize,
 }
@@ -72,6 +77,7 @@ impl Graph {
             width: AtomicUsize::new(0),
             width_above: AtomicUsize::new(0),
             visits: Default::default(),
+            stray: AtomicUsize::new(STRAY_UNIT as usize),
             tuned_at: AtomicUsize::new(0),
         }
     }
@@ -119,6 +125,18 @@ impl Graph {
         };
         let old = average.load(Ordering::Relaxed);
         average.store(if old == 0 { visits } else { (old * 7 + visits).div_ceil(8) }, Ordering::Relaxed);
+    }
+
+    /// How many times as many visits as the share of rows asked for makes expect a walk with a filter takes.
+    pub(crate) fn stray(&self) -> f64 {
+        self.stray.load(Ordering::Relaxed) as f64 / STRAY_UNIT
+    }
+
+    /// A walk with a filter took so many visits, `expected` with what was known. One that gave up would have taken more.
+    pub(crate) fn note_stray(&self, visits: usize, expected: f64, done: bool) {
+        let seen = visits as f64 / expected.max(1.0) * if done { 1.0 } else { 4.0 };
+        let stray = self.stray() * (1.0 + (seen.clamp(0.25, 16.0) - 1.0) / 8.0);
+        self.stray.store((stray.clamp(0.25, 1000.0) * STRAY_UNIT) as usize, Ordering::Relaxed);
     }
 
     /// The links, for reading.
