@@ -1,10 +1,7 @@
 //! Grows graphs in the background: links what is new, leads around what is gone, measures what it has.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::Instant,
 };
@@ -186,15 +183,4 @@ impl Gardener<'_> {
             run();
         });
     }
-}
-
-/// Shelves to be tended, and whether somebody does.
-#[derive(Debug, Default)]
-pub(crate) struct Beds {
-    /// Shelves to be tended.
-    pub(crate) waiting: Vec<Arc<RwLock<Shelf>>>,
-    /// The thread that tends them.
-    pub(crate) gardener: Option<thread::JoinHandle<()>>,
-    /// Whether it still does.
-    pub(crate) busy: bool,
 }

@@ -7,13 +7,12 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    thread,
     time::Instant,
 };
 
 use async_trait::async_trait;
 use futures::channel::oneshot;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::RwLock;
 use rayon::prelude::*;
 use taja_catalog::{
     Embedding, PortError, PortResult, ProductId, TenantId,
@@ -21,9 +20,9 @@ use taja_catalog::{
 };
 
 use crate::{
+    beds::{Background, Owner},
     choice::{Chooser, Method, Request},
     code::{Query, Row, lines_of},
-    gardener::{Beds, Gardener, may_need},
     kernel::Kernel,
     rates::Rates,
     rows::Label,
@@ -60,23 +59,7 @@ pub(crate) struct Inner {
     vectors: AtomicUsize,
     /// Whether the last search walked a graph.
     walked: AtomicBool,
-    stop: AtomicBool,
-    beds: Mutex<Beds>,
-    settled: Condvar,
-}
-
-#[derive(Debug)]
-struct Owner(Arc<Inner>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
-        let gardener = self.0.beds.lock().gardener.take();
-        if let Some(gardener) = gardener {
-            // It looks at `stop` between two nodes. Its panic was logged by the panic hook.
-            let _ = gardener.join();
-        }
-    }
+    pub(crate) background: Background,
 }
 
 impl Index {
@@ -107,9 +90,7 @@ impl Index {
             shelves: RwLock::new(shelves),
             vectors: AtomicUsize::new(vectors),
             walked: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            beds: Mutex::default(),
-            settled: Condvar::new(),
+            background: Background::default(),
         });
         Self { _owner: Arc::new(Owner(Arc::clone(&inner))), inner }
     }
@@ -117,10 +98,7 @@ impl Index {
     /// Waits, on this thread, until every graph that is worth it was grown and knows all rows.
     pub fn settle(&self) {
         self.tend_all();
-        let mut beds = self.inner.beds.lock();
-        while beds.busy {
-            self.inner.settled.wait(&mut beds);
-        }
+        self.inner.background.settle();
     }
 
     /// Removes every vector that came from a file and was not inserted since: see [`Index::reopen`].
@@ -188,7 +166,7 @@ impl Index {
 }
 
 impl Inner {
-    fn chooser(&self) -> Chooser<'_> {
+    pub(crate) fn chooser(&self) -> Chooser<'_> {
         Chooser { kernel: self.kernel, rates: &self.rates, walk_from: self.walk_from }
     }
 
@@ -241,42 +219,6 @@ impl Inner {
                 });
             }
             self.tend(&shelf);
-        }
-    }
-
-    /// Has a shelf tended in the background if it needs it.
-    fn tend(self: &Arc<Self>, shelf: &Arc<RwLock<Shelf>>) {
-        if !may_need(&shelf.read_recursive(), self.chooser()) {
-            return;
-        }
-        let mut beds = self.beds.lock();
-        if !beds.waiting.iter().any(|waiting| Arc::ptr_eq(waiting, shelf)) {
-            beds.waiting.push(Arc::clone(shelf));
-        }
-        if !beds.busy && !self.stop.load(Ordering::Relaxed) {
-            let inner = Arc::clone(self);
-            let spawned = thread::Builder::new().name("taja-gardener".into()).spawn(move || inner.garden());
-            match spawned {
-                Ok(gardener) => (beds.busy, beds.gardener) = (true, Some(gardener)),
-                // Searches go on to scan; the next write tries again.
-                Err(error) => tracing::warn!(%error, "no thread to grow a vector graph"),
-            }
-        }
-    }
-
-    fn garden(&self) {
-        loop {
-            let mut beds = self.beds.lock();
-            let next = beds.waiting.pop().filter(|_| !self.stop.load(Ordering::Relaxed));
-            let Some(shelf) = next else {
-                beds.busy = false;
-                self.settled.notify_all();
-                return;
-            };
-            drop(beds);
-            let gardener = Gardener { chooser: self.chooser(), stop: &self.stop };
-            // A shelf whose graph cannot be grown is still scanned.
-            let _ = catch_unwind(AssertUnwindSafe(|| gardener.tend(&shelf)));
         }
     }
 }

@@ -4,6 +4,7 @@
 //! rows are scanned in little more time than a graph takes are never walked: the scan's answers are exact, and it
 //! costs nothing to keep. What is cheaper is measured, on the machine it runs on.
 
+mod beds;
 mod choice;
 mod code;
 mod gardener;
