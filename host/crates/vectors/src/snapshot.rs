@@ -166,3 +166,6 @@ fn replace(temporary: &Path, path: &Path) -> io::Result<()> {
     // The new name is safe when its folder is; there are systems that cannot open one, where it is safe by itself.
     if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,9 @@ use crate::{
     shelf::{Shelf, View},
 };
 
+/// Slots of a shop whose graph is written: the least that is allocated for links is a megabyte, which no small file may
+/// ask for. A smaller shop has a graph only in tests.
+const WITH_GRAPH: usize = 2048;
 /// The widest walk that a file may ask for.
 const WIDEST: u32 = 4096;
 
@@ -30,7 +33,8 @@ pub(super) fn write<W: Write>(to: &mut Writer<W>, tenant: &TenantId, view: &View
     let mut head = Vec::new();
     push_id(&mut head, tenant.as_str());
     head.extend_from_slice(&(view.rows.slots() as u32).to_le_bytes());
-    if let Some(graph) = &view.graph {
+    let graph = view.graph.as_ref().filter(|_| view.rows.slots() >= WITH_GRAPH);
+    if let Some(graph) = graph {
         for number in [graph.width_above(), graph.width(), graph.tuned_at()] {
             head.extend_from_slice(&(number as u32).to_le_bytes());
         }
@@ -39,7 +43,7 @@ pub(super) fn write<W: Write>(to: &mut Writer<W>, tenant: &TenantId, view: &View
     for at in 0..view.rows.segments() {
         to.block(&segment::encode(view.rows.segment(at)))?;
     }
-    let Some(graph) = &view.graph else { return Ok(()) };
+    let Some(graph) = graph else { return Ok(()) };
     let (links, pending): (_, HashSet<u32>) = (graph.links(), view.pending.iter().copied().collect());
     for level in 0..LEVELS {
         let nodes: Vec<u32> = slots_on(level, view.rows.slots()).collect();
@@ -77,6 +81,9 @@ pub(super) fn read<R: Read>(
         _ => Some([head.u32()?, head.u32()?, head.u32()?]),
     };
     head.done()?;
+    if tuned.is_some() && slots < WITH_GRAPH {
+        return Err(SnapshotError::Damaged("a graph of so few rows is never written"));
+    }
     let lines = lines_of(dimension);
     let mut rows = Rows::new(lines);
     for first in (0..slots).step_by(SEGMENT) {
