@@ -5,6 +5,7 @@ mod backends;
 mod model;
 mod plugins;
 mod upkeep;
+mod vector_file;
 
 use std::{
     net::SocketAddr,
@@ -35,6 +36,7 @@ pub use self::model::{MANIFEST, ModelReport, measure};
 use self::{
     backends::Backends,
     model::{Model, NoModel},
+    vector_file::VectorFile,
 };
 use crate::{
     access::{Door, DoorConfig},
@@ -95,6 +97,8 @@ pub struct Running {
     pub app: Arc<App>,
     shutdown: CancellationToken,
     tasks: JoinSet<Result<()>>,
+    /// Written when everything has ended.
+    vectors: Option<VectorFile>,
     /// Held until everything ended: nobody else may open the folder while something still writes.
     _lock: std::fs::File,
 }
@@ -126,13 +130,13 @@ pub async fn start(config: Config) -> Result<Running> {
                 load_plugins(&config, &backends, media.clone()),
                 backends.index(embedder.space())
             );
-            let index = Some(index.context("vector index")?);
-            Engine { sandbox: Arc::new(sandbox?), index, embedder, bulk }
+            let (index, vectors) = index.context("vector index")?;
+            Engine { sandbox: Arc::new(sandbox?), index: Some(index), vectors, embedder, bulk }
         }
         Model::Elsewhere(_) => {
             let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
             let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
-            Engine { sandbox, index: None, bulk: embedder.clone(), embedder }
+            Engine { sandbox, index: None, vectors: None, bulk: embedder.clone(), embedder }
         }
     };
     let worker = match &engine.index {
@@ -166,13 +170,14 @@ pub async fn start(config: Config) -> Result<Running> {
         warn_of_other_spaces(&app).await?;
         upkeep::sweep_staging(&app.staging, app.queue.as_ref(), Duration::ZERO).await?;
     }
-    Ok(Running::spawn(app, listener, address, worker, lock))
+    Ok(Running::spawn(app, listener, address, worker, engine.vectors, lock))
 }
 
 /// What thinks: policies, the model they ask, the index they look through.
 struct Engine {
     sandbox: Arc<Sandbox>,
     index: Option<Arc<dyn VectorIndex>>,
+    vectors: Option<VectorFile>,
     embedder: Arc<dyn Embedder>,
     /// The same for what nobody waits for.
     bulk: Arc<dyn Embedder>,
@@ -241,6 +246,7 @@ impl Running {
         listener: TcpListener,
         address: SocketAddr,
         worker: Option<Worker>,
+        vectors: Option<VectorFile>,
         lock: std::fs::File,
     ) -> Self {
         let shutdown = CancellationToken::new();
@@ -273,6 +279,9 @@ impl Running {
             tasks.spawn(upkeep::sweep(app.clone(), shutdown.clone()));
             tasks.spawn(plugins::report(app.clone(), shutdown.clone()));
         }
+        if let Some(vectors) = vectors.clone() {
+            tasks.spawn(vectors.keep(shutdown.clone()));
+        }
         tasks.spawn(plugins::follow(app.clone(), shutdown.clone()));
         if app.config.redis.is_some() {
             tasks.spawn(plugins::announce(app.clone(), shutdown.clone()));
@@ -280,7 +289,7 @@ impl Running {
         if app.config.mongo.is_none() {
             tasks.spawn(plugins::watch_folder(app.clone(), shutdown.clone()));
         }
-        Self { address, app, shutdown, tasks, _lock: lock }
+        Self { address, app, shutdown, tasks, vectors, _lock: lock }
     }
 
     /// What ends it: cancel, then [`Running::stopped`].
@@ -301,6 +310,9 @@ impl Running {
         }
         // What runs beside requests ends by itself; what does not, in time, ends with the process.
         _ = tokio::time::timeout(self.app.config.drain, self.app.sandbox.settled()).await;
+        if let Some(vectors) = self.vectors {
+            vectors.save().await;
+        }
         outcome
     }
 }

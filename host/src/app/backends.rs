@@ -1,6 +1,6 @@
 //! What keeps things: each part embedded in the data folder, or on an engine that other processes share.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use secrecy::{ExposeSecret, SecretString};
@@ -9,7 +9,6 @@ use taja_catalog::{
     access::AccessStore,
     plugins::PluginStore,
     port::{ImageHost, Store, UploadStore, VectorIndex},
-    retrieval,
 };
 use taja_cloudinary::{Cloudinary, CloudinaryConfig};
 use taja_media::Media;
@@ -19,8 +18,9 @@ use taja_mongo::{
 };
 use taja_queue::{Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue};
 use taja_sqlite::SqliteStore;
-use taja_vectors::ExactIndex;
+use taja_vectors::Index;
 
+use super::vector_file::VectorFile;
 use crate::{
     cloudinary_host::CloudinaryHost,
     config::{CloudinarySettings, Config, MongoConfig},
@@ -45,6 +45,8 @@ pub(super) struct Backends {
     /// The image host, when it is the embedded one.
     pub(super) folder: Option<ImageFolder>,
     pub(super) staging: Staging,
+    /// The folder of the embedded index.
+    vectors: PathBuf,
     /// The store, when it is MongoDB.
     mongo: Option<(Mongo, Arc<MongoStore>)>,
 }
@@ -87,26 +89,27 @@ impl Backends {
                 (Arc::new(folder.clone()), Some(folder))
             }
         };
-        Ok(Self { store, access, plugins, queue, images, folder, staging, mongo })
+        let vectors = config.data.join("vectors");
+        Ok(Self { store, access, plugins, queue, images, folder, staging, vectors, mongo })
     }
 
-    /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store.
-    pub(super) async fn index(&self, space: &Space) -> Result<Arc<dyn VectorIndex>> {
+    /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store;
+    /// with its file, where this process is the only one to write.
+    pub(super) async fn index(&self, space: &Space) -> Result<(Arc<dyn VectorIndex>, Option<VectorFile>)> {
         match &self.mongo {
             None => {
-                let index = ExactIndex::new(space.dimension);
-                retrieval::fill(self.store.as_ref(), &index, space).await?;
-                Ok(Arc::new(index))
+                let file = VectorFile::open(self.vectors.clone(), space, self.store.as_ref()).await?;
+                Ok((Arc::new(file.index.clone()), Some(file)))
             }
             Some((mongo, store)) => {
                 if let Some(index) = store.vector_search(space).await? {
-                    return Ok(Arc::new(index));
+                    return Ok((Arc::new(index), None));
                 }
                 let dimension = space.dimension;
-                let make = move || Arc::new(ExactIndex::new(dimension)) as Arc<dyn VectorIndex>;
+                let make = move || Arc::new(Index::new(dimension)) as Arc<dyn VectorIndex>;
                 let options = FollowOptions::default();
                 let follower = Follower::start(mongo, space.clone(), make, self.store.clone(), options);
-                Ok(Arc::new(follower.await?))
+                Ok((Arc::new(follower.await?), None))
             }
         }
     }

@@ -101,6 +101,16 @@ impl Index {
         self.inner.background.settle();
     }
 
+    /// A number that is another one whenever any vector is.
+    pub fn changes(&self) -> u64 {
+        self.inner.shops().iter().map(|(_, shelf)| shelf.read_recursive().changes()).sum()
+    }
+
+    /// Whether any shop has a graph: rows alone are not worth a file.
+    pub fn has_graph(&self) -> bool {
+        self.inner.shops().iter().any(|(_, shelf)| shelf.read_recursive().graph().is_some())
+    }
+
     /// Removes every vector that came from a file and was not inserted since: see [`Index::reopen`].
     pub fn forget_unconfirmed(&self) {
         for (_, shelf) in self.inner.shops() {

@@ -20,6 +20,4 @@ mod snapshot;
 mod tune;
 
 pub use index::Index;
-/// What hosts that know only the exact scan call it.
-pub use index::Index as ExactIndex;
 pub use snapshot::SnapshotError;
