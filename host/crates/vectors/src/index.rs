@@ -13,7 +13,6 @@ use std::{
 use async_trait::async_trait;
 use futures::channel::oneshot;
 use parking_lot::RwLock;
-use rayon::prelude::*;
 use taja_catalog::{
     Embedding, PortError, PortResult, ProductId, TenantId,
     port::{Neighbour, PortErrorKind, VectorIndex, VectorRow},
@@ -25,7 +24,7 @@ use crate::{
     code::{Query, Row, lines_of},
     kernel::Kernel,
     rates::Rates,
-    rows::Label,
+    rows::{Label, Segment},
     shelf::Shelf,
 };
 
@@ -220,11 +219,12 @@ impl Inner {
         for (tenant, rows) in by_tenant {
             let shelf = self.shelf_or_new(&tenant);
             for rows in rows.chunks(ROWS_PER_LOCK) {
-                let encoded: Vec<_> =
-                    rows.par_iter().with_min_len(32).map(|row| Row::of(row.embedding.as_slice())).collect();
+                // Side by side, not one by one: many small aligned pieces leave the heap with holes that nothing fits.
+                let mut encoded = Segment::new(lines_of(self.dimension));
+                rows.iter().for_each(|row| encoded.push(None, &Row::of(row.embedding.as_slice())));
                 self.write(&shelf, |shelf| {
-                    for (row, encoded) in rows.iter().zip(&encoded) {
-                        shelf.put(Label { product: row.product.clone(), image: row.image }, encoded);
+                    for (at, row) in rows.iter().enumerate() {
+                        shelf.put(Label { product: row.product.clone(), image: row.image }, &encoded.row(at));
                     }
                 });
             }

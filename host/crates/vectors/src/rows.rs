@@ -39,6 +39,18 @@ impl Segment {
         Self { lines, high, low, scales: Vec::new(), rests: Vec::new(), labels: Vec::new() }
     }
 
+    /// No rows yet, with room for as many as a segment has: doubling would leave a third of it unused.
+    pub(crate) fn with_room(lines: usize) -> Self {
+        Self {
+            lines,
+            high: Vec::with_capacity(SEGMENT * lines),
+            low: Vec::with_capacity(SEGMENT * lines),
+            scales: Vec::with_capacity(SEGMENT),
+            rests: Vec::with_capacity(SEGMENT),
+            labels: Vec::with_capacity(SEGMENT),
+        }
+    }
+
     /// Number of rows, removed ones included.
     pub(crate) fn len(&self) -> usize {
         self.labels.len()
@@ -72,7 +84,7 @@ impl Segment {
     /// Adds a row.
     pub(crate) fn push(&mut self, label: Option<Label>, row: &Row) {
         let rows = self.len();
-        // A full segment takes just its bytes; doubling would leave a third of them unused.
+        // What has room has it already; a copy of a segment takes just its bytes.
         if rows * 2 >= SEGMENT {
             let left = SEGMENT - rows;
             self.high.reserve_exact(left * self.lines);
@@ -97,7 +109,8 @@ impl Segment {
         self.labels[at] = Some(label);
     }
 
-    fn row(&self, at: usize) -> Row {
+    /// A copy of a row.
+    pub(crate) fn row(&self, at: usize) -> Row {
         let (high, low) = (self.high(at).to_vec(), self.low(at).to_vec());
         Row { high, low, scale: self.scales[at], rest: self.rests[at] }
     }
@@ -174,7 +187,9 @@ impl Rows {
     /// Adds a row at the end.
     pub(crate) fn push(&mut self, label: Label, row: &Row) -> u32 {
         if self.slots.is_multiple_of(SEGMENT) {
-            self.push_segment(Segment::new(self.lines));
+            // The first one grows: a shop may stay small.
+            let first = self.slots == 0;
+            self.push_segment(if first { Segment::new(self.lines) } else { Segment::with_room(self.lines) });
         }
         let slot = self.slots;
         self.segment_mut(slot / SEGMENT).push(Some(label), row);

@@ -72,11 +72,13 @@ fn filled(data: &Data, rows: usize) -> Shop {
     let (ready, computed) = (began.elapsed(), cpu_seconds() - computed);
     println!(
         "\n{rows} vectors of {DIMENSION}: inserted in {:.1} s, graph ready after {:.1} s and {computed:.1} s of \
-         computing (making the vectors took {:.1} s of that), {:.0} bytes per vector",
+         computing (making the vectors took {:.1} s of that), {:.0} bytes per vector; the process \
+         has {:.0} MB",
         (inserted - making).as_secs_f64(),
         ready.as_secs_f64(),
         making.as_secs_f64(),
         index.memory_bytes() as f64 / rows as f64,
+        resident_bytes() / 1e6,
     );
     Shop { tenant, index, rows }
 }
@@ -170,6 +172,13 @@ fn cpu_seconds() -> f64 {
     let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or_default();
     // Fields 14 and 15 of proc(5), in hundredths of a second; the first two are cut off with the name.
     (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Bytes of memory that the process has.
+fn resident_bytes() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = pages.split_whitespace().nth(1).and_then(|field| field.parse::<f64>().ok());
+    resident.unwrap_or_default() * 4096.0
 }
 
 /// Seconds of the median run.

@@ -51,7 +51,7 @@ pub(super) fn decode(block: &[u8], lines: usize, expected: usize) -> Result<Segm
     if fields.u32()? as usize != expected {
         return Err(SnapshotError::Damaged("a segment has another number of rows"));
     }
-    let mut segment = Segment::new(lines);
+    let mut segment = if expected == SEGMENT { Segment::with_room(lines) } else { Segment::new(lines) };
     let mut row = Row {
         high: vec![Bytes([0; WIDTH]); lines],
         low: vec![Words([0; WIDTH]); lines],
