@@ -72,3 +72,92 @@ impl VectorFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use taja_catalog::{
+        Embedding, ImageHash, PerceptualHash, Product, StoredImage, TenantId,
+        fakes::InMemoryStore,
+        port::{Change, NewImage, VectorIndex, VectorRow},
+    };
+
+    use super::*;
+
+    fn space() -> Space {
+        Space { id: "maker/model@0".into(), model: "model".into(), dimension: 2 }
+    }
+
+    fn shop() -> TenantId {
+        "shop".parse().unwrap()
+    }
+
+    fn vector(number: u8) -> Embedding {
+        Embedding::normalised(vec![1.0, f32::from(number)], 2).unwrap()
+    }
+
+    async fn store(products: u8) -> InMemoryStore {
+        let store = InMemoryStore::default();
+        for number in 0..products {
+            let image = StoredImage {
+                hash: ImageHash::of(&[number]),
+                perceptual: PerceptualHash(0),
+                url: String::new(),
+                width: 1,
+                height: 1,
+            };
+            let now = jiff::Timestamp::now();
+            let product = Product {
+                tenant: shop(),
+                id: format!("p{number}").parse().unwrap(),
+                details: serde_json::from_value(json!({ "name": "p" })).unwrap(),
+                images: vec![image.clone()],
+                created_at: now,
+                updated_at: now,
+            };
+            let images = vec![NewImage { image, embedding: vector(number) }];
+            let change = Change::Create { product: Box::new(product), images, index_text: String::new() };
+            let effect = format!("job-{number}").parse().unwrap();
+            store.commit(&shop(), &effect, &space(), change, &Value::Null).await.unwrap();
+        }
+        store
+    }
+
+    async fn names(file: &VectorFile) -> Vec<String> {
+        let found = file.index.nearest(&shop(), &[vector(0)], None, 99).await.unwrap().remove(0);
+        found.into_iter().map(|near| near.product.to_string()).collect()
+    }
+
+    #[tokio::test]
+    async fn a_kept_graph_is_taken_back_and_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = VectorFile::open(folder.path().into(), &space(), &store(0).await).await.unwrap();
+        file.save().await;
+        assert!(!file.path.exists(), "no shop has a graph");
+
+        let old = Index::walking_from(2, 1);
+        let row = |number: u8| {
+            let (product, image) = (format!("p{number}").parse().unwrap(), ImageHash::of(&[number]));
+            VectorRow { tenant: shop(), product, image, embedding: vector(number) }
+        };
+        // 7 is in no store any more.
+        old.insert([1, 2, 7].map(row).into()).await.unwrap();
+        let grown = old.clone();
+        spawn_blocking(move || grown.settle()).await.unwrap();
+        VectorFile { index: old, path: file.path.clone() }.save().await;
+        assert!(file.path.exists());
+
+        let again = VectorFile::open(folder.path().into(), &space(), &store(4).await).await.unwrap();
+        assert!(again.index.has_graph());
+        assert_eq!(names(&again).await, ["p0", "p1", "p2", "p3"]);
+    }
+
+    #[tokio::test]
+    async fn a_damaged_file_is_as_good_as_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = VectorFile::open(folder.path().into(), &space(), &store(0).await).await.unwrap();
+        std::fs::write(&file.path, b"TAJAVEC\x01 and nothing more").unwrap();
+        let again = VectorFile::open(folder.path().into(), &space(), &store(2).await).await.unwrap();
+        assert_eq!(names(&again).await, ["p0", "p1"]);
+    }
+}

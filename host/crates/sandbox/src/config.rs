@@ -52,9 +52,10 @@ pub struct SandboxConfig {
     /// Largest component file that is read, bytes.
     pub max_component_bytes: u64,
     /// Bytes of each linear memory that stay mapped between calls and are cleared by writing zeros:
-    /// system calls and page faults cost more than that up to about a megabyte.
+    /// system calls and page faults cost more than that up to about a megabyte, and others wait for them.
     pub keep_resident_bytes: usize,
-    /// Whether page-map scanning may be used where it is safe.
+    /// Whether page-map scanning may be used where it is safe. It saves the zeros that large memories take, and waits for
+    /// whoever else changes the memory map: a neighbour that grows its memory all the time holds calls up by milliseconds.
     pub pagemap_scan: PagemapScan,
 }
 
@@ -95,7 +96,7 @@ impl SandboxConfig {
             probation: Duration::from_secs(600),
             max_component_bytes: 64 << 20,
             keep_resident_bytes: 1 << 20,
-            pagemap_scan: PagemapScan::WhereSafe,
+            pagemap_scan: PagemapScan::Off,
         }
     }
 }

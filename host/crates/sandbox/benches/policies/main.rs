@@ -56,7 +56,7 @@ async fn measure(component: &[u8]) -> Outcome<()> {
         calls::one_by_one(&room, Duration::from_micros(aim)).await?;
         calls::on_two_threads(&room).await?;
     }
-    let room = Room::open(component, PagemapScan::WhereSafe).await?;
+    let room = Room::open(component, PagemapScan::Off).await?;
     neighbours::beside_others(&room).await?;
     shops::with_their_own(&room).await
 }

@@ -20,7 +20,7 @@ use crate::{
 /// How many of them call at one time: as many as there are threads.
 const CALLERS: usize = 2;
 /// How often a neighbour is measured alone and beside them, and for how long at a time.
-const TURNS: usize = 12;
+const TURNS: usize = 30;
 const TURN: Duration = Duration::from_millis(500);
 /// How much a neighbour's p99 may rise.
 const MAX_RATIO: f64 = 1.2;
