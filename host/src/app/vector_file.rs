@@ -148,7 +148,6 @@ mod tests {
         assert!(file.path.exists());
 
         let again = VectorFile::open(folder.path().into(), &space(), &store(4).await).await.unwrap();
-        assert!(again.index.has_graph());
         assert_eq!(names(&again).await, ["p0", "p1", "p2", "p3"]);
     }
 
