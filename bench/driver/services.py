@@ -1,6 +1,8 @@
 """The contenders: Taja with everything embedded, Taja on the same servers, the Python service."""
 
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 from driver.backends import Backends
@@ -89,8 +91,18 @@ class Taja(Service):
     name = "taja"
 
     def launch(self) -> None:
+        self._remember()
         command = [str(self.place.taja), "serve", "--listen", self.base.removeprefix("http://")]
         self._run(self.name, command, self.environment())
+
+    def _remember(self) -> None:
+        """Takes over what was measured of the model: a first start measures it for minutes, and there is one per machine."""
+        home = self.place.cache / "taja" / self.model
+        if not (home / "measured").exists():
+            command = [str(self.place.taja), "model", "bench"]
+            environment = self.environment() | {"TAJA_DATA": str(home)}
+            subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        shutil.copytree(home / "measured", self.folder / "data/measured", dirs_exist_ok=True)
 
     def environment(self) -> dict[str, str]:
         return self.place.environment(
