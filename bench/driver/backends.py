@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from driver.place import BENCH, Place
-from driver.processes import DriverFailure, Process, free_port, until
+from driver.processes import DriverFailure, Group, Process, free_port, until
 
 READY_SECONDS = 60
 
@@ -18,7 +18,7 @@ def answers(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-class Backends:
+class Backends(Group):
     """The three servers, each with a folder of its own; MongoDB may work on a filled one."""
 
     def __init__(self, place: Place, folder: Path, filled: Path | None = None) -> None:
@@ -30,18 +30,7 @@ class Backends:
         else:
             (folder / "mongo").mkdir()
 
-    def __enter__(self) -> "Backends":
-        try:
-            self._start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    def _start(self) -> None:
+    def start(self) -> None:
         # The members of a replica set know each other by port, so a filled folder brings its own.
         kept = self.folder / "mongo/port"
         mongo = int(kept.read_text(encoding="utf-8")) if kept.exists() else free_port()
@@ -85,7 +74,3 @@ class Backends:
     def memory(self) -> dict[str, float]:
         """Resident memory of each server, MiB."""
         return {process.name: process.memory()["rss"] for process in self.processes}
-
-    def stop(self) -> None:
-        while self.processes:
-            self.processes.pop().stop()

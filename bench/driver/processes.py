@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 STOP_SECONDS = 20
 POLL_SECONDS = 0.02
@@ -67,6 +68,31 @@ class Process:
         """Resident and proportional memory of the whole group, MiB."""
         pids = [self.child.pid, *_descendants(self.child.pid)]
         return {"rss": sum(_rollup(pid, "Rss") for pid in pids), "pss": sum(_rollup(pid, "Pss") for pid in pids)}
+
+
+class Group:
+    """Processes that start and stop together: all of them run inside a `with`, none after it."""
+
+    processes: list[Process]
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Starts them, and waits until they answer."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        while self.processes:
+            self.processes.pop().stop()
 
 
 def until(ready: Callable[[], object], seconds: float, what: str, processes: Sequence[Process] = ()) -> None:

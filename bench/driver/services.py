@@ -8,7 +8,7 @@ from pathlib import Path
 from driver.backends import Backends
 from driver.client import Client
 from driver.place import Place
-from driver.processes import DriverFailure, Process, free_port, until
+from driver.processes import DriverFailure, Group, Process, free_port, until
 
 READY_SECONDS = 180
 KEY = "operator-key-of-a-benchmark-on-loopback"
@@ -17,7 +17,7 @@ CONTENDERS = ("taja", "taja-shared", "python")
 QUIET = "error"
 
 
-class Service:
+class Service(Group):
     """One running contender. `model` is the short name of a model of the place."""
 
     name = ""
@@ -29,17 +29,6 @@ class Service:
         self.processes: list[Process] = []
         self.base = f"http://127.0.0.1:{free_port()}"
         folder.mkdir(parents=True, exist_ok=True)
-
-    def __enter__(self) -> "Service":
-        try:
-            self.start()
-        except BaseException:
-            self.stop()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
 
     @property
     def backends(self) -> Backends:
@@ -79,10 +68,6 @@ class Service:
     def computed(self) -> float:
         """Seconds of processor time that its own processes have used; those of the servers do not count."""
         return sum(process.computed() for process in self.processes)
-
-    def stop(self) -> None:
-        while self.processes:
-            self.processes.pop().stop()
 
 
 class Taja(Service):
