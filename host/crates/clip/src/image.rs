@@ -111,27 +111,4 @@ mod tests {
         assert_eq!(pixels.len(), 224 * 224 * 3);
         assert!(pixels.iter().all(|value| *value == 9));
     }
-    /// Prints what a picture costs: `cargo test -p taja-clip --release -- --ignored --nocapture what_a_photograph_costs`.
-    #[test]
-    #[ignore = "it measures, and asserts nothing"]
-    #[expect(clippy::print_stdout, reason = "whoever asks for it reads it")]
-    fn what_a_photograph_costs() {
-        let raster = Raster::new(
-            1200,
-            900,
-            (0..1200 * 900 * 3).map(|i: u32| (i.wrapping_mul(7919) >> 7) as u8).collect(),
-        )
-        .unwrap();
-        let fastest = |work: &dyn Fn()| {
-            let once = |_| {
-                let start = std::time::Instant::now();
-                work();
-                start.elapsed()
-            };
-            (0..50).map(once).min().unwrap()
-        };
-        let pixels = fastest(&|| drop(std::hint::black_box(clip(224).pixels(&raster))));
-        let tensor = fastest(&|| drop(std::hint::black_box(clip(224).tensor(&raster))));
-        println!("1200 x 900 to 224 x 224: pixels {pixels:?}, tensor {tensor:?}");
-    }
 }
