@@ -56,8 +56,6 @@ pub struct Info {
     pub notice: Option<String>,
     /// Components of its vectors.
     pub dimension: usize,
-    /// What pictures are computed on: its name in [`images`](Self::images).
-    pub provider: &'static str,
     /// What computes pictures, and how exactly.
     pub images: Backend,
     /// What computes texts, and how exactly.
@@ -113,7 +111,6 @@ impl Clip {
                 title: manifest.title.clone(),
                 notice: manifest.notice.clone(),
                 dimension: manifest.dimension,
-                provider: of_images.provider().name(),
                 images: of_images,
                 texts: of_texts,
                 space,

@@ -83,7 +83,7 @@ fn a_memory_that_lies_is_measured_over() {
         let again = std::fs::read_to_string(file).unwrap();
         assert!(again != bad, "lie {number} was believed");
         assert!(again.contains("\"format\": 1"));
-        assert!(["cpu", "openvino"].contains(&clip.info().provider));
+        assert!(["cpu", "openvino"].contains(&clip.info().images.provider().name()));
     }
 }
 

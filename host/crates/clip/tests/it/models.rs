@@ -101,7 +101,8 @@ fn the_running_model_tells_what_it_is() {
     let (_folder, config) = tiny("sentence", |text| text);
     let clip = Clip::start(config).unwrap();
     let info = clip.info();
-    assert_eq!((info.name.as_str(), info.dimension, info.provider), ("tiny-sentence", 12, "cpu"));
+    let provider = info.images.provider().name();
+    assert_eq!((info.name.as_str(), info.dimension, provider), ("tiny-sentence", 12, "cpu"));
     assert_eq!(&info.space, clip.space());
 }
 
