@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod failure;
 pub mod filter;
 pub mod id;
+pub mod models;
 pub mod picture;
 pub mod plugins;
 pub mod policy;

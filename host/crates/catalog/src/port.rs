@@ -177,6 +177,8 @@ pub enum Variant {
 pub trait ImageHost: Send + Sync {
     /// Re-encodes and hosts a picture under its hash; the address it is served at.
     async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String>;
+    /// The bytes of a hosted picture; none when it is not there.
+    async fn fetch(&self, tenant: &TenantId, image: &StoredImage) -> PortResult<Option<Bytes>>;
     /// Takes a picture away; nothing happens when it is not there.
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()>;
     /// The address of a smaller version of a picture that is served at `url`; none from a host that makes none, or of
@@ -357,8 +359,8 @@ pub trait Store: Send + Sync {
     async fn about(&self) -> PortResult<About>;
     /// How much there is.
     async fn counts(&self) -> PortResult<Counts>;
-    /// The spaces that stored vectors belong to, by id.
-    async fn spaces(&self) -> PortResult<Vec<String>>;
+    /// How many vectors there are of each space, by its id.
+    async fn spaces(&self) -> PortResult<BTreeMap<String, u64>>;
 }
 
 /// A stored image near a query.

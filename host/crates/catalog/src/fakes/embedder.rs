@@ -53,12 +53,18 @@ pub struct FakeEmbedder {
 
 impl Default for FakeEmbedder {
     fn default() -> Self {
-        let space = Space { id: "fake@0000000000000000".into(), model: "fake".into(), dimension: DIMENSION };
-        Self { space, fault: Fault::default(), vectors: AtomicUsize::new(0) }
+        Self::named("fake")
     }
 }
 
 impl FakeEmbedder {
+    /// One of another name has a space of its own.
+    pub fn named(name: &str) -> Self {
+        let space =
+            Space { id: format!("{name}@0000000000000000"), model: name.into(), dimension: DIMENSION };
+        Self { space, fault: Fault::default(), vectors: AtomicUsize::new(0) }
+    }
+
     /// The next call fails so.
     pub fn fail_next(&self, kind: PortErrorKind) {
         self.fault.arm(kind);

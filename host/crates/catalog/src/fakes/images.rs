@@ -10,6 +10,7 @@ use crate::{
     id::{ImageHash, TenantId},
     picture::{PerceptualHash, Picture, Raster},
     port::{ImageDecoder, ImageHost, MediaError, PortErrorKind, PortResult},
+    product::StoredImage,
 };
 
 /// Most pixels the fake decoder takes.
@@ -68,7 +69,7 @@ impl ImageDecoder for PpmDecoder {
 /// Hosts pictures at addresses nobody serves.
 #[derive(Debug, Default)]
 pub struct InMemoryImageHost {
-    hosted: Mutex<BTreeMap<(TenantId, ImageHash), String>>,
+    hosted: Mutex<BTreeMap<(TenantId, ImageHash), Bytes>>,
     fault: Fault,
 }
 
@@ -86,11 +87,16 @@ impl InMemoryImageHost {
 
 #[async_trait]
 impl ImageHost for InMemoryImageHost {
-    async fn put(&self, tenant: &TenantId, hash: &ImageHash, _picture: &Picture) -> PortResult<String> {
+    async fn put(&self, tenant: &TenantId, hash: &ImageHash, picture: &Picture) -> PortResult<String> {
         self.fault.strike("images")?;
-        let url = format!("/images/{tenant}/{hash}.webp");
-        held(&self.hosted).insert((tenant.clone(), *hash), url.clone());
-        Ok(url)
+        let file = ppm(picture.raster.width(), picture.raster.height(), picture.raster.rgb());
+        held(&self.hosted).insert((tenant.clone(), *hash), file);
+        Ok(format!("/images/{tenant}/{hash}.ppm"))
+    }
+
+    async fn fetch(&self, tenant: &TenantId, image: &StoredImage) -> PortResult<Option<Bytes>> {
+        self.fault.strike("images")?;
+        Ok(held(&self.hosted).get(&(tenant.clone(), image.hash)).cloned())
     }
 
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()> {

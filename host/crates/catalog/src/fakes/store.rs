@@ -17,6 +17,7 @@ use crate::{
     embedding::Space,
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
+    models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
     picture::PerceptualHash,
     port::{
         About, Change, Counts, Intent, KnownImage, NewImage, PortError, PortErrorKind, PortResult, Position,
@@ -41,6 +42,7 @@ struct Tables {
     receipts: BTreeMap<(TenantId, EffectKey), Value>,
     versions: BTreeMap<TenantId, u64>,
     intents: BTreeMap<(TenantId, ImageHash), Intended>,
+    choice: Option<ModelChoice>,
 }
 
 /// Who is about to host a picture; nobody while it is being removed.
@@ -134,6 +136,23 @@ impl Tables {
             self.intents.remove(&key);
         }
         Ok(())
+    }
+
+    /// Pictures that have no vector in a space.
+    fn without(&self, space: &Space) -> impl Iterator<Item = CatalogueImage> {
+        let vectors = self.vectors.iter().filter(|(id, _)| *id == space.id);
+        let with: BTreeSet<_> = vectors.map(|(_, row)| (&row.tenant, row.image)).collect();
+        let images = self.products.values().flat_map(|(product, _)| {
+            let (tenant, id) = (&product.tenant, &product.id);
+            product.images.iter().map(move |image| (tenant, id, image))
+        });
+        images.filter(move |(tenant, _, image)| !with.contains(&(*tenant, image.hash))).map(
+            |(tenant, product, image)| CatalogueImage {
+                tenant: tenant.clone(),
+                product: product.clone(),
+                image: image.clone(),
+            },
+        )
     }
 
     fn of<'a>(&'a self, tenant: &'a TenantId) -> impl Iterator<Item = &'a (Product, String)> {
@@ -239,6 +258,10 @@ impl Store for InMemoryStore {
         self.fault.strike("store")?;
         let mut tables = held(&self.tables);
         let mut after = tables.clone();
+        let choice = after.choice.as_ref().filter(|_| !matches!(change, Change::None));
+        if let Some(choice) = choice.filter(|choice| choice.active.id != space.id) {
+            return refused(PortErrorKind::Unavailable, format!("vectors of {} serve now", choice.active.id));
+        }
         if after.receipts.insert((tenant.clone(), effect.clone()), receipt.clone()).is_some() {
             return refused(PortErrorKind::Conflict, format!("receipt of {effect} is there already"));
         }
@@ -335,10 +358,79 @@ impl Store for InMemoryStore {
         Ok(Counts { products: tables.products.len() as u64, images: tables.images.len() as u64 })
     }
 
-    async fn spaces(&self) -> PortResult<Vec<String>> {
+    async fn spaces(&self) -> PortResult<BTreeMap<String, u64>> {
         let tables = held(&self.tables);
-        let spaces: BTreeSet<_> = tables.vectors.iter().map(|(space, _)| space.clone()).collect();
-        Ok(spaces.into_iter().collect())
+        let mut spaces = BTreeMap::new();
+        tables.vectors.iter().for_each(|(space, _)| *spaces.entry(space.clone()).or_default() += 1);
+        Ok(spaces)
+    }
+}
+
+#[async_trait]
+impl ModelStore for InMemoryStore {
+    async fn choice(&self) -> PortResult<Option<ModelChoice>> {
+        Ok(held(&self.tables).choice.clone())
+    }
+
+    async fn choose(&self, choice: &ModelChoice, lacking: u64) -> PortResult<Chosen> {
+        let mut tables = held(&self.tables);
+        let stored = tables.choice.as_ref();
+        if stored.map_or(0, |stored| stored.revision) + 1 != choice.revision {
+            return Ok(Chosen::Changed);
+        }
+        if stored.is_some_and(|stored| stored.active != choice.active)
+            && tables.without(&choice.active).count() as u64 > lacking
+        {
+            return Ok(Chosen::Incomplete);
+        }
+        tables.choice = Some(choice.clone());
+        Ok(Chosen::Stored)
+    }
+
+    async fn images_without(
+        &self,
+        space: &Space,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, CatalogueImage)>> {
+        let tables = held(&self.tables);
+        let place = |image: &CatalogueImage| Position(format!("{}:{}", image.tenant, image.image.hash));
+        let mut without: Vec<_> = tables.without(space).map(|image| (place(&image), image)).collect();
+        without.sort_by(|(a, _), (b, _)| a.0.cmp(&b.0));
+        without.retain(|(place, _)| after.is_none_or(|after| place.0 > after.0));
+        without.truncate(limit);
+        Ok(without)
+    }
+
+    async fn add_vectors(&self, space: &Space, rows: Vec<VectorRow>) -> PortResult<()> {
+        let mut tables = held(&self.tables);
+        if rows.iter().any(|row| row.embedding.dimension() != space.dimension) {
+            return refused(PortErrorKind::Invalid, "vector of another dimension");
+        }
+        for row in rows {
+            let without = tables
+                .without(space)
+                .any(|image| (&image.tenant, image.image.hash) == (&row.tenant, row.image));
+            if without {
+                *tables.versions.entry(row.tenant.clone()).or_default() += 1;
+                tables.vectors.push((space.id.clone(), row));
+            }
+        }
+        Ok(())
+    }
+
+    async fn forget_vectors(&self, space: &str, limit: usize) -> PortResult<u64> {
+        let mut tables = held(&self.tables);
+        if tables.choice.as_ref().is_some_and(|choice| choice.needs(space)) {
+            return refused(PortErrorKind::Conflict, format!("vectors of {space} are needed"));
+        }
+        let mut removed = 0;
+        tables.vectors.retain(|(id, _)| {
+            let goes = id == space && removed < limit as u64;
+            removed += u64::from(goes);
+            !goes
+        });
+        Ok(removed)
     }
 }
 
@@ -349,5 +441,6 @@ mod tests {
     #[tokio::test]
     async fn the_maps_keep_the_contract() {
         crate::contract::store_suite(async || (InMemoryStore::default(), ())).await;
+        crate::contract::model_suite(async || (InMemoryStore::default(), ())).await;
     }
 }
