@@ -16,6 +16,7 @@ mod filter;
 mod intents;
 mod keyword;
 mod lookup;
+mod models;
 mod plugins;
 mod records;
 mod rows;

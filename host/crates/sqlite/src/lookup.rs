@@ -1,6 +1,6 @@
 //! Look-ups by image, by filter and by effect.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
@@ -119,10 +119,10 @@ pub(crate) fn version(connection: &Connection, tenant: &TenantId) -> PortResult<
     Ok(version.map_err(sqlite)?.unwrap_or(0).cast_unsigned())
 }
 
-/// The spaces that vectors belong to.
-pub(crate) fn spaces(connection: &Connection) -> PortResult<Vec<String>> {
-    let sql = "SELECT id FROM spaces WHERE EXISTS (SELECT 1 FROM vectors WHERE space = key) ORDER BY id";
+/// How many vectors each space has.
+pub(crate) fn spaces(connection: &Connection) -> PortResult<BTreeMap<String, u64>> {
+    let sql = "SELECT id, count(*) FROM vectors JOIN spaces ON key = space GROUP BY key";
     let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
-    let ids = statement.query_map([], |row| row.get(0)).map_err(sqlite)?;
-    ids.collect::<Result<_, _>>().map_err(sqlite)
+    let counts = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())));
+    counts.and_then(Iterator::collect).map_err(sqlite)
 }

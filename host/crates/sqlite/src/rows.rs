@@ -41,15 +41,20 @@ fn images(connection: &Connection, product: i64) -> PortResult<Vec<StoredImage>>
     let mut rows = statement.query([product]).map_err(sqlite)?;
     let mut images = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
-        images.push(StoredImage {
-            hash: hash(row, 0)?,
-            perceptual: PerceptualHash(row.get::<_, i64>(1).map_err(sqlite)?.cast_unsigned()),
-            url: row.get(2).map_err(sqlite)?,
-            width: row.get(3).map_err(sqlite)?,
-            height: row.get(4).map_err(sqlite)?,
-        });
+        images.push(image(row)?);
     }
     Ok(images)
+}
+
+/// A picture from its columns: hash, look, address, width and height, which come first.
+pub(crate) fn image(row: &Row<'_>) -> PortResult<StoredImage> {
+    Ok(StoredImage {
+        hash: hash(row, 0)?,
+        perceptual: PerceptualHash(row.get::<_, i64>(1).map_err(sqlite)?.cast_unsigned()),
+        url: row.get(2).map_err(sqlite)?,
+        width: row.get(3).map_err(sqlite)?,
+        height: row.get(4).map_err(sqlite)?,
+    })
 }
 
 /// The image hash in a column.

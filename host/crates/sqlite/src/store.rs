@@ -210,7 +210,7 @@ impl Store for SqliteStore {
         self.read("counts", lookup::counts).await
     }
 
-    async fn spaces(&self) -> PortResult<Vec<String>> {
+    async fn spaces(&self) -> PortResult<BTreeMap<String, u64>> {
         self.read("spaces", lookup::spaces).await
     }
 }

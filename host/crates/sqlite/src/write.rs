@@ -10,7 +10,7 @@ use taja_catalog::{
 
 use crate::{
     error::{failed, sqlite, unless_taken},
-    filter, intents, keyword,
+    filter, intents, keyword, models,
 };
 
 /// Everything that one commit writes.
@@ -33,6 +33,10 @@ impl Commit {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
         self.write_receipt(&transaction)?;
+        if !matches!(self.change, Change::None) {
+            models::must_serve(&transaction, &self.space)?;
+            count_up(&transaction, &self.tenant)?;
+        }
         match &self.change {
             Change::None => {}
             Change::Create { product, images, index_text } => {
@@ -43,11 +47,6 @@ impl Commit {
                 let seq = self.touch(&transaction, product)?;
                 self.add_images(&transaction, seq, images)?;
             }
-        }
-        if !matches!(self.change, Change::None) {
-            let sql = "INSERT INTO versions (tenant, version) VALUES (?1, 1)
-                       ON CONFLICT DO UPDATE SET version = version + 1";
-            execute(&transaction, sql, params![self.tenant.as_str()]).map_err(sqlite)?;
         }
         transaction.commit().map_err(sqlite)
     }
@@ -98,7 +97,7 @@ impl Commit {
         if images.is_empty() {
             return Ok(());
         }
-        let space = self.space_key(transaction)?;
+        let space = space_key(transaction, &self.space)?;
         let sql = "SELECT coalesce(max(position) + 1, 0) FROM images WHERE product = ?1";
         let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
         let first: i64 = statement.query_row([seq], |row| row.get(0)).map_err(sqlite)?;
@@ -146,25 +145,34 @@ impl Commit {
         execute(transaction, sql, values).map_err(sqlite)?;
         Ok(())
     }
-
-    /// The number of the space, which is noted at its first vector.
-    fn space_key(&self, transaction: &Transaction<'_>) -> PortResult<i64> {
-        let dimension = i64::try_from(self.space.dimension).unwrap_or(i64::MAX);
-        let sql = "INSERT OR IGNORE INTO spaces (id, model, dimension) VALUES (?1, ?2, ?3)";
-        execute(transaction, sql, params![self.space.id, self.space.model, dimension]).map_err(sqlite)?;
-        let mut statement =
-            transaction.prepare_cached("SELECT key, dimension FROM spaces WHERE id = ?1").map_err(sqlite)?;
-        let stored = statement.query_row([&self.space.id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
-        let (key, stored) = stored.map_err(sqlite)?;
-        if stored != dimension {
-            let message = format!("space {} has {stored} components, not {dimension}", self.space.id);
-            return Err(failed(PortErrorKind::Invalid, message));
-        }
-        Ok(key)
-    }
 }
 
-fn execute(
+/// The number of a space, which is noted at its first vector.
+pub(crate) fn space_key(transaction: &Transaction<'_>, space: &Space) -> PortResult<i64> {
+    let dimension = i64::try_from(space.dimension).unwrap_or(i64::MAX);
+    let sql = "INSERT OR IGNORE INTO spaces (id, model, dimension) VALUES (?1, ?2, ?3)";
+    execute(transaction, sql, params![space.id, space.model, dimension]).map_err(sqlite)?;
+    let mut statement =
+        transaction.prepare_cached("SELECT key, dimension FROM spaces WHERE id = ?1").map_err(sqlite)?;
+    let stored = statement.query_row([&space.id], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)));
+    let (key, stored) = stored.map_err(sqlite)?;
+    if stored != dimension {
+        let message = format!("space {} has {stored} components, not {dimension}", space.id);
+        return Err(failed(PortErrorKind::Invalid, message));
+    }
+    Ok(key)
+}
+
+/// Notes that a shop's catalogue changed.
+pub(crate) fn count_up(transaction: &Transaction<'_>, tenant: &TenantId) -> PortResult<()> {
+    let sql = "INSERT INTO versions (tenant, version) VALUES (?1, 1)
+               ON CONFLICT DO UPDATE SET version = version + 1";
+    execute(transaction, sql, params![tenant.as_str()]).map_err(sqlite)?;
+    Ok(())
+}
+
+/// Runs a statement that gives no rows; how many it changed.
+pub(crate) fn execute(
     transaction: &Transaction<'_>,
     sql: &str,
     values: &[&dyn rusqlite::ToSql],

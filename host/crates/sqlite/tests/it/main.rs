@@ -57,6 +57,11 @@ async fn the_file_keeps_the_contract() {
 }
 
 #[tokio::test]
+async fn the_file_keeps_the_model_that_serves() {
+    contract::model_suite(async || fresh()).await;
+}
+
+#[tokio::test]
 async fn the_file_keeps_shops_and_keys() {
     contract::access_suite(async || fresh()).await;
 }
