@@ -7,7 +7,7 @@ use taja_catalog::{PortResult, port::PortErrorKind};
 use crate::{connection::Mongo, error::failed};
 
 /// The collections beside the one of products.
-const OTHERS: [&str; 16] = [
+const OTHERS: [&str; 17] = [
     "search",
     "images",
     "vectors",
@@ -17,6 +17,7 @@ const OTHERS: [&str; 16] = [
     "intents",
     "tenants",
     "api_keys",
+    "model",
     "plugin_versions",
     "plugin_components",
     "plugin_pieces",
@@ -51,6 +52,8 @@ pub(crate) struct Collections {
     pub(crate) tenants: Collection<Document>,
     /// The keys that speak for them, hashed.
     pub(crate) api_keys: Collection<Document>,
+    /// Which model serves, in its only document.
+    pub(crate) model: Collection<Document>,
     /// Versions of plugins, by who owns them.
     pub(crate) plugin_versions: Collection<Document>,
     /// One document per component: how large it is, and how many own it.
@@ -89,6 +92,7 @@ impl Collections {
             intents: named("intents"),
             tenants: named("tenants"),
             api_keys: named("api_keys"),
+            model: named("model"),
             plugin_versions: named("plugin_versions"),
             plugin_components: named("plugin_components"),
             plugin_pieces: named("plugin_pieces"),

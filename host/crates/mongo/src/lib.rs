@@ -26,6 +26,7 @@ mod ledger;
 mod legacy;
 mod look;
 mod lookup;
+mod models;
 mod plugins;
 mod ranked;
 mod schema;

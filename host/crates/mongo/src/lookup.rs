@@ -1,6 +1,6 @@
 //! Look-ups by identifier, by image, by filter and by effect.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use futures::TryStreamExt;
 use mongodb::{
@@ -136,8 +136,13 @@ async fn count(collection: &Collection<Document>) -> PortResult<u64> {
     collection.count_documents(doc! {}).hint(Hint::Name("_id_".into())).await.map_err(mongo)
 }
 
-/// The spaces that stored vectors belong to.
-pub(crate) async fn spaces(collections: &Collections) -> PortResult<Vec<String>> {
+/// How many vectors each space has.
+pub(crate) async fn spaces(collections: &Collections) -> PortResult<BTreeMap<String, u64>> {
     let ids = collections.vectors.distinct("space", doc! {}).await.map_err(mongo)?;
-    Ok(ids.iter().filter_map(|id| id.as_str()).map(ToOwned::to_owned).collect())
+    let mut spaces = BTreeMap::new();
+    for id in ids.iter().filter_map(|id| id.as_str()) {
+        let count = collections.vectors.count_documents(doc! { "space": id }).await.map_err(mongo)?;
+        spaces.insert(id.to_owned(), count);
+    }
+    Ok(spaces)
 }

@@ -99,6 +99,11 @@ impl MongoStore {
         self.legacy.as_ref().filter(|legacy| legacy.tenant == *tenant)
     }
 
+    /// Whether there may be documents of the older service.
+    pub(crate) fn has_legacy(&self) -> bool {
+        self.legacy.is_some()
+    }
+
     async fn by_words(
         &self,
         tenant: &TenantId,
@@ -319,16 +324,15 @@ impl Store for MongoStore {
         .await
     }
 
-    async fn spaces(&self) -> PortResult<Vec<String>> {
+    async fn spaces(&self) -> PortResult<BTreeMap<String, u64>> {
         within(READ, "spaces", async {
             let mut spaces = lookup::spaces(&self.collections).await?;
-            if let Some(space) = self.legacy.as_ref().and_then(|legacy| legacy.space.as_ref())
-                && legacy::has_vectors(&self.collections).await?
-            {
-                spaces.push(space.id.clone());
+            if let Some(space) = self.legacy.as_ref().and_then(|legacy| legacy.space.as_ref()) {
+                let old = legacy::vector_count(&self.collections).await?;
+                if old > 0 {
+                    *spaces.entry(space.id.clone()).or_default() += old;
+                }
             }
-            spaces.sort();
-            spaces.dedup();
             Ok(spaces)
         })
         .await

@@ -21,7 +21,7 @@ use crate::{
     error::{damaged, failed, mongo, unless_taken},
     intents,
     legacy::{Legacy, migrate},
-    look,
+    look, models,
     transaction::Transaction,
     vectors,
 };
@@ -71,6 +71,7 @@ impl Transaction for Commit<'_> {
         // First what two commits of a shop meet on: the later one finds out before it has written anything.
         if !matches!(self.change, Change::None) {
             count_up(self.collections, session, self.tenant).await?;
+            models::must_serve(self.collections, session, self.space).await?;
         }
         self.write_receipt(session).await?;
         match self.change {

@@ -128,22 +128,29 @@ fn placed(old: &Old, score: f64) -> Placed {
 
 /// How much there is. A document has as many pictures as the longer of its two lists.
 pub(crate) async fn counts(collections: &Collections) -> PortResult<Counts> {
-    let size = |name: &str| {
-        let list = format!("${name}");
-        doc! { "$cond": [{ "$isArray": &list }, { "$size": &list }, 0] }
-    };
-    let images = doc! { "$sum": { "$max": [size("image_urls"), size("image_hashes")] } };
-    let sums = doc! { "$group": { "_id": null, "products": { "$sum": 1 }, "images": images } };
-    let mut cursor = collections.products.aggregate([doc! { "$match": old() }, sums]).await.map_err(mongo)?;
-    let sums = cursor.try_next().await.map_err(mongo)?.unwrap_or_default();
-    let sum = |name: &str| sums.get(name).and_then(whole).unwrap_or_default();
-    Ok(Counts { products: sum("products"), images: sum("images") })
+    let images = doc! { "$max": [size("image_urls"), size("image_hashes")] };
+    let [products, images] = sums(collections, doc! { "$literal": 1 }, images).await?;
+    Ok(Counts { products, images })
 }
 
-/// Whether any of them has a vector.
-pub(crate) async fn has_vectors(collections: &Collections) -> PortResult<bool> {
-    let wanted = doc! { "tenant": null, "embeddings.0": { "$exists": true } };
-    Ok(collections.products.find_one(wanted).await.map_err(mongo)?.is_some())
+/// How many vectors they have, those that no space takes among them.
+pub(crate) async fn vector_count(collections: &Collections) -> PortResult<u64> {
+    let [vectors, _] = sums(collections, size("embeddings"), doc! { "$literal": 1 }).await?;
+    Ok(vectors)
+}
+
+/// How long a list is; 0 when it is none.
+fn size(name: &str) -> Document {
+    let list = format!("${name}");
+    doc! { "$cond": [{ "$isArray": &list }, { "$size": &list }, 0] }
+}
+
+/// Two sums over all of them.
+async fn sums(collections: &Collections, one: Document, other: Document) -> PortResult<[u64; 2]> {
+    let sums = doc! { "$group": { "_id": null, "one": { "$sum": one }, "other": { "$sum": other } } };
+    let mut cursor = collections.products.aggregate([doc! { "$match": old() }, sums]).await.map_err(mongo)?;
+    let sums = cursor.try_next().await.map_err(mongo)?.unwrap_or_default();
+    Ok(["one", "other"].map(|name| sums.get(name).and_then(whole).unwrap_or_default()))
 }
 
 /// Vectors in the order of their documents, after one of them.

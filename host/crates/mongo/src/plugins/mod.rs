@@ -112,12 +112,12 @@ fn name(tenant: Option<&TenantId>) -> Option<&str> {
 }
 
 /// A record as it is stored.
-fn text(record: &impl Serialize) -> PortResult<String> {
+pub(crate) fn text(record: &impl Serialize) -> PortResult<String> {
     serde_json::to_string(record).map_err(|error| damaged("record", error))
 }
 
 /// A document's record.
-fn record<T: DeserializeOwned>(stored: &Document) -> PortResult<T> {
+pub(crate) fn record<T: DeserializeOwned>(stored: &Document) -> PortResult<T> {
     serde_json::from_str(document::text(stored, "record")?).map_err(|error| damaged("record", error))
 }
 

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 /// Every collection's rule; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Document); 17] {
+pub(super) fn all(products: &str) -> [(&str, Document); 18] {
     [
         (products, product()),
         ("search", search()),
@@ -15,6 +15,7 @@ pub(super) fn all(products: &str) -> [(&str, Document); 17] {
         ("intents", intent()),
         ("tenants", tenant()),
         ("api_keys", api_key()),
+        ("model", model()),
         ("plugin_versions", plugin_version()),
         ("plugin_components", plugin_component()),
         ("plugin_pieces", plugin_piece()),
@@ -154,6 +155,10 @@ fn api_key() -> Document {
         "label": is("string"),
         "created_at": is("string"),
     }))
+}
+
+fn model() -> Document {
+    rule(required(doc! { "revision": whole(), "active": is("string"), "record": is("string") }))
 }
 
 fn plugin_version() -> Document {

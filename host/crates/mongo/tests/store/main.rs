@@ -31,6 +31,12 @@ async fn a_database_keeps_plugins() {
 }
 
 #[tokio::test]
+async fn a_database_keeps_the_model_that_serves() {
+    let server = Server::start().await;
+    contract::model_suite(async || (server.fresh().await, ())).await;
+}
+
+#[tokio::test]
 async fn words_find_what_they_find_in_the_embedded_store() {
     let server = Server::start().await;
     contract::words_suite(async || (server.fresh().await, ())).await;

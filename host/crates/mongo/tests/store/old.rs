@@ -125,7 +125,7 @@ async fn they_are_read_and_searched(server: &Server) {
         "they have no look"
     );
     assert_eq!(store.counts().await.unwrap(), Counts { products: 5, images: 5 });
-    assert_eq!(store.spaces().await.unwrap(), ["test@0"]);
+    assert_eq!(store.spaces().await.unwrap(), [("test@0".to_owned(), 6)].into());
 
     commit(&store, "coat", creation("coat", named("coat"), "", vec![image("coat")])).await.unwrap();
     let found = vectors(&store).await;

@@ -4,8 +4,9 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde_json::json;
 use taja_catalog::{
-    Filter, ImageHash, PerceptualHash,
-    port::{Change, Store},
+    Embedding, Filter, ImageHash, PerceptualHash, Space,
+    models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
+    port::{Change, Position, Store, VectorRow},
 };
 use taja_mongo::{Legacy, MongoStore};
 
@@ -38,6 +39,10 @@ async fn no_question_reads_a_whole_collection() {
     let covered =
         doc! { "ns": format!("{name}.images"), "planSummary": { "$regex": "look" }, "docsExamined": 0 };
     assert_eq!(profile.count_documents(covered).await.unwrap(), 1);
+}
+
+fn vector() -> Embedding {
+    Embedding::normalised(vec![1.0, 0.0], 2).unwrap()
 }
 
 async fn ask_everything(store: &MongoStore) {
@@ -74,5 +79,24 @@ async fn ask_everything(store: &MongoStore) {
     store.version(&shop).await.unwrap();
     store.counts().await.unwrap();
     store.spaces().await.unwrap();
+    let other = Space { id: "other@0".into(), ..space() };
+    let next = Some(other.clone());
+    let mut choice =
+        ModelChoice { revision: 1, active: space(), before: None, next, changed_at: jiff::Timestamp::now() };
+    assert_eq!(store.choose(&choice, 0).await.unwrap(), Chosen::Stored);
+    let start = Position("0".repeat(24));
+    let without = store.images_without(&other, Some(&start), 9).await.unwrap();
+    assert_eq!(without.len(), 2);
+    let rows = without.into_iter().map(|(_, CatalogueImage { tenant, product, image })| VectorRow {
+        tenant,
+        product,
+        image: image.hash,
+        embedding: vector(),
+    });
+    store.add_vectors(&other, rows.collect()).await.unwrap();
+    assert!(store.images_without(&other, Some(&start), 1).await.unwrap().is_empty());
+    choice = ModelChoice { revision: 2, active: other, next: None, ..choice };
+    assert_eq!(store.choose(&choice, 0).await.unwrap(), Chosen::Stored);
+    store.forget_vectors(&space().id, 1).await.unwrap();
     store.migrate(|_| {}).await.unwrap();
 }
