@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use taja_catalog::{
-    ImageHash, Picture, PortError, PortResult, TenantId,
+    ImageHash, Picture, PortError, PortResult, StoredImage, TenantId,
     port::{ImageHost, PortErrorKind, Variant},
 };
 use taja_cloudinary::{Cloudinary, CloudinaryError};
@@ -36,6 +37,10 @@ impl ImageHost for CloudinaryHost {
         let jpeg = jpeg_of(&self.media, picture).await?;
         let hosted = self.client.upload(&public_id(tenant, hash), jpeg.into()).await.map_err(failed)?;
         Ok(hosted.url)
+    }
+
+    async fn fetch(&self, _: &TenantId, image: &StoredImage) -> PortResult<Option<Bytes>> {
+        self.client.download(&image.url).await.map_err(failed)
     }
 
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()> {

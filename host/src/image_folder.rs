@@ -7,8 +7,9 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use taja_catalog::{
-    ImageHash, Picture, PortError, PortResult, TenantId,
+    ImageHash, Picture, PortError, PortResult, StoredImage, TenantId,
     port::{ImageHost, PortErrorKind},
 };
 use taja_media::Media;
@@ -90,6 +91,14 @@ impl ImageHost for ImageFolder {
             write.await.map_err(io::Error::other).and_then(|written| written).map_err(failed)?;
         }
         Ok(format!("/images/{hash}"))
+    }
+
+    async fn fetch(&self, tenant: &TenantId, image: &StoredImage) -> PortResult<Option<Bytes>> {
+        match tokio::fs::read(self.file(tenant, &image.hash)).await {
+            Ok(jpeg) => Ok(Some(jpeg.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(error)),
+        }
     }
 
     async fn remove(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<()> {

@@ -1,5 +1,6 @@
 //! What Cloudinary answers: a status, headers and a bounded body, made into a value or an error.
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822::DateTimeParser};
 use reqwest::{Response, StatusCode, header::HeaderMap};
 use serde::{Deserialize, de::DeserializeOwned};
@@ -8,6 +9,8 @@ use crate::CloudinaryError;
 
 /// The most of a body that is read; true answers have some hundred bytes.
 const BODY_LIMIT_BYTES: usize = 64 << 10;
+/// The most of a picture that is read; more than any that is uploaded by us.
+const PICTURE_LIMIT_BYTES: usize = 64 << 20;
 /// The most of Cloudinary's own words that an error carries.
 const MESSAGE_LIMIT_CHARS: usize = 300;
 /// "Enhance Your Calm": how Cloudinary limits rates, beside 429.
@@ -19,18 +22,27 @@ pub(crate) async fn read<T: DeserializeOwned>(response: Response) -> Result<T, C
     if !status.is_success() {
         return Err(failure(response).await);
     }
-    let body = body(response).await?;
+    let body = body(response, BODY_LIMIT_BYTES).await?;
     serde_json::from_slice(&body).map_err(|error| CloudinaryError::Broken {
         reason: format!("{} bytes that are not what was expected", body.len()),
         source: Some(Box::new(error)),
     })
 }
 
-async fn body(mut response: Response) -> Result<Vec<u8>, CloudinaryError> {
+/// The bytes of a delivered picture; none when there is none.
+pub(crate) async fn picture(response: Response) -> Result<Option<Bytes>, CloudinaryError> {
+    match response.status() {
+        StatusCode::NOT_FOUND => Ok(None),
+        status if status.is_success() => Ok(Some(body(response, PICTURE_LIMIT_BYTES).await?.into())),
+        _ => Err(failure(response).await),
+    }
+}
+
+async fn body(mut response: Response, limit: usize) -> Result<Vec<u8>, CloudinaryError> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > BODY_LIMIT_BYTES {
-            return Err(CloudinaryError::broken(format!("it has more than {BODY_LIMIT_BYTES} bytes")));
+        if body.len() + chunk.len() > limit {
+            return Err(CloudinaryError::broken(format!("it has more than {limit} bytes")));
         }
         body.extend_from_slice(&chunk);
     }
@@ -40,7 +52,7 @@ async fn body(mut response: Response) -> Result<Vec<u8>, CloudinaryError> {
 async fn failure(response: Response) -> CloudinaryError {
     let status = response.status();
     let retry_at = retry_at(status, response.headers(), Timestamp::now());
-    let message = message(status, &body(response).await.unwrap_or_default());
+    let message = message(status, &body(response, BODY_LIMIT_BYTES).await.unwrap_or_default());
     let code = status.as_u16();
     match code {
         401 | 403 => CloudinaryError::Refused { status: code, message },

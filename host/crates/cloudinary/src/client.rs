@@ -4,11 +4,11 @@ use bytes::Bytes;
 use cloudinary::upload::OptionalParameters;
 use jiff::Timestamp;
 use reqwest::{
-    Client, RequestBuilder, Url,
+    Client, RequestBuilder, Response, Url,
     multipart::{Form, Part},
     redirect,
 };
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::Deserialize;
 use tokio::{
     sync::Semaphore,
     time::{Instant, sleep, timeout_at},
@@ -72,7 +72,7 @@ impl Cloudinary {
     pub async fn upload(&self, public_id: &str, jpeg: Bytes) -> Result<Hosted, CloudinaryError> {
         let public_id = self.in_folder(public_id);
         let uploaded: Uploaded = self
-            .call(|| {
+            .call(answer::read, || {
                 let mut options = vec![
                     OptionalParameters::PublicId(public_id.clone()),
                     OptionalParameters::Overwrite(false),
@@ -100,7 +100,7 @@ impl Cloudinary {
         }
         let public_id = self.in_folder(public_id);
         let destroyed: Destroyed = self
-            .call(|| {
+            .call(answer::read, || {
                 let options =
                     [OptionalParameters::PublicId(public_id.clone()), OptionalParameters::Invalidate(true)];
                 self.client.post(self.destroy.clone()).multipart(self.form(options))
@@ -110,6 +110,16 @@ impl Cloudinary {
             "ok" | "not found" => Ok(()),
             other => Err(CloudinaryError::broken(format!("the result of a removal is `{other:.40}`"))),
         }
+    }
+
+    /// The bytes of a hosted picture, from the address it is delivered at; none when it is not there, or when the address
+    /// is not one of this cloud's.
+    ///
+    /// # Errors
+    /// When Cloudinary is unavailable to the end, or refuses.
+    pub async fn download(&self, url: &str) -> Result<Option<Bytes>, CloudinaryError> {
+        let Some(url) = self.delivery.own(url) else { return Ok(None) };
+        self.call(answer::picture, || self.client.get(url.clone())).await
     }
 
     /// Asks whether Cloudinary answers and knows us: one short request.
@@ -159,15 +169,16 @@ impl Cloudinary {
     }
 
     /// Makes a request until it is answered, another attempt would not help, or the deadline would pass.
-    async fn call<T: DeserializeOwned>(
+    async fn call<T>(
         &self,
+        read: impl AsyncFn(Response) -> Result<T, CloudinaryError>,
         request: impl Fn() -> RequestBuilder,
     ) -> Result<T, CloudinaryError> {
         let deadline = Instant::now() + self.config.deadline;
         let mut attempt = 1;
         loop {
             let late = |_| Err(CloudinaryError::unavailable("no answer within the deadline"));
-            let answered = timeout_at(deadline, self.attempt(&request)).await.unwrap_or_else(late);
+            let answered = timeout_at(deadline, self.attempt(&read, &request)).await.unwrap_or_else(late);
             let Err(error) = answered else { return answered };
             let wait = self.config.retry.wait(&error, attempt, Timestamp::now(), fastrand::f64());
             let left = deadline.saturating_duration_since(Instant::now());
@@ -183,11 +194,12 @@ impl Cloudinary {
         }
     }
 
-    async fn attempt<T: DeserializeOwned>(
+    async fn attempt<T>(
         &self,
+        read: &impl AsyncFn(Response) -> Result<T, CloudinaryError>,
         request: &impl Fn() -> RequestBuilder,
     ) -> Result<T, CloudinaryError> {
         let _permit = self.permits.acquire().await.expect("the semaphore is never closed");
-        answer::read(request().send().await?).await
+        read(request().send().await?).await
     }
 }

@@ -92,10 +92,15 @@ impl Delivery {
         format!("{}{transformation}v1/{}.jpg", self.prefix, utf8_percent_encode(public_id, ENCODED))
     }
 
+    /// An address of this cloud's, parsed; none for any other.
+    pub(crate) fn own(&self, url: &str) -> Option<Url> {
+        // Parsing folds `..` away, so the prefix is what it seems.
+        Url::parse(url).ok().filter(|url| url.as_str().starts_with(&self.prefix))
+    }
+
     /// The same picture as a variant; none for an address that is not ours to rewrite.
     pub(crate) fn variant(&self, url: &str, variant: Variant) -> Option<String> {
-        // Parsing folds `..` away, so the prefix is what it seems.
-        let url = Url::parse(url).ok()?;
+        let url = self.own(url)?;
         let mut rest = url.as_str().strip_prefix(&self.prefix)?;
         while !starts_with_version(rest) {
             let (step, after) = rest.split_once('/')?;

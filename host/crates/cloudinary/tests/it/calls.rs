@@ -21,6 +21,21 @@ async fn an_upload_is_served_where_the_answer_says() {
 }
 
 #[tokio::test]
+async fn a_picture_is_fetched_from_its_own_cloud_alone() {
+    let fake = FakeCloudinary::start().unwrap();
+    let cloudinary = client(&fake);
+    let hosted = cloudinary.upload("ab12", jpeg(b"picture")).await.unwrap();
+    assert_eq!(cloudinary.download(&hosted.url).await.unwrap(), Some(jpeg(b"picture")));
+    cloudinary.destroy("ab12").await.unwrap();
+    assert_eq!(cloudinary.download(&hosted.url).await.unwrap(), None);
+    let elsewhere = FakeCloudinary::start().unwrap();
+    let other = client(&elsewhere).upload("ab12", jpeg(b"picture")).await.unwrap();
+    for url in [other.url.as_str(), "file:///etc/passwd", "/images/ab12", ""] {
+        assert_eq!(cloudinary.download(url).await.unwrap(), None, "{url}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_there_is_never_overwritten() {
     let fake = FakeCloudinary::start().unwrap();
     let cloudinary = client(&fake);
