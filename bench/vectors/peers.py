@@ -5,7 +5,7 @@
     .venv/bin/python bench/vectors/peers.py FOLDER [THREADS] [NAME..]
 
 For each, the narrowest search that finds 99 % of the ten nearest: searches a second of the clock, and a second of
-computing, which says more on a machine that others use.
+computing, which says more on a machine that others use. An index is made once and kept beside the vectors.
 """
 
 import sys
@@ -22,10 +22,14 @@ LINKS, BUILD_WIDTH = 16, 128
 WIDTHS = (10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 
 
-def of_hnswlib(vectors, threads):
+def of_hnswlib(vectors, threads, kept):
     index = hnswlib.Index(space="ip", dim=DIMENSION)
-    index.init_index(max_elements=len(vectors), M=LINKS, ef_construction=BUILD_WIDTH)
-    index.add_items(vectors, num_threads=threads)
+    if kept.exists():
+        index.load_index(str(kept), max_elements=len(vectors))
+    else:
+        index.init_index(max_elements=len(vectors), M=LINKS, ef_construction=BUILD_WIDTH)
+        index.add_items(vectors, num_threads=threads)
+        keep(index.save_index, kept)
 
     def search(queries, width):
         index.set_ef(width)
@@ -35,9 +39,13 @@ def of_hnswlib(vectors, threads):
 
 
 def of_usearch(dtype):
-    def make(vectors, threads):
+    def make(vectors, threads, kept):
         index = Index(ndim=DIMENSION, metric="ip", dtype=dtype, connectivity=LINKS, expansion_add=BUILD_WIDTH)
-        index.add(np.arange(len(vectors)), vectors, threads=threads)
+        if kept.exists():
+            index.load(str(kept))
+        else:
+            index.add(np.arange(len(vectors)), vectors, threads=threads)
+            keep(index.save, kept)
 
         def search(queries, width):
             index.expansion_search = width
@@ -49,12 +57,16 @@ def of_usearch(dtype):
 
 
 def of_faiss(kind):
-    def make(vectors, threads):
+    def make(vectors, threads, kept):
         faiss.omp_set_num_threads(threads)
-        index = faiss.index_factory(DIMENSION, kind, faiss.METRIC_INNER_PRODUCT)
-        faiss.ParameterSpace().set_index_parameter(index, "efConstruction", BUILD_WIDTH)
-        index.train(vectors[:20_000])
-        index.add(vectors)
+        if kept.exists():
+            index = faiss.read_index(str(kept))
+        else:
+            index = faiss.index_factory(DIMENSION, kind, faiss.METRIC_INNER_PRODUCT)
+            faiss.ParameterSpace().set_index_parameter(index, "efConstruction", BUILD_WIDTH)
+            index.train(vectors[:20_000])
+            index.add(vectors)
+            keep(lambda path: faiss.write_index(index, path), kept)
 
         def search(queries, width):
             faiss.ParameterSpace().set_index_parameter(index, "efSearch", width)
@@ -75,6 +87,13 @@ PEERS = {
 }
 
 
+def keep(save, path):
+    """Whole or not at all."""
+    part = path.with_suffix(".part")
+    save(str(part))
+    part.rename(path)
+
+
 def recall(found, truth):
     return np.mean([len(np.intersect1d(a, b)) for a, b in zip(found, truth)]) / K
 
@@ -89,8 +108,10 @@ def measure(name, folder, threads):
     vectors = np.fromfile(folder / "vectors.f32", dtype="<f4").reshape(-1, DIMENSION)
     queries = np.fromfile(folder / "queries.f32", dtype="<f4").reshape(-1, DIMENSION)
     truth = np.fromfile(folder / "truth.u32", dtype="<u4").reshape(-1, K)
-    search, clock, computing = timed(lambda: PEERS[name](vectors, threads))
-    print(f"{name}: {len(vectors)} vectors in {clock:.1f} s, {computing:.1f} s of computing", flush=True)
+    kept = folder / f"{name}.index"
+    what = "read" if kept.exists() else "made"
+    search, clock, computing = timed(lambda: PEERS[name](vectors, threads, kept))
+    print(f"{name}: {len(vectors)} vectors {what} in {clock:.1f} s, {computing:.1f} s of computing", flush=True)
     share = 0.0
     for width in WIDTHS:
         share = recall(search(queries, width), truth)
