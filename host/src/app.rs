@@ -4,6 +4,7 @@
 mod backends;
 mod model;
 mod plugins;
+mod serving;
 mod upkeep;
 mod vector_file;
 
@@ -17,14 +18,11 @@ use std::{
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use taja_catalog::{
-    add_product::AddProduct,
+    models::ModelStore,
     plugins::PluginStore,
     policy::Policies,
-    port::{Embedder, ImageHost, Store, VectorIndex, VideoDecoder},
-    retrieval::{Catalogue, Retrieval},
-    search::Search,
+    port::{ImageHost, Store},
 };
-use taja_clip::EmbeddingCache;
 use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
 use taja_queue::{Lane, Queue, Worker, WorkerConfig};
@@ -32,19 +30,15 @@ use taja_sandbox::{Player, PluginStatus, Sandbox, SandboxConfig, compile::Compil
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub use self::model::{MANIFEST, ModelReport, measure};
-use self::{
-    backends::Backends,
-    model::{Model, NoModel},
-    vector_file::VectorFile,
-};
+pub use self::model::{MANIFEST, installed, measure, named, shelf};
+pub(crate) use self::serving::Serving;
+use self::{backends::Backends, serving::Parts};
 use crate::{
     access::{Door, DoorConfig},
     config::{Config, Role},
     http,
     image_folder::ImageFolder,
-    jobs::{self, UseCases},
-    result_cache::ResultCache,
+    jobs::{self, Models},
     staging::Staging,
     telemetry,
 };
@@ -65,8 +59,8 @@ pub struct App {
     pub queue: Arc<dyn Queue>,
     /// The truth.
     pub store: Arc<dyn Store>,
-    /// Derived from it, in a process that runs jobs.
-    pub index: Option<Arc<dyn VectorIndex>>,
+    /// Which model serves, and the vectors of several.
+    pub(crate) models: Arc<dyn ModelStore>,
     /// Who gets in.
     pub(crate) door: Door,
     /// The policies.
@@ -77,8 +71,8 @@ pub struct App {
     pub(crate) plugins: Arc<dyn PluginStore>,
     /// Room for components that are on their way into memory.
     pub(crate) uploads: Semaphore,
-    /// The model, or what is known of it where others run it.
-    pub model: ModelReport,
+    /// The model that serves, or what is known of it where others run it.
+    pub(crate) serving: Arc<Serving>,
     /// Where shoppers see pictures.
     pub images: Arc<dyn ImageHost>,
     /// The image host, when this process serves its pictures.
@@ -97,8 +91,6 @@ pub struct Running {
     pub app: Arc<App>,
     shutdown: CancellationToken,
     tasks: JoinSet<Result<()>>,
-    /// Written when everything has ended.
-    vectors: Option<VectorFile>,
     /// Held until everything ended: nobody else may open the folder while something still writes.
     _lock: std::fs::File,
 }
@@ -117,32 +109,24 @@ pub async fn start(config: Config) -> Result<Running> {
     let address = listener.local_addr()?;
 
     let media = media(&config).context("media")?;
-    let model = Model::open(&config).await.context("model")?;
-    let backends = Backends::open(&config, model.space(), &media).await?;
+    // Old documents do not say which model made their vectors: the operator does, by naming it.
+    let legacy = match (&config.mongo, &config.model_name) {
+        (Some(_), Some(_)) if config.role.works() => Some(model::space(&config).await.context("model")?),
+        _ => None,
+    };
+    let backends = Backends::open(&config, legacy.as_ref(), &media).await?;
     let about = backends.store.about().await.context("product store")?;
     tracing::info!(backend = about.backend, details = ?about.details, "store is open");
-    let engine = match &model {
-        Model::Here(clip) => {
-            let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
-            let bulk: Arc<dyn Embedder> = Arc::new(embedder.beside(Arc::new(clip.bulk())));
-            let embedder: Arc<dyn Embedder> = Arc::new(embedder);
-            let (sandbox, index) = tokio::join!(
-                load_plugins(&config, &backends, media.clone()),
-                backends.index(embedder.space())
-            );
-            let (index, vectors) = index.context("vector index")?;
-            Engine { sandbox: Arc::new(sandbox?), index: Some(index), vectors, embedder, bulk }
-        }
-        Model::Elsewhere(_) => {
-            let embedder: Arc<dyn Embedder> = Arc::new(NoModel::default());
-            let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
-            Engine { sandbox, index: None, vectors: None, bulk: embedder.clone(), embedder }
-        }
-    };
-    let worker = match &engine.index {
-        Some(index) => Some(worker(&config, &backends, &engine, index, &media).await.context("worker")?),
-        None => None,
-    };
+    let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
+    let policies: Arc<dyn Policies> = sandbox.clone();
+    let parts =
+        Parts { config: config.clone(), backends: backends.clone(), media, policies: policies.clone() };
+    let serving = Serving::open(parts).await?;
+    let worker = config.role.works().then(|| {
+        let models: Arc<dyn Models> = Arc::new(serving.clone());
+        Worker::new(backends.queue.clone(), jobs::handlers(&models), worker_config(&config))
+    });
+    let worker = worker.transpose().context("worker")?;
     let door = DoorConfig {
         operator_key: config.api_key.clone(),
         tenant: config.tenant.clone(),
@@ -152,12 +136,12 @@ pub async fn start(config: Config) -> Result<Running> {
     let app = Arc::new(App {
         door,
         image_base: config.image_base(address),
-        model: model.report(),
+        serving,
         queue: backends.queue,
         store: backends.store,
-        index: engine.index,
-        policies: engine.sandbox.clone(),
-        sandbox: engine.sandbox,
+        models: backends.models,
+        policies,
+        sandbox,
         plugins: backends.plugins,
         uploads: Semaphore::new(UPLOADS),
         images: backends.images,
@@ -167,77 +151,9 @@ pub async fn start(config: Config) -> Result<Running> {
         config,
     });
     if app.config.role.works() {
-        warn_of_other_spaces(&app).await?;
         upkeep::sweep_staging(&app.staging, app.queue.as_ref(), Duration::ZERO).await?;
     }
-    Ok(Running::spawn(app, listener, address, worker, engine.vectors, lock))
-}
-
-/// What thinks: policies, the model they ask, the index they look through.
-struct Engine {
-    sandbox: Arc<Sandbox>,
-    index: Option<Arc<dyn VectorIndex>>,
-    vectors: Option<VectorFile>,
-    embedder: Arc<dyn Embedder>,
-    /// The same for what nobody waits for.
-    bulk: Arc<dyn Embedder>,
-}
-
-/// What runs jobs.
-async fn worker(
-    config: &Config,
-    backends: &Backends,
-    engine: &Engine,
-    index: &Arc<dyn VectorIndex>,
-    media: &Arc<Media>,
-) -> Result<Worker> {
-    let policies: Arc<dyn Policies> = engine.sandbox.clone();
-    let store = &backends.store;
-    let catalogue: Arc<dyn Catalogue> = Arc::new(Retrieval::new(store.clone(), index.clone()));
-    let space = engine.embedder.space().id.clone();
-    let cases = UseCases {
-        add_product: AddProduct {
-            decoder: media.clone(),
-            embedder: engine.bulk.clone(),
-            store: store.clone(),
-            index: index.clone(),
-            images: backends.images.clone(),
-            catalogue: catalogue.clone(),
-        },
-        search: Search {
-            decoder: media.clone(),
-            video: media.clone() as Arc<dyn VideoDecoder>,
-            store: store.clone(),
-            catalogue,
-            embedder: engine.embedder.clone(),
-        },
-        policies,
-        results: ResultCache::new(
-            config.result_cache,
-            backends::shared_results(config).await?,
-            space.clone(),
-            store.clone(),
-            index.clone(),
-        ),
-        space,
-        staging: backends.staging.clone(),
-        queue: backends.queue.clone(),
-    };
-    Ok(Worker::new(backends.queue.clone(), jobs::handlers(&cases), worker_config(config))?)
-}
-
-/// Products that another model embedded are found by words only.
-async fn warn_of_other_spaces(app: &App) -> Result<()> {
-    let Some(space) = &app.model.space else { return Ok(()) };
-    let others: Vec<_> = app.store.spaces().await?.into_iter().filter(|id| *id != space.id).collect();
-    if !others.is_empty() {
-        tracing::warn!(model.space = %space.id, others = ?others,
-            "products were embedded with another model: they are found by words, not by pictures, until they are added again");
-    }
-    if let Some(index) = &app.index {
-        tracing::info!(vectors = index.len(), method = index.method(), "index is built");
-    }
-    Ok(())
+    Ok(Running::spawn(app, listener, address, worker, lock))
 }
 
 impl Running {
@@ -246,7 +162,6 @@ impl Running {
         listener: TcpListener,
         address: SocketAddr,
         worker: Option<Worker>,
-        vectors: Option<VectorFile>,
         lock: std::fs::File,
     ) -> Self {
         let shutdown = CancellationToken::new();
@@ -279,9 +194,7 @@ impl Running {
             tasks.spawn(upkeep::sweep(app.clone(), shutdown.clone()));
             tasks.spawn(plugins::report(app.clone(), shutdown.clone()));
         }
-        if let Some(vectors) = vectors.clone() {
-            tasks.spawn(vectors.keep(shutdown.clone()));
-        }
+        tasks.spawn(app.serving.clone().keep(shutdown.clone()));
         tasks.spawn(plugins::follow(app.clone(), shutdown.clone()));
         if app.config.redis.is_some() {
             tasks.spawn(plugins::announce(app.clone(), shutdown.clone()));
@@ -289,7 +202,7 @@ impl Running {
         if app.config.mongo.is_none() {
             tasks.spawn(plugins::watch_folder(app.clone(), shutdown.clone()));
         }
-        Self { address, app, shutdown, tasks, vectors, _lock: lock }
+        Self { address, app, shutdown, tasks, _lock: lock }
     }
 
     /// What ends it: cancel, then [`Running::stopped`].
@@ -310,9 +223,7 @@ impl Running {
         }
         // What runs beside requests ends by itself; what does not, in time, ends with the process.
         _ = tokio::time::timeout(self.app.config.drain, self.app.sandbox.settled()).await;
-        if let Some(vectors) = self.vectors {
-            vectors.save().await;
-        }
+        self.app.serving.save().await;
         outcome
     }
 }
@@ -411,6 +322,7 @@ fn worker_config(config: &Config) -> WorkerConfig {
     let lanes = vec![
         Lane::new("search", [jobs::SEARCH], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT], config.ingest_jobs),
+        Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
     ];
     WorkerConfig { lease: config.lease, drain: config.drain, ..WorkerConfig::new(lanes) }
 }

@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use taja_catalog::{
     Blame, Details, Failure, Filter, ImageHash,
     add_product::{AddProduct, NewProduct},
+    models::Conditions,
     policy::{JobHandle, Pins, Policies},
     recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
@@ -24,8 +26,11 @@ pub const ADD_PRODUCT: &str = "add_product";
 /// The kind of a job that answers a query.
 pub const SEARCH: &str = "search";
 
+/// The kind of a job that lets another model serve.
+pub const ACTIVATE_MODEL: &str = "activate_model";
+
 /// Every kind.
-pub const KINDS: &[&str] = &[ADD_PRODUCT, SEARCH];
+pub const KINDS: &[&str] = &[ADD_PRODUCT, SEARCH, ACTIVATE_MODEL];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -88,8 +93,25 @@ pub struct SearchJob {
     pub pins: Pins,
 }
 
+/// What an [`ACTIVATE_MODEL`] job carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ActivateJob {
+    /// The model's name.
+    pub model: String,
+    /// What has to hold before it serves.
+    pub conditions: Conditions,
+}
+
+/// The models of this process: the one that serves, and how another one comes to.
+#[async_trait]
+pub trait Models: Send + Sync {
+    /// The use cases that think in the model that serves; nothing where none is loaded.
+    fn cases(&self) -> Option<Arc<UseCases>>;
+    /// Lets another one serve, and tells what that took.
+    async fn activate(&self, asked: &ActivateJob, job: Arc<dyn JobHandle>) -> Result<Value, Failure>;
+}
+
 /// What the handlers act through.
-#[derive(Clone)]
 pub struct UseCases {
     /// Takes products in.
     pub add_product: AddProduct,
@@ -107,18 +129,35 @@ pub struct UseCases {
     pub queue: Arc<dyn Queue>,
 }
 
-/// The handler of every job kind.
-pub fn handlers(cases: &UseCases) -> Handlers {
-    let (adding, searching) = (cases.clone(), cases.clone());
+/// The handler of every job kind. A job goes on to its end with the model that served when it began.
+pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
+    let (adding, searching, activating) = (models.clone(), models.clone(), models.clone());
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
-            let cases = adding.clone();
-            async move { settle(&cases, &job, cases.run_add_product(&job).await) }
+            let cases = adding.cases();
+            async move {
+                let cases = cases.ok_or_else(no_model)?;
+                settle(&cases, &job, cases.run_add_product(&job).await)
+            }
         })
         .on(SEARCH, move |job| {
-            let cases = searching.clone();
-            async move { settle(&cases, &job, cases.run_search(&job).await) }
+            let cases = searching.cases();
+            async move {
+                let cases = cases.ok_or_else(no_model)?;
+                settle(&cases, &job, cases.run_search(&job).await)
+            }
         })
+        .on(ACTIVATE_MODEL, move |job| {
+            let models = activating.clone();
+            async move {
+                let asked = payload(&job).map_err(job_error)?;
+                models.activate(&asked, handle(&job)).await.map_err(job_error)
+            }
+        })
+}
+
+fn no_model() -> JobError {
+    job_error(Failure::host("no_model", "this process runs no model"))
 }
 
 /// Hands the outcome to the queue, and clears the job's uploads when the queue has recorded the end: a job that is killed

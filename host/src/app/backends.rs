@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 use taja_catalog::{
     Space,
     access::AccessStore,
+    models::ModelStore,
     plugins::PluginStore,
     port::{ImageHost, Store, UploadStore, VectorIndex},
 };
@@ -34,8 +35,11 @@ const DATABASE: &str = "taja.db";
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// Everything that is kept.
+#[derive(Clone)]
 pub(super) struct Backends {
     pub(super) store: Arc<dyn Store>,
+    /// Which model serves, and the vectors of several.
+    pub(super) models: Arc<dyn ModelStore>,
     /// Shops and their keys.
     pub(super) access: Arc<dyn AccessStore>,
     /// Plugins, and which of them are active.
@@ -52,21 +56,18 @@ pub(super) struct Backends {
 }
 
 impl Backends {
-    /// Opens what the configuration names. `space` is the one that the model embeds into, where a model runs.
+    /// Opens what the configuration names. `space` is the one that an older service's vectors are of, when that is known.
     pub(super) async fn open(config: &Config, space: Option<&Space>, media: &Arc<Media>) -> Result<Self> {
         let database = config.data.join(DATABASE);
         let mongo = match &config.mongo {
             Some(settings) => Some(open_mongo(settings, config, space).await.context("product store")?),
             None => None,
         };
-        let (store, access, plugins): (Arc<dyn Store>, Arc<dyn AccessStore>, Arc<dyn PluginStore>) =
-            match &mongo {
-                Some((_, store)) => (store.clone(), store.clone(), store.clone()),
-                None => {
-                    let store = Arc::new(SqliteStore::open(&database).context("product store")?);
-                    (store.clone(), store.clone(), store)
-                }
-            };
+        let kept = match &mongo {
+            Some((_, store)) => Kept::all_by(store.clone()),
+            None => Kept::all_by(Arc::new(SqliteStore::open(&database).context("product store")?)),
+        };
+        let Kept { store, models, access, plugins } = kept;
         let queue: Arc<dyn Queue> = match (&config.redis, &mongo) {
             (Some(url), Some((mongo, _))) => {
                 let ledger = Arc::new(MongoLedger::open(mongo).await.context("job records")?);
@@ -90,7 +91,7 @@ impl Backends {
             }
         };
         let vectors = config.data.join("vectors");
-        Ok(Self { store, access, plugins, queue, images, folder, staging, vectors, mongo })
+        Ok(Self { store, models, access, plugins, queue, images, folder, staging, vectors, mongo })
     }
 
     /// The index of the store's vectors: the server's own where it has one, else one in memory that follows the store;
@@ -111,6 +112,25 @@ impl Backends {
                 let follower = Follower::start(mongo, space.clone(), make, self.store.clone(), options);
                 Ok((Arc::new(follower.await?), None))
             }
+        }
+    }
+}
+
+/// What one database keeps.
+struct Kept {
+    store: Arc<dyn Store>,
+    models: Arc<dyn ModelStore>,
+    access: Arc<dyn AccessStore>,
+    plugins: Arc<dyn PluginStore>,
+}
+
+impl Kept {
+    fn all_by<S: Store + ModelStore + AccessStore + PluginStore + 'static>(database: Arc<S>) -> Self {
+        Self {
+            store: database.clone(),
+            models: database.clone(),
+            access: database.clone(),
+            plugins: database,
         }
     }
 }
@@ -151,9 +171,7 @@ async fn open_mongo(
         ..MongoOptions::new(settings.uri.expose_secret(), &settings.database)
     };
     let mongo = Mongo::connect(&options).await?;
-    // Old documents do not say which model made their vectors: the operator does, by naming it.
-    let space = space.filter(|_| config.model_name.is_some()).cloned();
-    let legacy = Some(Legacy { tenant: config.tenant.clone(), space });
+    let legacy = Some(Legacy { tenant: config.tenant.clone(), space: space.cloned() });
     let store = MongoStore::open(&mongo, MongoStoreOptions { legacy }).await?;
     Ok((mongo, Arc::new(store)))
 }

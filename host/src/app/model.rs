@@ -1,16 +1,12 @@
-//! The model: loaded where jobs run, known by its manifest where they do not.
+//! The models on this machine: finding them, measuring and loading them.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
-use async_trait::async_trait;
-use taja_catalog::{
-    Embedding, Picture, PortError, PortResult, Space, TenantId,
-    port::{Embedder, PortErrorKind},
-};
+use taja_catalog::Space;
 use taja_clip::{Backend, Clip, ClipConfig, Compute, Manifest, Tuning};
 
 use crate::config::Config;
@@ -21,14 +17,6 @@ pub const MANIFEST: &str = "model.toml";
 const MEASURED: &str = "measured";
 /// Texts or pictures that may wait for the model; a picture takes 600 KB there.
 const MODEL_QUEUE: usize = 128;
-
-/// The model of a process.
-pub(super) enum Model {
-    /// It runs here.
-    Here(Arc<Clip>),
-    /// Workers run it.
-    Elsewhere(Box<Manifest>),
-}
 
 /// What is known of the model.
 #[derive(Debug, Clone)]
@@ -47,18 +35,45 @@ pub struct ModelReport {
     pub space: Option<Space>,
 }
 
-/// Finds the model that is asked for: its folder and its manifest.
-fn find(config: &Config) -> Result<(PathBuf, Manifest)> {
-    let folder = folder(config);
-    let manifest = Manifest::load(&folder.join(MANIFEST))?;
-    if let Some(name) = &config.model_name {
-        ensure!(
-            is_called(&manifest.name, name),
-            "{} holds {}, and CLIP_MODEL_NAME asks for {name}",
-            folder.display(),
-            manifest.name
-        );
-    }
+/// A model on this machine: its folder and its manifest.
+pub type Installed = (PathBuf, Manifest);
+
+/// The models in the configured folder, which comes first, and in those beside it. What has no manifest, or one that cannot be
+/// read, is no model.
+pub fn installed(config: &Config) -> Vec<Installed> {
+    let entries = std::fs::read_dir(shelf(&config.model)).into_iter().flatten().flatten();
+    let mut folders: Vec<_> = entries.map(|entry| entry.path()).collect();
+    folders.sort();
+    folders.insert(0, config.model.clone());
+    let mut seen = BTreeSet::new();
+    let new = folders
+        .into_iter()
+        .filter_map(|folder| folder.canonicalize().ok())
+        .filter(|folder| seen.insert(folder.clone()));
+    new.filter_map(|folder| Manifest::load(&folder.join(MANIFEST)).ok().map(|manifest| (folder, manifest)))
+        .collect()
+}
+
+/// The folder that the configured model's folder lies in.
+pub fn shelf(model: &Path) -> PathBuf {
+    model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+}
+
+/// The model that is meant by a name: one that has it to the letter goes before others, and the configured one before those
+/// beside it.
+pub fn named(config: &Config, name: &str) -> Result<Installed> {
+    let models = installed(config);
+    let exactly = models.iter().find(|(_, manifest)| manifest.name == name);
+    let found = exactly.or_else(|| models.iter().find(|(_, manifest)| is_called(&manifest.name, name)));
+    found.cloned().with_context(|| format!("no model in {} is called {name}", shelf(&config.model).display()))
+}
+
+/// Finds the model that is configured.
+pub(super) fn configured(config: &Config) -> Result<Installed> {
+    let (folder, manifest) = match &config.model_name {
+        Some(name) => named(config, name).with_context(|| format!("CLIP_MODEL_NAME asks for {name}"))?,
+        None => (config.model.clone(), Manifest::load(&config.model.join(MANIFEST))?),
+    };
     if let Some(dimension) = config.dimension {
         ensure!(
             manifest.dimension == dimension,
@@ -70,9 +85,9 @@ fn find(config: &Config) -> Result<(PathBuf, Manifest)> {
     Ok((folder, manifest))
 }
 
-/// The space of the model that is asked for. Reads its files whole, and loads nothing.
+/// The space of the model that is configured. Reads its files whole, and loads nothing.
 pub(super) async fn space(config: &Config) -> Result<Space> {
-    let (folder, manifest) = find(config)?;
+    let (folder, manifest) = configured(config)?;
     let verify = move || manifest.verify(&folder, &mut |_, _, _| {});
     Ok(tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space)
 }
@@ -93,76 +108,46 @@ fn clip_config(config: &Config, folder: PathBuf, manifest: Manifest) -> ClipConf
 /// Measures what may compute the model that is asked for; the next start of the service goes by it. Takes from seconds to
 /// minutes.
 pub async fn measure(config: &Config) -> Result<(Manifest, Tuning)> {
-    let (folder, manifest) = find(config)?;
+    let (folder, manifest) = configured(config)?;
     let clip = clip_config(config, folder, manifest.clone());
     let measured = tokio::task::spawn_blocking(move || Clip::measure(clip));
     Ok((manifest, measured.await.context("measuring panicked")??))
 }
 
-impl Model {
-    /// Finds the model that is asked for, and loads it where jobs run.
-    pub(super) async fn open(config: &Config) -> Result<Self> {
-        let (folder, manifest) = find(config)?;
-        if !config.role.works() {
-            return Ok(Self::Elsewhere(Box::new(manifest)));
-        }
-        let clip = clip_config(config, folder, manifest);
-        let clip =
-            tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
+/// Loads a model. Takes from a second to minutes.
+pub(super) async fn load(config: &Config, (folder, manifest): Installed) -> Result<Clip> {
+    let clip = clip_config(config, folder, manifest);
+    let clip = tokio::task::spawn_blocking(move || Clip::start(clip)).await.context("loading panicked")??;
+    let info = clip.info();
+    tracing::info!(model.name = %info.name, model.dimension = info.dimension, "{}", info.title);
+    Ok(clip)
+}
+
+impl From<&Clip> for ModelReport {
+    fn from(clip: &Clip) -> Self {
         let info = clip.info();
-        tracing::info!(model.name = %info.name, model.dimension = info.dimension, "{}", info.title);
-        Ok(Self::Here(Arc::new(clip)))
-    }
-
-    /// The space of its vectors, where it runs.
-    pub(super) fn space(&self) -> Option<&Space> {
-        match self {
-            Self::Here(clip) => Some(&clip.info().space),
-            Self::Elsewhere(_) => None,
-        }
-    }
-
-    pub(super) fn report(&self) -> ModelReport {
-        match self {
-            Self::Here(clip) => {
-                let info = clip.info();
-                ModelReport {
-                    name: info.name.clone(),
-                    title: info.title.clone(),
-                    dimension: info.dimension,
-                    notice: info.notice.clone(),
-                    backends: Some([info.images, info.texts]),
-                    space: Some(info.space.clone()),
-                }
-            }
-            Self::Elsewhere(manifest) => ModelReport {
-                name: manifest.name.clone(),
-                title: manifest.title.clone(),
-                dimension: manifest.dimension,
-                notice: manifest.notice.clone(),
-                backends: None,
-                space: None,
-            },
+        Self {
+            name: info.name.clone(),
+            title: info.title.clone(),
+            dimension: info.dimension,
+            notice: info.notice.clone(),
+            backends: Some([info.images, info.texts]),
+            space: Some(info.space.clone()),
         }
     }
 }
 
-/// The configured folder, or the one beside it that holds the model that is named.
-fn folder(config: &Config) -> PathBuf {
-    let named = config.model_name.as_deref().and_then(|name| beside(&config.model, name));
-    named.unwrap_or_else(|| config.model.clone())
-}
-
-fn beside(folder: &Path, name: &str) -> Option<PathBuf> {
-    let holds = |folder: &Path| {
-        Manifest::load(&folder.join(MANIFEST)).is_ok_and(|manifest| is_called(&manifest.name, name))
-    };
-    if holds(folder) {
-        return Some(folder.to_owned());
+impl From<Manifest> for ModelReport {
+    fn from(manifest: Manifest) -> Self {
+        Self {
+            name: manifest.name,
+            title: manifest.title,
+            dimension: manifest.dimension,
+            notice: manifest.notice,
+            backends: None,
+            space: None,
+        }
     }
-    let mut others: Vec<_> = folder.parent()?.read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
-    others.sort();
-    others.into_iter().find(|folder| holds(folder))
 }
 
 /// Whether a manifest's name (`openai-clip-vit-l-14`) is meant by what people write (`ViT-L/14`).
@@ -170,30 +155,6 @@ fn is_called(manifest: &str, name: &str) -> bool {
     let plain = |text: &str| text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
     let (manifest, name) = (plain(manifest), plain(name));
     manifest == name || manifest.ends_with(&format!("-{name}"))
-}
-
-/// Stands where no model is needed, and says so if it is.
-pub(super) struct NoModel(Space);
-
-impl Default for NoModel {
-    fn default() -> Self {
-        Self(Space { id: "none".into(), model: "none".into(), dimension: 0 })
-    }
-}
-
-#[async_trait]
-impl Embedder for NoModel {
-    fn space(&self) -> &Space {
-        &self.0
-    }
-
-    async fn images(&self, _: &TenantId, _: &[Arc<Picture>]) -> PortResult<Vec<Embedding>> {
-        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
-    }
-
-    async fn texts(&self, _: &TenantId, _: &[String]) -> PortResult<Vec<Embedding>> {
-        Err(PortError::new("model", PortErrorKind::Unavailable, "no model is loaded"))
-    }
 }
 
 #[cfg(test)]

@@ -14,7 +14,10 @@ use futures::StreamExt;
 use jiff::Timestamp;
 use notify::{RecursiveMode, Watcher};
 use taja_queue::JobId;
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use self::said::RENEW_EVERY;
@@ -35,6 +38,7 @@ pub(super) async fn follow(app: Arc<App>, stop: CancellationToken) -> Result<()>
     let (heard, mut news) = mpsc::channel(1);
     let client = backends::redis_client(&app.config)?;
     let listening = client.map(|client| tokio::spawn(listen(client, channel(&app), heard)));
+    let mut following: Option<JoinHandle<()>> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -43,6 +47,11 @@ pub(super) async fn follow(app: Arc<App>, stop: CancellationToken) -> Result<()>
         }
         if let Err(error) = app.sandbox.refresh().await {
             tracing::warn!(%error, "the plugin store cannot be read: policies stay as they are");
+        }
+        // Loading takes its time, and policies wait for nobody.
+        if following.as_ref().is_none_or(JoinHandle::is_finished) {
+            let serving = app.serving.clone();
+            following = Some(tokio::spawn(async move { serving.follow().await }));
         }
     }
     if let Some(listening) = listening {

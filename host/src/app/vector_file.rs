@@ -3,24 +3,24 @@
 use std::{
     io::ErrorKind,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::{Context, Result};
 use taja_catalog::{Space, port::Store, retrieval};
 use taja_vectors::{Index, SnapshotError};
 use tokio::task::spawn_blocking;
-use tokio_util::sync::CancellationToken;
-
-/// How often graphs that changed are written while the service runs, so that a crash costs no more of them than that.
-const SAVE_EVERY: Duration = Duration::from_secs(900);
 
 /// An index in memory, and its file.
 #[derive(Clone)]
 pub(super) struct VectorFile {
     pub(super) index: Index,
     path: Arc<Path>,
+    /// The changes that the file has.
+    kept: Arc<AtomicU64>,
 }
 
 impl VectorFile {
@@ -43,20 +43,16 @@ impl VectorFile {
         retrieval::fill(store, &index, space).await?;
         let filled = index.clone();
         spawn_blocking(move || filled.forget_unconfirmed()).await.context("indexing panicked")?;
-        Ok(Self { index, path })
+        let kept = Arc::new(AtomicU64::new(index.changes()));
+        Ok(Self { index, path, kept })
     }
 
-    /// Writes what changed now and then, until told to stop.
-    pub(super) async fn keep(self, stop: CancellationToken) -> Result<()> {
-        let mut kept = self.index.changes();
-        while stop.run_until_cancelled(tokio::time::sleep(SAVE_EVERY)).await.is_some() {
-            let changes = self.index.changes();
-            if changes != kept {
-                self.save().await;
-                kept = changes;
-            }
+    /// Writes the index if it changed since this was last asked for.
+    pub(super) async fn save_changes(&self) {
+        let changes = self.index.changes();
+        if self.kept.swap(changes, Ordering::Relaxed) != changes {
+            self.save().await;
         }
-        Ok(())
     }
 
     /// Writes the index, if a graph is in it: rows alone are read from the store as fast as from a file.
@@ -144,7 +140,7 @@ mod tests {
         old.insert([1, 2, 7].map(row).into()).await.unwrap();
         let grown = old.clone();
         spawn_blocking(move || grown.settle()).await.unwrap();
-        VectorFile { index: old, path: file.path.clone() }.save().await;
+        VectorFile { index: old, ..file.clone() }.save().await;
         assert!(file.path.exists());
 
         let again = VectorFile::open(folder.path().into(), &space(), &store(4).await).await.unwrap();

@@ -59,7 +59,7 @@ enum Command {
     /// Make policy components, bring them to the service, and decide which of them serve whom
     #[command(subcommand, after_help = PLUGIN_HELP)]
     Plugin(plugin::Plugin),
-    /// List, check and fetch embedding models
+    /// List, check, fetch and change embedding models
     #[command(subcommand)]
     Model(model::Model),
     /// Print the OpenAPI 3.1 description of the HTTP interface

@@ -1,6 +1,8 @@
-//! `taja model`: which models there are, whether their files are whole, and fetching one.
+//! `taja model`: which models there are, whether their files are whole, fetching one, and letting it serve.
 
-use std::path::{Path, PathBuf};
+mod activate;
+
+use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Subcommand;
@@ -9,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use taja_clip::{Manifest, Part};
 
-use super::{pull, settings::Settings, write_out};
+use super::{client::At, pull, settings::Settings, write_out};
 use crate::{
     app::{self, MANIFEST},
     config::Config,
@@ -26,7 +28,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("openclip-vit-l-14-datacomp.toml", include_str!("../../../models/openclip-vit-l-14-datacomp.toml")),
 ];
 
-/// List, check and fetch embedding models.
+/// List, check, fetch and change embedding models.
 #[derive(Subcommand)]
 pub enum Model {
     /// List the models that are installed beside the configured one, and those that can be
@@ -67,6 +69,37 @@ pub enum Model {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Let an installed model serve, while the service runs
+    ///
+    /// Every picture of the catalogue is embedded with it, beside the vectors there are, while those go on serving. Then both
+    /// models are compared on the catalogue's own pictures, and the new one takes over at once. It can be broken off and
+    /// started again. The old vectors stay: activating the old model again embeds only what was added since.
+    Activate {
+        /// The model's name, such as openai-clip-vit-l-14 or ViT-L/14; it must lie beside the configured one
+        name: String,
+        #[command(flatten)]
+        conditions: activate::Conditions,
+        /// Print what was done as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Show which model serves, and how many vectors there are of each
+    Status {
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Remove the vectors of a model that does not serve
+    Forget {
+        /// The space of the vectors, as `taja model status` tells it
+        space: String,
+        #[command(flatten)]
+        at: At,
+    },
 }
 
 impl Model {
@@ -76,20 +109,20 @@ impl Model {
             Self::Verify { settings } => verify(&settings.read()?),
             Self::Bench { json, settings } => bench(json, &settings.read()?).await,
             Self::Pull { from, manifest_sha256, to, settings } => {
-                let beside = shelf(&settings.read()?.model);
+                let beside = app::shelf(&settings.read()?.model);
                 let place = |name: &str| to.clone().unwrap_or_else(|| beside.join(name));
                 let folder = pull::pull(&from, manifest_sha256.as_deref(), place).await?;
                 eprintln!("use it with --model {0} or TAJA_MODEL={0}", folder.display());
                 write_out(&folder.display().to_string())?;
                 Ok(true)
             }
+            Self::Activate { name, conditions, json, at } => {
+                activate::activate(&name, conditions, json, at).await.map(|()| true)
+            }
+            Self::Status { json, at } => activate::status(json, at).await.map(|()| true),
+            Self::Forget { space, at } => activate::forget(&space, at).await.map(|()| true),
         }
     }
-}
-
-/// The folder that the configured model's folder lies in.
-fn shelf(model: &Path) -> PathBuf {
-    model.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
 }
 
 /// A model, as the list shows it.
@@ -112,19 +145,14 @@ impl Row {
 }
 
 fn list(json: bool, config: &Config) -> anyhow::Result<bool> {
-    let active = config.model.canonicalize().unwrap_or_else(|_| config.model.clone());
-    let mut folders = vec![active.clone()];
-    for entry in std::fs::read_dir(shelf(&config.model)).into_iter().flatten().flatten() {
-        folders.extend(entry.path().canonicalize());
-    }
-    folders.sort();
-    folders.dedup();
-    let mut rows = Vec::new();
-    for folder in folders.into_iter().filter(|folder| folder.join(MANIFEST).exists()) {
-        let manifest = Manifest::load(&folder.join(MANIFEST))?;
-        let is_active = folder == active;
-        rows.push(Row::new(manifest, Some(folder), is_active));
-    }
+    let configured = config.model.canonicalize().unwrap_or_else(|_| config.model.clone());
+    let installed = app::installed(config).into_iter();
+    let mut rows: Vec<_> = installed
+        .map(|(folder, manifest)| {
+            let is_configured = folder == configured;
+            Row::new(manifest, Some(folder), is_configured)
+        })
+        .collect();
     for (file, text) in KNOWN {
         let manifest = Manifest::parse(text, file)?;
         if !rows.iter().any(|row| row.name == manifest.name) {

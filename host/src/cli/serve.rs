@@ -94,7 +94,7 @@ async fn greet(
             None => return,
         }
     }
-    if let Some(notice) = &app.model.notice {
+    if let Some(notice) = &app.serving.report().notice {
         eprintln!("\nThe model: {notice}");
     }
     eprintln!("\nTry it:\n  curl -s -H 'Prefer: wait=10' -d 'query=fresh fruit' http://{address}/search");

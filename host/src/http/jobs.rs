@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product` or `search`.
+    /// `add_product`, `search` or `activate_model`.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,
@@ -245,7 +245,11 @@ async fn accepted(app: &Shared, headers: &HeaderMap, job: &JobRecord) -> Result<
         }
     };
     let headers = response.headers_mut();
-    headers.insert(header::LOCATION, header_value(&format!("/{}/job/{}", job.kind, job.id))?);
+    let place = match job.kind.as_str() {
+        kind @ (jobs::ADD_PRODUCT | jobs::SEARCH) => format!("/{kind}/job/{}", job.id),
+        _ => format!("/jobs/{}", job.id),
+    };
+    headers.insert(header::LOCATION, header_value(&place)?);
     if let Some(wait) = wait {
         headers.insert("preference-applied", header_value(&format!("wait={}", wait.as_secs()))?);
     }

@@ -7,6 +7,7 @@ mod form;
 mod images;
 mod jobs;
 mod linger;
+mod models;
 mod origin;
 mod plugins;
 mod problem;
@@ -46,6 +47,7 @@ pub type Shared = Arc<App>;
         (name = "search", description = "Finding them by words, pictures and videos"),
         (name = "jobs", description = "What runs in the background"),
         (name = "plugins", description = "Policies: their versions, which of them serve whom, how they have been doing"),
+        (name = "models", description = "What embeds pictures and words, and changing it"),
         (name = "tenants", description = "Shops, and the keys that speak for them"),
         (name = "system", description = "Health, metrics, images")
     ),
@@ -84,6 +86,9 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::read))
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
+        .routes(routes!(models::list))
+        .routes(routes!(models::activate))
+        .routes(routes!(models::forget))
         .routes(routes!(recordings::read))
         .routes(routes!(images::image))
         .merge(plugins::routes())

@@ -55,7 +55,7 @@ pub async fn health(State(app): State<Shared>) -> Response {
         "status": "ok", "version": env!("CARGO_PKG_VERSION"), "role": app.config.role.as_str(),
     });
     let mut parts = vec![("api", api), ("store", store), ("queue", queue), ("model", model_health(&app))];
-    if let Some(index) = &app.index {
+    if let Some(index) = app.serving.index() {
         parts.push(("index", index_health(index.as_ref())));
     }
     parts.extend([("images", images), ("plugins", plugins)]);
@@ -122,7 +122,7 @@ async fn images_health(app: &App) -> Value {
 }
 
 fn model_health(app: &App) -> Value {
-    let model = &app.model;
+    let model = app.serving.report();
     let mut part = json!({
         "status": "ok", "name": model.name, "title": model.title, "dimension": model.dimension,
         "runs": if model.space.is_some() { "here" } else { "in workers" },
@@ -131,6 +131,10 @@ fn model_health(app: &App) -> Value {
         part["provider"] = images.provider().name().into();
         part["backends"] = json!({ "images": images.to_string(), "texts": texts.to_string() });
         part["space"] = space.id.as_str().into();
+    }
+    if let Some(trouble) = app.serving.trouble() {
+        part["status"] = "failing".into();
+        part["error"] = trouble.into();
     }
     part
 }
@@ -193,7 +197,7 @@ pub async fn metrics(State(app): State<Shared>, caller: Caller) -> Result<Respon
         metrics::gauge!("taja_products").set(counts.products as f64);
         metrics::gauge!("taja_images").set(counts.images as f64);
     }
-    if let Some(index) = &app.index {
+    if let Some(index) = app.serving.index() {
         metrics::gauge!("taja_index_vectors").set(index.len() as f64);
         metrics::gauge!("taja_index_memory_bytes").set(index.memory_bytes() as f64);
     }

@@ -20,7 +20,7 @@ use crate::{
 const KEY: &str = "the key of the operator of this cluster";
 
 /// What the processes share.
-struct Cluster {
+pub struct Cluster {
     redis: RedisServer,
     mongo: MongoServer,
     cloudinary: FakeCloudinary,
@@ -28,7 +28,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let (redis, mongo) = tokio::join!(RedisServer::start(), MongoServer::start());
         Self {
             redis: redis.unwrap(),
@@ -58,7 +58,7 @@ impl Cluster {
         self.process_with(role, name, &[]).await
     }
 
-    async fn process_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
+    pub async fn process_with(&self, role: &str, name: &str, more: &[(&str, &str)]) -> Server {
         let settings = self.settings();
         let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
         let settings: Vec<_> = settings.chain(more.iter().copied()).collect();

@@ -1,6 +1,7 @@
 //! Journeys through the real program over real HTTP: one linked test binary.
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod activation;
 mod bad_input;
 mod cluster;
 mod command_line;
