@@ -61,6 +61,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--tools", type=Path, default=ROOT / ".tools")
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     parser.add_argument("--taja", type=Path, default=target / "release/taja")
+    parser.add_argument("--fill", type=Path, default=target / "release/examples/fill", help="fills Taja's folder for `text`")
     parser.add_argument("--plugins", type=Path, default=target / "plugins")
     parser.add_argument("--models", type=Path, help="folder of random-vit-b-32 and random-vit-l-14 [TOOLS/models]")
     parser.add_argument("--cache", type=Path, help="what lasts between runs [TOOLS/bench]")
@@ -82,7 +83,8 @@ def provide(options: argparse.Namespace, scratch: Path) -> Bench:
     cache.mkdir(parents=True, exist_ok=True)
     models = options.models or options.tools / "models"
     folders = {"b32": models / "random-vit-b-32", "l14": models / "random-vit-l-14", "narrow": cache / "models/narrow"}
-    place = Place(cache, scratch, options.taja.resolve(), options.tools.resolve(), options.plugins.resolve(), folders)
+    taja, fill, tools, plugins = (path.resolve() for path in (options.taja, options.fill, options.tools, options.plugins))
+    place = Place(cache, scratch, taja, fill, tools, plugins, folders)
     if not place.taja.exists():
         raise DriverFailure(f"{place.taja} is not there: run `./just build`")
     environment.provide("python", cache / "python")

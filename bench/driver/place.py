@@ -15,6 +15,7 @@ class Place:
     cache: Path  # virtual environments, converted weights, filled databases: kept between runs
     scratch: Path  # data and logs of this run
     taja: Path
+    fill: Path  # the example of the embedded store that fills a data folder
     tools: Path
     plugins: Path
     models: dict[str, Path]

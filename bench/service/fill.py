@@ -3,7 +3,6 @@
 MONGO_URI and MONGO_DB say where. The same numbers make the same products.
 """
 
-import hashlib
 import os
 import sys
 from datetime import datetime, timezone
@@ -13,7 +12,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from service.catalogue import COLLECTION
-from service.words import name_of
+from service.words import picture_of, product_of
 
 BATCH = 1000
 SEED = 11
@@ -30,15 +29,11 @@ def products(count: int, dimension: int):
 
 
 def _product(number: int, vector: np.ndarray) -> dict:
-    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
-    name = name_of(number)
+    sha256, url = picture_of(number)
     return {
         "_id": ObjectId(f"{number:024x}"),
-        "name": name,
-        "description": f"{name}, number {number}",
-        "price": 5.0 + number % 200,
-        "category": name.split()[2],
-        "image_urls": [f"http://127.0.0.1/bench/{sha256}.jpg"],
+        **product_of(number),
+        "image_urls": [url],
         "image_hashes": [sha256],
         "embeddings": [vector.tolist()],
         "created_at": MADE,

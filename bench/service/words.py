@@ -1,4 +1,7 @@
-"""Names of things, for products and for searches. No other module of this package is needed for it."""
+"""Products and searches by their numbers. No other module of this package is needed for it."""
+
+import hashlib
+from typing import Any
 
 COLOURS = "red blue green black white grey brown pink amber violet ivory olive navy coral silver golden".split()
 STUFFS = "cotton linen leather wool paper glass steel oak silk clay copper rubber velvet bamboo stone cork".split()
@@ -27,6 +30,23 @@ def name_of(number: int) -> str:
     mixed = _spread(number)
     words = COLOURS[mixed & 15], STUFFS[mixed >> 4 & 15], THINGS[(mixed >> 8) % len(THINGS)], _maker(mixed >> 12)
     return " ".join(words)
+
+
+def product_of(number: int) -> dict[str, Any]:
+    """What is told of a product."""
+    name = name_of(number)
+    return {
+        "name": name,
+        "description": f"{name}, number {number}",
+        "price": 5.0 + number % 200,
+        "category": name.split()[2],
+    }
+
+
+def picture_of(number: int) -> tuple[str, str]:
+    """The SHA-256 of a product's only picture, were its bytes the number, and where it would be."""
+    sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+    return sha256, f"http://127.0.0.1/bench/{sha256}.jpg"
 
 
 def query_of(number: int) -> str:

@@ -1,5 +1,7 @@
 """Forms, polling, the open loop, wrk's answers, names of things, and ending only what was started."""
 
+import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -10,10 +12,11 @@ import time
 import unittest
 from pathlib import Path
 
-from driver import client, cloudinary_stub, machine, open_loop, quiet
+from driver import client, cloudinary_stub, filled_folder, machine, open_loop, own_time, quiet
 from driver.processes import DriverFailure, Process, free_port, until
-from driver.scenarios import http_rates
-from service.words import name_of, query_of
+from driver.scenarios import http_rates, text_search
+from driver.scenarios.text_search import Measured, Searches
+from service.words import name_of, picture_of, query_of
 from setup import cuda_stubs, lock
 
 
@@ -68,6 +71,18 @@ class Tools(unittest.TestCase):
         self.assertGreater(len({name_of(number) for number in range(5000)}), 4990)
         self.assertEqual(len({query_of(number) for number in range(5000)}), 5000)
 
+    def test_a_product_is_one_line_for_the_program_that_fills(self) -> None:
+        line = filled_folder.line_of(7)
+        told = json.loads(line)
+        self.assertEqual((line.count("\n"), told["name"], told["price"]), (1, name_of(7), 12.0))
+        sha256 = hashlib.sha256(told["picture"].encode()).hexdigest()
+        self.assertEqual((sha256, told["image_url"]), picture_of(7))
+
+    def test_a_space_is_the_last_word_that_is_told(self) -> None:
+        self.assertEqual(filled_folder.parse_space("narrow is whole; its space is narrow@0a1b\n"), "narrow@0a1b")
+        for told in ("", "no model is there", "narrow@"):
+            self.assertRaises(DriverFailure, filled_folder.parse_space, told)
+
     def test_what_readelf_prints_is_read(self) -> None:
         needed = cuda_stubs.parse_needed(" 0x1 (NEEDED)  Shared library: [libcufft.so.12]\n 0xf (RPATH) rpath: [x]")
         self.assertEqual(needed, ["libcufft.so.12"])
@@ -93,6 +108,52 @@ class Tools(unittest.TestCase):
     def test_the_machine_is_told(self) -> None:
         facts = machine.describe()
         self.assertTrue(facts["processor"] and int(facts["cores"]) > 0)
+
+
+class OwnTime(unittest.TestCase):
+    BEFORE = 'taja_batch_wait_seconds_sum{tower="text"} 1\ntaja_batch_wait_seconds_count{tower="text"} 10\n'
+    AFTER = (
+        "# TYPE taja_batch_wait_seconds histogram\n"
+        'taja_batch_wait_seconds_sum{tower="text",urgency="bulk"} 0.5\n'
+        'taja_batch_wait_seconds_sum{tower="text",urgency="interactive"} 0.7\n\n'
+        'taja_batch_wait_seconds_count{tower="text",urgency="interactive"} 20\n'
+        "taja_inference_seconds_sum 0.03\ntaja_inference_seconds_count 3\n"
+    )
+
+    def test_samples_that_differ_by_labels_are_added_up(self) -> None:
+        self.assertAlmostEqual(own_time.samples(self.AFTER)["taja_batch_wait_seconds_sum"], 1.2)
+
+    def test_the_model_takes_a_wait_and_a_batch_on_average(self) -> None:
+        before, after = own_time.samples(self.BEFORE), own_time.samples(self.AFTER)
+        self.assertAlmostEqual(own_time.model_ms(before, after), 20 + 10)
+        self.assertEqual(own_time.model_ms(after, after), 0)
+
+    def test_a_job_takes_from_accepted_to_finished(self) -> None:
+        class Jobs:
+            def request(self, _method: str, path: str) -> tuple[int, bytes]:
+                told = {"created_at": "2026-01-01T00:00:00Z", "finished_at": f"2026-01-01T00:00:00.{path[-1]}0012Z"}
+                return 200, json.dumps(told).encode()
+
+        for taken, expected in zip(own_time.whole_ms(Jobs(), ["1", "2"]), (100.12, 200.12), strict=True):
+            self.assertAlmostEqual(taken, expected)
+
+
+class SearchByWords(unittest.TestCase):
+    TAJA = Measured([Searches([20.0], [2.0])], [open_loop.Outcome([0.03])], [Searches([], [3.0, 5.0])])
+    PYTHON = Measured([Searches([200.0])])
+
+    def test_taja_s_own_time_has_rows_of_its_own(self) -> None:
+        rows = text_search._rows("words", {"taja": self.TAJA, "python-memory": self.PYTHON})
+        own = {row.measure: row.figures["taja"].median for row in rows if row.load == text_search.OWN}
+        self.assertEqual(list(own.values()), [2.0, 4.0, 4.98])
+        whole = [row for row in rows if row.measure.startswith("one at a time, p50; Python keeps")]
+        self.assertEqual([(row.figures["taja"].median, row.figures["python"].median) for row in whole], [(20.0, 200.0)])
+
+    def test_who_cannot_keep_up_or_was_not_filled_says_so(self) -> None:
+        rows = text_search._rows("words", {"python-memory": self.PYTHON})
+        self.assertEqual({row.notes.get("taja") for row in rows}, {text_search.NOT_FILLED})
+        loaded = [row for row in rows if row.measure.startswith("50 searches/s, p50; Python keeps")]
+        self.assertEqual([row.notes["python"] for row in loaded], ["out of reach: 5 searches/s one after the other"])
 
 
 class Started(unittest.TestCase):

@@ -40,6 +40,11 @@ impl Bindings {
         self.push(Bound::One(value.into()))
     }
 
+    /// Adds a list for `rarray`; the place it is bound to.
+    pub(crate) fn bind_all(&mut self, values: Vec<Sql>) -> String {
+        self.push(Bound::Many(Rc::new(values)))
+    }
+
     fn push(&mut self, bound: Bound) -> String {
         self.0.push(bound);
         format!("?{}", self.0.len())
@@ -97,7 +102,7 @@ fn test_of(test: &Test, bindings: &mut Bindings) -> String {
     match test {
         Test::In(operands) => {
             let values = operands.iter().map(operand).collect();
-            format!("f.value IN rarray({})", bindings.push(Bound::Many(Rc::new(values))))
+            format!("f.value IN rarray({})", bindings.bind_all(values))
         }
         Test::AtLeast(bound) => format!("f.value >= {} AND f.value < ''", bindings.bind(*bound)),
         Test::Above(bound) => format!("f.value > {} AND f.value < ''", bindings.bind(*bound)),

@@ -4,30 +4,42 @@
 //!   English stem ("shoes" finds "shoe"); stemming touches only plain Latin letters and happens on both sides alike,
 //!   so words of other languages still find themselves. A word of four letters or more also finds longer words that
 //!   begin with it, which serves languages that inflect by endings.
-//! - Relevance is BM25 with the name counting [`NAME_WEIGHT`] times, plus [`ALL_WORDS_BONUS`] when every word is there.
-//!   BM25's statistics are those of all shops together.
+//! - Relevance is BM25 with the name counting several times, plus a bonus when every word is there ([`ranking`]). BM25's
+//!   statistics are those of all shops together. The index is asked for the rows of each word alone, and those are kept
+//!   ([`lists`]).
 //! - Chinese, Japanese and Korean runs, which have no spaces, are indexed as overlapping pairs of characters; a query's
 //!   run asks for its pairs, and a single character for pairs that begin with it.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word: a part of a compound.
-//! - What a shopper types is only ever a quoted string to FTS5: it has no operators.
 
-use std::fmt::Write as _;
+mod asked;
+mod lists;
+mod occurrences;
+mod ranking;
+
+use std::{collections::HashMap, fmt::Write as _};
 
 use rusqlite::Connection;
 use taja_catalog::{
     Filter, PortResult, ProductId, TenantId,
-    words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, is_unspaced, pairs, runs, words},
+    words::{is_unspaced, pairs, runs},
 };
 
 use crate::{
-    error::{damaged, sqlite},
+    error::sqlite,
     filter::{Bindings, condition},
+    rows,
 };
 
-/// How much a word in the name counts beside one in the text.
-const NAME_WEIGHT: f64 = 3.0;
-/// What having every word adds; a rare word alone scores 3 to 10.
-const ALL_WORDS_BONUS: f64 = 2.0;
+use self::{
+    asked::{Asked, asked, pieces},
+    lists::Snapshot,
+    ranking::{Phrase, Scored},
+};
+pub(crate) use self::{lists::Lists, occurrences::register};
+
+/// Products looked at for each that is wanted, before all others that were found are looked at: most filters let pass more
+/// than a quarter.
+const LOOKED_AT: usize = 4;
 /// Relevance of a product that was found by pieces of a word: below that of any word.
 const PIECES_RELEVANCE: f32 = 1e-9;
 
@@ -65,60 +77,10 @@ fn for_index(text: &str) -> String {
     indexed
 }
 
-/// What one word of the query asks for, in FTS5's language.
-#[derive(Debug, Clone, PartialEq)]
-struct Asked {
-    /// The expression.
-    expression: String,
-    /// The word, if its pieces may be looked for.
-    word: Option<String>,
-}
-
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\"\""))
-}
-
-fn asked(text: &str) -> Vec<Asked> {
-    let mut all: Vec<Asked> = Vec::new();
-    for word in words(text) {
-        for next in ask_for(word) {
-            if all.len() == MAX_WORDS {
-                return all;
-            }
-            if !all.contains(&next) {
-                all.push(next);
-            }
-        }
-    }
-    all
-}
-
-fn ask_for(word: &str) -> Vec<Asked> {
-    let expressions = |expression: String| Asked { expression, word: None };
-    if word.starts_with(is_unspaced) {
-        return match word.chars().nth(1) {
-            None => vec![expressions(format!("{}*", quoted(word)))],
-            Some(_) => pairs(word).take(MAX_WORDS).map(|pair| expressions(quoted(pair))).collect(),
-        };
-    }
-    let word: String = word.to_lowercase().chars().take(MAX_WORD_CHARS).collect();
-    let quote = quoted(&word);
-    let long = word.chars().nth(MIN_PREFIX - 1).is_some();
-    let expression = if long { format!("({quote} OR {quote}*)") } else { quote };
-    vec![Asked { expression, word: Some(word) }]
-}
-
-/// A word by all its pieces of three characters; none when it is shorter than a prefix worth asking for.
-fn pieces(word: &str) -> Option<String> {
-    let chars: Vec<char> = word.chars().collect();
-    let piece = |three: &[char]| quoted(&three.iter().collect::<String>());
-    let all: Vec<_> = chars.windows(3).map(piece).collect();
-    (chars.len() >= MIN_PREFIX).then(|| format!("({})", all.join(" AND ")))
-}
-
 /// Products found by words, or by pieces of words when there are none.
 pub(crate) fn search(
     connection: &Connection,
+    lists: &Lists,
     tenant: &TenantId,
     text: &str,
     filter: &Filter,
@@ -128,40 +90,86 @@ pub(crate) fn search(
     if asked.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    let found = by_words(connection, tenant, &asked, filter, limit)?;
+    // What the lists reach to must be what is read of the products.
+    let connection = &connection.unchecked_transaction().map_err(sqlite)?;
+    let mut scored = by_words(connection, lists, tenant, &asked)?;
+    let found = shown(connection, tenant, &mut scored, filter, limit)?;
     if found.is_empty() { by_pieces(connection, tenant, &asked, filter, limit) } else { Ok(found) }
 }
 
+/// The shop's products that have any of the words, in no order.
 fn by_words(
     connection: &Connection,
+    lists: &Lists,
     tenant: &TenantId,
     asked: &[Asked],
+) -> PortResult<Vec<Scored>> {
+    let shop = format!("tenant : {}", tenant_token(tenant));
+    let Some(snapshot) = Snapshot::read(connection, &shop)? else { return Ok(Vec::new()) };
+    let view = lists.begin(snapshot);
+    let mut phrases = Vec::new();
+    for (word, asked) in asked.iter().enumerate() {
+        for phrase in &asked.phrases {
+            let rows = view.rows(connection, &format!("{{name text}} : {phrase}"))?;
+            phrases.push(Phrase { rows, word });
+        }
+    }
+    let among = if is_alone(connection, tenant)? { None } else { Some(view.rows(connection, &shop)?) };
+    Ok(ranking::score(&snapshot, &phrases, asked.len(), among.as_deref()))
+}
+
+/// Whether every product is this shop's.
+fn is_alone(connection: &Connection, tenant: &TenantId) -> PortResult<bool> {
+    let sql = "SELECT NOT EXISTS (SELECT 1 FROM products WHERE tenant < ?1)
+               AND NOT EXISTS (SELECT 1 FROM products WHERE tenant > ?1)";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    statement.query_row([tenant.as_str()], |row| row.get(0)).map_err(sqlite)
+}
+
+/// The best that pass the filter, in order.
+fn shown(
+    connection: &Connection,
+    tenant: &TenantId,
+    scored: &mut [Scored],
     filter: &Filter,
     limit: usize,
 ) -> PortResult<Vec<(ProductId, f32)>> {
-    let expression = |word: &str| {
-        let terms: Vec<_> = asked.iter().map(|asked| asked.expression.as_str()).collect();
-        format!("tenant : {} AND ({{name text}} : ({}))", tenant_token(tenant), terms.join(word))
-    };
+    let mut count = if filter.is_everything() { limit } else { limit.saturating_mul(LOOKED_AT) };
+    let (mut found, mut others) = (Vec::new(), scored);
+    while found.len() < limit && !others.is_empty() {
+        let (best, rest) = ranking::best_first(others, count);
+        let mut ids = passing(connection, tenant, best, filter)?;
+        let shown = |one: &Scored| Some((ids.remove(&one.product)?, one.score as f32));
+        found.extend(best.iter().filter_map(shown));
+        (others, count) = (rest, usize::MAX);
+    }
+    found.truncate(limit);
+    Ok(found)
+}
+
+/// The identifiers of those that pass the filter, by number.
+fn passing(
+    connection: &Connection,
+    tenant: &TenantId,
+    scored: &[Scored],
+    filter: &Filter,
+) -> PortResult<HashMap<u32, ProductId>> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
-    let any = bindings.bind(expression(" OR "));
-    let bonus = match asked.len() {
-        1 => String::new(),
-        _ => {
-            let all = bindings.bind(expression(" AND "));
-            format!(" + {ALL_WORDS_BONUS} * (w.rowid IN (SELECT rowid FROM words WHERE words MATCH {all}))")
-        }
-    };
+    let products = bindings.bind_all(scored.iter().map(|one| one.product.into()).collect());
     let passes = condition(filter, &shop, &mut bindings);
-    let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    // NOT INDEXED: by number, instead of through all products of the shop.
     let sql = format!(
-        "SELECT p.id, -bm25(words, 0.0, {NAME_WEIGHT:.1}, 1.0){bonus} AS score
-         FROM words w JOIN products p ON p.seq = w.rowid
-         WHERE w.words MATCH {any} AND p.tenant = {shop} AND {passes}
-         ORDER BY score DESC, p.seq DESC LIMIT {limit}"
+        "SELECT p.seq, p.id FROM products p NOT INDEXED
+         WHERE p.seq IN rarray({products}) AND p.tenant = {shop} AND {passes}"
     );
-    collect(connection, &sql, &bindings)
+    let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
+    let mut found = HashMap::with_capacity(scored.len());
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        found.insert(row.get(0).map_err(sqlite)?, rows::id(row, 1)?);
+    }
+    Ok(found)
 }
 
 fn by_pieces(
@@ -181,20 +189,14 @@ fn by_pieces(
     let passes = condition(filter, &shop, &mut bindings);
     let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let sql = format!(
-        "SELECT p.id, {PIECES_RELEVANCE} FROM pieces w JOIN products p ON p.seq = w.rowid
+        "SELECT p.id FROM pieces w JOIN products p ON p.seq = w.rowid
          WHERE w.pieces MATCH {any} AND p.tenant = {shop} AND {passes} ORDER BY p.seq DESC LIMIT {limit}"
     );
-    collect(connection, &sql, &bindings)
-}
-
-fn collect(connection: &Connection, sql: &str, bindings: &Bindings) -> PortResult<Vec<(ProductId, f32)>> {
-    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
-        let id: String = row.get(0).map_err(sqlite)?;
-        let score: f64 = row.get(1).map_err(sqlite)?;
-        found.push((id.parse().map_err(|error| damaged("product id", error))?, score as f32));
+        found.push((rows::id(row, 0)?, PIECES_RELEVANCE));
     }
     Ok(found)
 }
@@ -215,23 +217,6 @@ mod tests {
             ["赤い", "い", "T", "シャ", "ャツ", "ツ", "x"]
         );
         assert_eq!(for_index("plain text"), "plain text");
-    }
-
-    #[test]
-    fn everything_a_shopper_types_is_inside_quotes() {
-        let hostile = "a\"b* NEAR(c) {name}:d AND^e \u{201c}f -g+h";
-        for asked in asked(hostile) {
-            let outside: String = asked.expression.split('"').step_by(2).collect();
-            assert!(outside.chars().all(|c| "() OR*".contains(c)), "{asked:?}");
-        }
-    }
-
-    #[test]
-    fn a_query_asks_for_no_more_words_than_count() {
-        let long: String = (0..500).map(|n| format!("word{n} ")).collect();
-        assert_eq!(asked(&long).len(), MAX_WORDS);
-        assert_eq!(asked(&"字".repeat(10_000)).len(), 1, "the same pair is asked for once");
-        assert_eq!(asked("shoe Shoe SHOE").len(), 1);
     }
 
     #[test]

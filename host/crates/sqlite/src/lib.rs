@@ -8,6 +8,9 @@
 //!   (seconds per gigabyte). [`SqliteStore::check`] does it when somebody asks.
 //! - Fields that filters can name are rows of a table of their own, not JSON: numbers stay the very `f64` they
 //!   were, a list is several rows, and a selective filter is an index look-up.
+//! - Words are looked up in FTS5 and ranked here: which rows have a word is kept in memory, because FTS5 goes through all
+//!   of them, and counts them once more, at each search for it. Of 100,000 products a search took 19 ms of a core there,
+//!   and takes 0.8 ms here, with the same order. Rejected: an index of our own in tables, which every commit would pay for.
 //! - Times are kept in microseconds.
 
 mod access;

@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::error::OpenError;
+use crate::{error::OpenError, keyword};
 
 /// How long a connection waits for another one's write, which lasts milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +52,7 @@ fn prepare(connection: &Connection) -> Result<(), OpenError> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     rusqlite::vtab::array::load_module(connection)?;
+    keyword::register(connection)?;
     Ok(())
 }
 

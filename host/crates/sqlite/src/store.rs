@@ -1,6 +1,6 @@
 //! The port's face.
 
-use std::{collections::BTreeMap, path::Path, thread::JoinHandle, time::Duration};
+use std::{collections::BTreeMap, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -31,6 +31,7 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(30);
 pub struct SqliteStore {
     pub(crate) writer: Threads,
     readers: Threads,
+    words: Arc<keyword::Lists>,
 }
 
 impl SqliteStore {
@@ -44,6 +45,7 @@ impl SqliteStore {
         Ok(Self {
             writer: Threads::start("store-writer", vec![writer])?,
             readers: Threads::start("store-reader", readers)?,
+            words: Arc::default(),
         })
     }
 
@@ -132,8 +134,11 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
         let (tenant, text, filter) = (tenant.clone(), text.to_owned(), filter.clone());
-        self.read("keyword", move |connection| keyword::search(connection, &tenant, &text, &filter, limit))
-            .await
+        let words = Arc::clone(&self.words);
+        self.read("keyword", move |connection| {
+            keyword::search(connection, &words, &tenant, &text, &filter, limit)
+        })
+        .await
     }
 
     async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {

@@ -9,6 +9,7 @@ use taja_sqlite::{OpenError, SqliteStore};
 use tempfile::TempDir;
 
 mod kill;
+mod words;
 
 fn shop() -> TenantId {
     "shop".parse().unwrap()
