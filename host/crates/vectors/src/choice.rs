@@ -48,8 +48,19 @@ pub(crate) struct Request<'a> {
     pub(crate) k: usize,
     /// Whether nobody waits for the answer any more.
     pub(crate) unwanted: &'a (dyn Fn() -> bool + Sync),
-    /// Whether every row that is asked for must be looked at.
-    pub(crate) exactly: bool,
+    /// Whether the way is chosen, or told.
+    pub(crate) way: Way,
+}
+
+/// How a search is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As is cheapest.
+    Cheapest,
+    /// Over every row that is asked for.
+    Exact,
+    /// Through the graph, where there is one, keeping so many nodes on the lowest level.
+    Walk(usize),
 }
 
 /// The means of a search.
@@ -85,8 +96,13 @@ impl Chooser<'_> {
             among: asked.among,
             k: asked.k,
         };
-        let tuned = view.graph.as_ref().filter(|graph| graph.width() > 0 && !asked.exactly);
-        if let Some(graph) = tuned {
+        let tuned = view.graph.as_ref().filter(|graph| graph.width() > 0 && asked.way != Way::Exact);
+        if let (Some(graph), Way::Walk(here)) = (tuned, asked.way) {
+            let widths = Widths { above: graph.width_above(), here };
+            if let Some(lists) = self.walk(graph, &search, widths, usize::MAX, asked.unwanted) {
+                return (search.settle(lists), Method::Graph);
+            }
+        } else if let Some(graph) = tuned {
             let (exact, walk) = (self.exact_cost(&view, asked), self.walk_cost(graph, &view, asked));
             if walk * GAIN < exact || self.rates.is_time_to_try() || self.walk_from.is_some() {
                 // Then it gives up, and the exact way is gone.

@@ -20,7 +20,7 @@ use taja_catalog::{
 
 use crate::{
     beds::{Background, Owner},
-    choice::{Chooser, Method, Request},
+    choice::{Chooser, Method, Request, Way},
     code::{Query, Row, lines_of},
     kernel::Kernel,
     rates::Rates,
@@ -130,7 +130,19 @@ impl Index {
         among: Option<Arc<HashSet<ProductId>>>,
         k: usize,
     ) -> PortResult<Vec<Vec<Neighbour>>> {
-        self.search(tenant, queries, among, k, true).await
+        self.search(tenant, queries, among, k, Way::Exact).await
+    }
+
+    /// As [`VectorIndex::nearest`], but where there is a graph it is walked, keeping `width` nodes (as others call it,
+    /// `ef`), whatever that finds. For comparisons with other indexes at equal recall.
+    pub async fn nearest_walking(
+        &self,
+        tenant: &TenantId,
+        queries: &[Embedding],
+        k: usize,
+        width: usize,
+    ) -> PortResult<Vec<Vec<Neighbour>>> {
+        self.search(tenant, queries, None, k, Way::Walk(width.max(k))).await
     }
 
     async fn search(
@@ -139,7 +151,7 @@ impl Index {
         queries: &[Embedding],
         among: Option<Arc<HashSet<ProductId>>>,
         k: usize,
-        exactly: bool,
+        way: Way,
     ) -> PortResult<Vec<Vec<Neighbour>>> {
         self.check(queries.iter())?;
         let nothing = vec![Vec::new(); queries.len()];
@@ -153,7 +165,7 @@ impl Index {
                 return nothing;
             }
             let began = Instant::now();
-            let asked = Request { queries: &queries, among: among.as_deref(), k, unwanted, exactly };
+            let asked = Request { queries: &queries, among: among.as_deref(), k, unwanted, way };
             let (found, method) = inner.chooser().search(&shelf, &asked);
             inner.walked.store(method == Method::Graph, Ordering::Relaxed);
             metrics::histogram!("taja_index_scan_seconds", "method" => method.name()).record(began.elapsed());
@@ -258,7 +270,7 @@ impl VectorIndex for Index {
         among: Option<Arc<HashSet<ProductId>>>,
         k: usize,
     ) -> PortResult<Vec<Vec<Neighbour>>> {
-        self.search(tenant, queries, among, k, false).await
+        self.search(tenant, queries, among, k, Way::Cheapest).await
     }
 
     async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()> {

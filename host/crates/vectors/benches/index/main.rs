@@ -1,12 +1,13 @@
 //! What exact and graph searches cost, and what they find. `cargo bench -p taja-vectors --bench index -- [ROWS]..
 //! [apart] [write=FOLDER]`: 10,000 and 100,000 rows unless others are named. `write` leaves the same vectors for
-//! `bench/vectors/peers.py`.
+//! `bench/vectors/peers.py`, and the index for the next run.
 #![expect(clippy::print_stdout, reason = "printing figures is what it is for")]
 
 mod data;
 
 use std::{
     collections::HashSet,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,8 +22,13 @@ use taja_vectors::Index;
 
 /// Queries that recall is measured with.
 const QUERIES: usize = 1000;
+/// What a kept index is of.
+const KEPT: &[u8] = b"bench";
 /// Time given to each figure, after one run to warm up.
 const BUDGET: Duration = Duration::from_millis(500);
+/// The share of the ten nearest that others are measured at, and the widths that are tried for it.
+const GOAL: f64 = 0.99;
+const WIDTHS: [usize; 14] = [10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768];
 /// One product of so many is asked for.
 const FILTERS: [usize; 4] = [1000, 100, 10, 2];
 
@@ -46,16 +52,33 @@ fn main() {
     println!("{} threads, clusters {shape:?}", rayon::current_num_threads());
     for rows in sizes {
         let data = Data::new(shape, rows);
-        let shop = filled(&data, rows);
+        let kept = folder.map(|folder| Path::new(folder).join("taja.vectors"));
+        let shop = kept
+            .as_deref()
+            .filter(|kept| kept.exists())
+            .map_or_else(|| filled(&data, rows), |kept| taken_back(kept, rows));
         let queries = data.queries(QUERIES);
         let truth = found(|| block_on(shop.index.nearest_exactly(&shop.tenant, &queries, None, 10)));
         if let Some(folder) = folder {
             data.write(folder.as_ref(), &queries, &truth).expect("the folder can be written");
         }
+        if let Some(kept) = kept.filter(|kept| !kept.exists()) {
+            shop.index.save(&kept, KEPT).expect("the index can be kept");
+        }
         shop.searches(&queries, &truth);
+        shop.as_others_are_measured(&queries, &truth);
         shop.filters(&queries[..20]);
         shop.snapshot();
     }
+}
+
+/// An index that an earlier run kept.
+fn taken_back(kept: &Path, rows: usize) -> Shop {
+    let index = Index::open(kept, DIMENSION, KEPT).expect("an index of these vectors");
+    assert_eq!(index.len(), rows, "the folder is of another size");
+    index.settle();
+    println!("\n{rows} vectors of {DIMENSION}, kept from an earlier run");
+    Shop { tenant: "shop".parse().expect("a valid identifier"), index, rows }
 }
 
 fn filled(data: &Data, rows: usize) -> Shop {
@@ -113,6 +136,28 @@ impl Shop {
         }
     }
 
+    /// The narrowest walk that finds 99 % of the ten nearest, as `bench/vectors/peers.py` measures other indexes.
+    fn as_others_are_measured(&self, queries: &[Embedding], truth: &[Vec<Neighbour>]) {
+        for width in WIDTHS {
+            let walked = || found(|| block_on(self.index.nearest_walking(&self.tenant, queries, 10, width)));
+            let recall = recall(truth, &walked());
+            if recall < GOAL {
+                continue;
+            }
+            let (batch, computed, mut searches) = (Instant::now(), cpu_seconds(), 0);
+            while batch.elapsed() < BUDGET * 4 {
+                drop(walked());
+                searches += queries.len();
+            }
+            println!(
+                "k  10: width {width}, recall {recall:.4}, {:.0} a second, {:.0} a second of computing",
+                searches as f64 / batch.elapsed().as_secs_f64(),
+                searches as f64 / (cpu_seconds() - computed).max(0.01)
+            );
+            return;
+        }
+    }
+
     fn filters(&self, queries: &[Embedding]) {
         for one_of in FILTERS {
             let among: Among = Some(Arc::new((0..self.rows).step_by(one_of).map(product).collect()));
@@ -138,9 +183,9 @@ impl Shop {
         let folder = tempfile::tempdir().expect("a folder can be made");
         let path = folder.path().join("vectors.snapshot");
         let began = Instant::now();
-        self.index.save(&path, b"bench").expect("the snapshot can be written");
+        self.index.save(&path, KEPT).expect("the snapshot can be written");
         let (saved, began) = (began.elapsed(), Instant::now());
-        let opened = Index::open(&path, DIMENSION, b"bench").expect("the snapshot can be read");
+        let opened = Index::open(&path, DIMENSION, KEPT).expect("the snapshot can be read");
         assert_eq!(opened.len(), self.rows);
         let bytes = path.metadata().map_or(0, |file| file.len());
         println!(
