@@ -15,6 +15,7 @@ mod image;
 mod manifest;
 mod model;
 mod product;
+mod protobuf;
 mod provider;
 mod runtime;
 mod text;
