@@ -14,6 +14,7 @@ mod head;
 mod image;
 mod manifest;
 mod model;
+mod notes;
 mod product;
 mod protobuf;
 mod provider;

@@ -26,10 +26,12 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Checks every file and loads ONNX Runtime; no graph is opened yet.
+    /// Checks every file, those that have not changed by what is remembered of them, and loads ONNX Runtime; no graph is
+    /// opened yet.
     pub(crate) fn open(config: &ClipConfig) -> Result<Self, ClipError> {
         let manifest = config.manifest.clone();
-        let space = manifest.verify(&config.model_dir, &mut |_, _, _| {})?.space;
+        let memory = config.compute.memory.as_deref();
+        let space = manifest.verify_changed(&config.model_dir, memory)?.space;
         let threads = match config.threads {
             0 => available_parallelism().map_or(1, NonZero::get),
             threads => threads,
