@@ -25,6 +25,15 @@ pub(crate) struct Model {
     folder: PathBuf,
 }
 
+/// What warming the towers up has shown before, which takes many runs to find out.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Found {
+    /// How many pictures may be run at once.
+    pub(crate) pictures: Option<usize>,
+    /// How many texts may be run at once, and whether they have to be filled up to the context.
+    pub(crate) texts: Option<(usize, bool)>,
+}
+
 impl Model {
     /// Checks every file, those that have not changed by what is remembered of them, and loads ONNX Runtime; no graph is
     /// opened yet.
@@ -46,18 +55,19 @@ impl Model {
         Ok(Self { space, tokenizer, threads, environment, folder: config.model_dir.clone(), manifest })
     }
 
-    /// Both towers, opened side by side. `known_batch` is how many pictures may be run at once, where that is known.
+    /// Both towers, opened side by side.
     pub(crate) fn towers(
         &self,
         images: Backend,
         texts: Backend,
-        known_batch: Option<usize>,
+        found: Found,
     ) -> Result<(ImageTower, TextTower), ClipError> {
-        let (image, text) = rayon::join(|| self.image(images, known_batch), || self.text(texts));
+        let (image, text) =
+            rayon::join(|| self.image(images, found.pictures), || self.text(texts, found.texts));
         Ok((image?, text?))
     }
 
-    /// The image tower, warmed up.
+    /// The image tower, warmed up. `known_batch` is how many pictures may be run at once, where that is known.
     pub(crate) fn image(
         &self,
         backend: Backend,
@@ -66,9 +76,14 @@ impl Model {
         ImageTower::load(&self.loader(backend), &self.manifest.image, known_batch)
     }
 
-    /// The text tower, warmed up.
-    pub(crate) fn text(&self, backend: Backend) -> Result<TextTower, ClipError> {
-        TextTower::load(&self.loader(backend), &self.manifest.text, &self.tokenizer)
+    /// The text tower, warmed up. `known` is how many texts may be run at once and whether they have to be filled up,
+    /// where that is known.
+    pub(crate) fn text(
+        &self,
+        backend: Backend,
+        known: Option<(usize, bool)>,
+    ) -> Result<TextTower, ClipError> {
+        TextTower::load(&self.loader(backend), &self.manifest.text, &self.tokenizer, known)
     }
 
     fn loader(&self, backend: Backend) -> Loader<'_> {
