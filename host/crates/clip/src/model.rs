@@ -3,6 +3,7 @@
 use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
 
 use ort::environment::Environment;
+use serde::{Deserialize, Serialize};
 use taja_catalog::Space;
 
 use crate::{
@@ -26,7 +27,8 @@ pub(crate) struct Model {
 }
 
 /// What warming the towers up has shown before, which takes many runs to find out.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Found {
     /// How many pictures may be run at once.
     pub(crate) pictures: Option<usize>,

@@ -10,7 +10,7 @@ mod memory;
 mod probes;
 mod stopwatch;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use memory::Remembered;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::{
     error::ClipError,
     model::{Found, Model},
     provider,
-    tower::{ImageTower, TextTower},
+    tower::{ImageTower, TextTower, Tower},
 };
 
 /// The cosine from which vectors of two backends count as of one space. What stays below turns the order of near
@@ -117,12 +117,10 @@ pub(crate) fn towers(
     compute: &Compute,
     max_batch: usize,
 ) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
-    if compute.choice == Choice::Fixed(Backend::REFERENCE) {
-        let tuning = Tuning::untuned(max_batch);
-        let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, Found::default())?;
-        return Ok((tuning, image, text));
-    }
     let key = machine::Key::of(model, compute.choice, max_batch);
+    if compute.choice == Choice::Fixed(Backend::REFERENCE) {
+        return reference(model, compute.memory.as_deref(), &key);
+    }
     let remembered = compute.memory.as_deref().and_then(|folder| memory::recall(folder, &key));
     let opened = remembered.and_then(|Remembered { tuning, fills_up }| {
         let opened = open(model, tuning, fills_up);
@@ -140,6 +138,23 @@ pub(crate) fn towers(
         memory::remember(folder, &key, tuning, Some(text.fills_up()));
     }
     Ok(opened)
+}
+
+/// The towers on the reference, of which nothing is measured; but what their warming up shows is remembered.
+fn reference(
+    model: &Model,
+    folder: Option<&Path>,
+    key: &machine::Key,
+) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
+    let tuning = Tuning::untuned(key.max_batch());
+    let known = folder.and_then(|folder| memory::recall_found(folder, key));
+    let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, known.unwrap_or_default())?;
+    if let (Some(folder), None) = (folder, known) {
+        let most = |batch: usize| batch.min(key.max_batch());
+        let texts = Some((most(text.batch_limit()), text.fills_up()));
+        memory::remember_found(folder, key, Found { pictures: Some(most(image.batch_limit())), texts });
+    }
+    Ok((tuning, image, text))
 }
 
 /// The towers on what was measured to serve them. What was measured together may run together.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{Part, Row, Seat, Tuning, machine::Key};
-use crate::{compute::Backend, notes};
+use crate::{compute::Backend, model::Found, notes};
 
 /// Moves when the meaning of a file does.
 const FORMAT: u32 = 1;
@@ -74,6 +74,42 @@ pub(super) fn remember(folder: &Path, key: &Key, tuning: &Tuning, fills_up: Opti
     if let Err(error) = notes::write(folder, &key.file_name(), &page) {
         tracing::warn!(folder = %folder.display(), "what was measured cannot be remembered: {error}");
     }
+}
+
+/// What warming the reference up has shown.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WarmUp {
+    format: u32,
+    key: Key,
+    found: Found,
+}
+
+/// What warming the reference up has shown before under this key. A file that is damaged or not ours is told of and left
+/// unread.
+pub(super) fn recall_found(folder: &Path, key: &Key) -> Option<Found> {
+    let path = folder.join(warm_up_file(key));
+    let problem = match notes::read::<WarmUp>(&path) {
+        Ok(None) => return None,
+        Ok(Some(note)) if note.format == FORMAT && note.key == *key => return Some(note.found),
+        Ok(Some(_)) => "it is of another format, machine, library, model or configuration".to_owned(),
+        Err(problem) => problem,
+    };
+    tracing::warn!(path = %path.display(), "what warming up has shown before is not believed: {problem}");
+    None
+}
+
+/// Writes the file whole or not at all. Failing is told of, and costs the next start some time.
+pub(super) fn remember_found(folder: &Path, key: &Key, found: Found) {
+    let note = WarmUp { format: FORMAT, key: key.clone(), found };
+    if let Err(error) = notes::write(folder, &warm_up_file(key), &note) {
+        tracing::warn!(folder = %folder.display(), "what warming up has shown cannot be remembered: {error}");
+    }
+}
+
+/// Beside the file of what was measured: the reference may be measured, too.
+fn warm_up_file(key: &Key) -> String {
+    key.file_name().replacen("tuning", "warm-up", 1)
 }
 
 impl Key {

@@ -73,6 +73,24 @@ async fn a_start_by_what_is_remembered_gives_the_same_vectors() {
     assert_eq!(std::fs::read_to_string(file).unwrap(), known);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_warming_the_reference_up_has_shown_is_not_found_out_again() {
+    let words: Vec<String> = ["red shoe", "a wooden table"].map(str::to_owned).to_vec();
+    let (folder, config) = tuned("cpu");
+    let first = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    let files = std::fs::read_dir(folder.path().join("memory")).unwrap().map(|entry| entry.unwrap().path());
+    let mut notes = files.filter(|file| file.to_str().unwrap().contains("warm-up-"));
+    let file = notes.next().unwrap();
+    let known = std::fs::read_to_string(&file).unwrap();
+    let again = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    assert_eq!(again, first);
+    for bad in ["{".to_owned(), known.replace("\"processor\": \"", "\"processor\": \"other ")] {
+        std::fs::write(&file, &bad).unwrap();
+        drop(Clip::start(config.clone()).unwrap());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), known, "{bad} was believed");
+    }
+}
+
 #[test]
 fn a_memory_that_lies_is_measured_over() {
     let (folder, config) = tuned("auto");
