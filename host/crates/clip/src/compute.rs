@@ -177,12 +177,13 @@ impl fmt::Display for Choice {
     }
 }
 
-/// What is to compute, and where what was measured is remembered.
+/// What is to compute, and where what one start found out is remembered for the next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compute {
     /// Who decides.
     pub choice: Choice,
-    /// A folder for what was measured, made when it is needed. Without one everything is measured at every start.
+    /// A folder for what was measured and for digests of the model's files, made when it is needed. Without one everything
+    /// is measured and hashed at every start.
     pub memory: Option<PathBuf>,
 }
 

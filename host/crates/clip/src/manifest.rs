@@ -1,5 +1,6 @@
 //! The manifest of a model folder (`model.toml`): which files it has, how they were trained to be used, their licence.
 
+mod digests;
 mod read;
 mod verify;
 

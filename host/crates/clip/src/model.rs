@@ -3,6 +3,7 @@
 use std::{num::NonZero, path::PathBuf, thread::available_parallelism};
 
 use ort::environment::Environment;
+use serde::{Deserialize, Serialize};
 use taja_catalog::Space;
 
 use crate::{
@@ -25,11 +26,23 @@ pub(crate) struct Model {
     folder: PathBuf,
 }
 
+/// What warming the towers up has shown before, which takes many runs to find out.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Found {
+    /// How many pictures may be run at once.
+    pub(crate) pictures: Option<usize>,
+    /// How many texts may be run at once, and whether they have to be filled up to the context.
+    pub(crate) texts: Option<(usize, bool)>,
+}
+
 impl Model {
-    /// Checks every file and loads ONNX Runtime; no graph is opened yet.
+    /// Checks every file, those that have not changed by what is remembered of them, and loads ONNX Runtime; no graph is
+    /// opened yet.
     pub(crate) fn open(config: &ClipConfig) -> Result<Self, ClipError> {
         let manifest = config.manifest.clone();
-        let space = manifest.verify(&config.model_dir, &mut |_, _, _| {})?.space;
+        let memory = config.compute.memory.as_deref();
+        let space = manifest.verify_changed(&config.model_dir, memory)?.space;
         let threads = match config.threads {
             0 => available_parallelism().map_or(1, NonZero::get),
             threads => threads,
@@ -44,18 +57,19 @@ impl Model {
         Ok(Self { space, tokenizer, threads, environment, folder: config.model_dir.clone(), manifest })
     }
 
-    /// Both towers, opened side by side. `known_batch` is how many pictures may be run at once, where that is known.
+    /// Both towers, opened side by side.
     pub(crate) fn towers(
         &self,
         images: Backend,
         texts: Backend,
-        known_batch: Option<usize>,
+        found: Found,
     ) -> Result<(ImageTower, TextTower), ClipError> {
-        let (image, text) = rayon::join(|| self.image(images, known_batch), || self.text(texts));
+        let (image, text) =
+            rayon::join(|| self.image(images, found.pictures), || self.text(texts, found.texts));
         Ok((image?, text?))
     }
 
-    /// The image tower, warmed up.
+    /// The image tower, warmed up. `known_batch` is how many pictures may be run at once, where that is known.
     pub(crate) fn image(
         &self,
         backend: Backend,
@@ -64,9 +78,14 @@ impl Model {
         ImageTower::load(&self.loader(backend), &self.manifest.image, known_batch)
     }
 
-    /// The text tower, warmed up.
-    pub(crate) fn text(&self, backend: Backend) -> Result<TextTower, ClipError> {
-        TextTower::load(&self.loader(backend), &self.manifest.text, &self.tokenizer)
+    /// The text tower, warmed up. `known` is how many texts may be run at once and whether they have to be filled up,
+    /// where that is known.
+    pub(crate) fn text(
+        &self,
+        backend: Backend,
+        known: Option<(usize, bool)>,
+    ) -> Result<TextTower, ClipError> {
+        TextTower::load(&self.loader(backend), &self.manifest.text, &self.tokenizer, known)
     }
 
     fn loader(&self, backend: Backend) -> Loader<'_> {

@@ -4,7 +4,13 @@ use std::path::Path;
 
 use ort::{session::Session, value::TensorRef};
 
-use crate::{clock::Clock, compute::Backend, error::ClipError, provider, runtime};
+use crate::{
+    clock::Clock,
+    compute::Backend,
+    error::ClipError,
+    protobuf::{bytes, number},
+    provider, runtime,
+};
 
 /// The rate of products of two square matrices, operations per second (a multiplication and an addition are two), by the
 /// kernels that a tower is computed with, less what other programs took from it meanwhile. `side` is 1,024 to 4,096 for a figure that means something. The best of several
@@ -66,23 +72,3 @@ fn graph(side: usize) -> Vec<u8> {
 
 /// ONNX's number for 32-bit floats.
 const FLOAT: usize = 1;
-
-/// A field of Protocol Buffers that holds a number.
-fn number(field: u8, value: usize) -> Vec<u8> {
-    [vec![field << 3], varint(value)].concat()
-}
-
-/// A field of Protocol Buffers that holds bytes, text or a message.
-fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
-    [&[field << 3 | 2], varint(content.len()).as_slice(), content].concat()
-}
-
-fn varint(mut value: usize) -> Vec<u8> {
-    let mut written = Vec::new();
-    while value >= 0x80 {
-        written.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    written.push(value as u8);
-    written
-}

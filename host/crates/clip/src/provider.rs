@@ -23,6 +23,11 @@ pub(crate) fn is_built_in(provider: Provider) -> bool {
     available.unwrap_or(false)
 }
 
+/// Whether it takes tensors from a mapped file. The others copy them to their device anyway.
+pub(crate) fn maps_tensors(provider: Provider) -> bool {
+    matches!(provider, Provider::Cpu | Provider::OpenVino)
+}
+
 /// Why a backend cannot compute here, as far as can be known without trying.
 fn obstacle(backend: Backend) -> Option<String> {
     let (provider, precision) = (backend.provider(), backend.precision());

@@ -1,6 +1,7 @@
 //! The two towers: sessions of ONNX Runtime, what goes in and what comes out.
 
 mod image;
+mod outline;
 mod session;
 mod text;
 
@@ -75,3 +76,6 @@ fn expect_dimension(vectors: &[Vec<f32>], dimension: usize) -> Result<(), String
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,16 +10,17 @@ mod memory;
 mod probes;
 mod stopwatch;
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
+use memory::Remembered;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     compute::{Backend, Choice, Compute},
     error::ClipError,
-    model::Model,
+    model::{Found, Model},
     provider,
-    tower::{ImageTower, TextTower},
+    tower::{ImageTower, TextTower, Tower},
 };
 
 /// The cosine from which vectors of two backends count as of one space. What stays below turns the order of near
@@ -116,31 +117,73 @@ pub(crate) fn towers(
     compute: &Compute,
     max_batch: usize,
 ) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
-    let open = |tuning: Tuning| {
-        // What was measured together may run together.
-        let known_batch = (!tuning.rows.is_empty()).then_some(tuning.image.batch);
-        let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, known_batch)?;
-        Ok((tuning, image, text))
-    };
-    if compute.choice == Choice::Fixed(Backend::REFERENCE) {
-        return open(Tuning::untuned(max_batch));
-    }
     let key = machine::Key::of(model, compute.choice, max_batch);
-    let remembered = compute.memory.as_deref().and_then(|folder| memory::recall(folder, &key));
-    match remembered.map(open) {
-        Some(Ok(opened)) => return Ok(opened),
-        Some(Err(error)) => {
-            tracing::warn!("what served before does not start, so all is measured again: {error}");
-        }
-        None => {}
+    if compute.choice == Choice::Fixed(Backend::REFERENCE) {
+        return reference(model, compute.memory.as_deref(), &key);
     }
-    open(measure(model, compute, max_batch)?)
+    let remembered = compute.memory.as_deref().and_then(|folder| memory::recall(folder, &key));
+    let opened = remembered.and_then(|Remembered { tuning, fills_up }| {
+        let opened = open(model, tuning, fills_up);
+        let told = |error| {
+            tracing::warn!("what served before does not start, so all is measured again: {error}");
+        };
+        opened.map_err(told).ok().map(|opened| (opened, fills_up))
+    });
+    let (opened, noted) = match opened {
+        Some(opened) => opened,
+        None => (open(model, try_all(model, compute.choice, max_batch)?, None)?, None),
+    };
+    if let (Some(folder), None) = (&compute.memory, noted) {
+        let (tuning, _, text) = &opened;
+        memory::remember(folder, &key, tuning, Some(text.fills_up()));
+    }
+    Ok(opened)
+}
+
+/// The towers on the reference, of which nothing is measured; but what their warming up shows is remembered.
+fn reference(
+    model: &Model,
+    folder: Option<&Path>,
+    key: &machine::Key,
+) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
+    let tuning = Tuning::untuned(key.max_batch());
+    let known = folder.and_then(|folder| memory::recall_found(folder, key));
+    let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, known.unwrap_or_default())?;
+    if let (Some(folder), None) = (folder, known) {
+        let most = |batch: usize| batch.min(key.max_batch());
+        let texts = Some((most(text.batch_limit()), text.fills_up()));
+        memory::remember_found(folder, key, Found { pictures: Some(most(image.batch_limit())), texts });
+    }
+    Ok((tuning, image, text))
+}
+
+/// The towers on what was measured to serve them. What was measured together may run together.
+fn open(
+    model: &Model,
+    tuning: Tuning,
+    fills_up: Option<bool>,
+) -> Result<(Tuning, ImageTower, TextTower), ClipError> {
+    let found = Found {
+        pictures: Some(tuning.image.batch),
+        texts: fills_up.map(|fills_up| (tuning.text.batch, fills_up)),
+    };
+    let (image, text) = model.towers(tuning.image.backend, tuning.text.backend, found)?;
+    Ok((tuning, image, text))
 }
 
 /// Measures anew, and remembers it where there is a memory.
 pub(crate) fn measure(model: &Model, compute: &Compute, max_batch: usize) -> Result<Tuning, ClipError> {
-    tracing::info!(model = %model.space.id, choice = %compute.choice, "measuring what computes this model fastest here");
-    let candidates: Vec<Backend> = match compute.choice {
+    let tuning = try_all(model, compute.choice, max_batch)?;
+    if let Some(folder) = &compute.memory {
+        memory::remember(folder, &machine::Key::of(model, compute.choice, max_batch), &tuning, None);
+    }
+    Ok(tuning)
+}
+
+/// Tries whatever may compute the model here.
+fn try_all(model: &Model, choice: Choice, max_batch: usize) -> Result<Tuning, ClipError> {
+    tracing::info!(model = %model.space.id, %choice, "measuring what computes this model fastest here");
+    let candidates: Vec<Backend> = match choice {
         Choice::Auto => Backend::all().filter(|backend| provider::is_built_in(backend.provider())).collect(),
         Choice::Fixed(Backend::REFERENCE) => vec![Backend::REFERENCE],
         Choice::Fixed(backend) => vec![Backend::REFERENCE, backend],
@@ -152,15 +195,10 @@ pub(crate) fn measure(model: &Model, compute: &Compute, max_batch: usize) -> Res
     let mut image = run(Part::Image, pictures.len());
     image.all(&candidates, &pictures, |backend| model.image(backend, None))?;
     let mut text = run(Part::Text, probes::USUAL_TEXTS);
-    text.all(&candidates, &texts, |backend| model.text(backend))?;
-    let (image_seat, text_seat) =
-        (seat(&mut image.rows, compute.choice)?, seat(&mut text.rows, compute.choice)?);
+    text.all(&candidates, &texts, |backend| model.text(backend, None))?;
+    let (image_seat, text_seat) = (seat(&mut image.rows, choice)?, seat(&mut text.rows, choice)?);
     let rows = [image.rows, text.rows].concat();
-    let tuning = Tuning { rows, image: image_seat, text: text_seat };
-    if let Some(folder) = &compute.memory {
-        memory::remember(folder, &machine::Key::of(model, compute.choice, max_batch), &tuning);
-    }
-    Ok(tuning)
+    Ok(Tuning { rows, image: image_seat, text: text_seat })
 }
 
 /// Who serves, of what was measured of one tower; marks its row.

@@ -5,7 +5,7 @@ use std::{fs::File, io::Read, path::Path};
 use sha2::{Digest, Sha256};
 use taja_catalog::Space;
 
-use super::{Manifest, ModelFile};
+use super::{Manifest, ModelFile, digests::Digests};
 
 /// Told after each piece of a file: its name, bytes read, bytes there are.
 pub type Progress<'a> = &'a mut dyn FnMut(&str, u64, u64);
@@ -37,10 +37,32 @@ pub struct VerifyError {
 impl Manifest {
     /// Reads every file of the folder once, and compares sizes and digests where they are pinned.
     pub fn verify(&self, folder: &Path, progress: Progress<'_>) -> Result<Verified, VerifyError> {
+        self.compare(folder, &mut Digests::open(None), progress)
+    }
+
+    /// The same for a start, which does not read what has not changed since it was read before: `memory` is a folder for
+    /// what is remembered.
+    pub(crate) fn verify_changed(
+        &self,
+        folder: &Path,
+        memory: Option<&Path>,
+    ) -> Result<Verified, VerifyError> {
+        let mut digests = Digests::open(memory);
+        let verified = self.compare(folder, &mut digests, &mut |_, _, _| {});
+        digests.keep();
+        verified
+    }
+
+    fn compare(
+        &self,
+        folder: &Path,
+        known: &mut Digests,
+        progress: Progress<'_>,
+    ) -> Result<Verified, VerifyError> {
         let mut problems = Vec::new();
         let mut digests = Vec::new();
         for file in self.files() {
-            match check(file, folder, progress) {
+            match check(file, folder, known, progress) {
                 Ok(digest) => digests.push(digest),
                 Err(problem) => problems.push(format!("{}: {problem}", file.file)),
             }
@@ -58,7 +80,12 @@ impl Manifest {
     }
 }
 
-fn check(file: &ModelFile, folder: &Path, progress: Progress<'_>) -> Result<[u8; 32], String> {
+fn check(
+    file: &ModelFile,
+    folder: &Path,
+    known: &mut Digests,
+    progress: Progress<'_>,
+) -> Result<[u8; 32], String> {
     let path = folder.join(&file.file);
     let unreadable = |error: std::io::Error| match error.kind() {
         std::io::ErrorKind::NotFound => "is missing".to_owned(),
@@ -69,10 +96,12 @@ fn check(file: &ModelFile, folder: &Path, progress: Progress<'_>) -> Result<[u8;
     if let Some(pinned) = file.size_bytes.filter(|pinned| *pinned != size) {
         return Err(format!("has {size} bytes instead of {pinned}"));
     }
-    let digest = digest(&mut reader, |done| progress(&file.file, done, size)).map_err(unreadable)?;
+    let pinned = |digest: &[u8; 32]| file.sha256.as_ref().is_none_or(|pinned| *pinned == hex(digest));
+    let hash = |reader: &mut File| digest(reader, |done| progress(&file.file, done, size));
+    let digest = known.of(&path, &mut reader, pinned, hash).map_err(unreadable)?;
     match &file.sha256 {
-        Some(pinned) if *pinned != hex(&digest) => {
-            Err(format!("has SHA-256 {} instead of {pinned}", hex(&digest)))
+        Some(expected) if !pinned(&digest) => {
+            Err(format!("has SHA-256 {} instead of {expected}", hex(&digest)))
         }
         _ => Ok(digest),
     }
@@ -135,6 +164,26 @@ mod tests {
         assert_eq!(space(copy.path()), space(&tiny()));
         std::fs::write(copy.path().join("text-head.safetensors"), b"other").unwrap();
         assert_ne!(space(copy.path()), space(&tiny()));
+    }
+
+    #[test]
+    fn a_start_believes_what_is_remembered_and_a_full_check_does_not() {
+        let memory = tempfile::tempdir().unwrap();
+        let unpinned = manifest(|text| text.replace("sha256", "#"));
+        let start = || unpinned.verify_changed(&tiny(), Some(memory.path())).unwrap().digests;
+        let check = || unpinned.verify(&tiny(), &mut |_, _, _| {}).unwrap().digests;
+        assert_eq!(start(), check());
+        let page = memory.path().join("digests.json");
+        let mut known: serde_json::Value = serde_json::from_slice(&std::fs::read(&page).unwrap()).unwrap();
+        let files = known["files"].as_object_mut().unwrap();
+        assert_eq!(files.len(), 5);
+        files.values_mut().for_each(|file| file["sha256"] = vec![7; 32].into());
+        std::fs::write(page, known.to_string()).unwrap();
+        assert_eq!(start(), [[7; 32]; 5]);
+        assert_ne!(check(), [[7; 32]; 5]);
+        // What no pin allows is hashed again rather than complained about.
+        let pinned = manifest(|text| text).verify_changed(&tiny(), Some(memory.path()));
+        assert_eq!(pinned.unwrap().digests, check());
     }
 
     #[test]

@@ -4,11 +4,16 @@ use std::path::Path;
 
 use ort::{
     environment::Environment,
-    session::{Session, SessionOutputs},
+    session::{Session, SessionOutputs, builder::SessionBuilder},
     value::{Outlet, TensorElementType},
 };
 
+use super::outline::{self, LARGE};
 use crate::{compute::Backend, error::ClipError, head::Head, manifest::ModelFile, provider};
+
+/// Names the folder in which a graph that was given as bytes finds its tensors
+/// (`kOrtSessionOptionsModelExternalInitializersFileFolderPath` of ONNX Runtime).
+const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// A verified model folder.
 pub(crate) struct Loader<'a> {
@@ -25,17 +30,43 @@ pub(crate) struct Loader<'a> {
 impl Loader<'_> {
     /// A session of an ONNX file.
     pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
-        let open = || -> Result<Session, String> {
-            let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
-            let mut builder = provider::configure(builder, self.backend, self.threads)?;
-            builder.commit_from_file(self.folder.join(&file.file)).map_err(|error| error.to_string())
-        };
-        open().map_err(|problem| {
+        let path = self.folder.join(&file.file);
+        let mapped =
+            provider::maps_tensors(self.backend.provider()).then(|| self.mapped(&path, LARGE)).flatten();
+        mapped.map_or_else(|| self.whole(&path), Ok).map_err(|problem| {
             ClipError::model(
                 &file.file,
                 format!("is no ONNX model that runs here by {}: {problem}", self.backend),
             )
         })
+    }
+
+    /// A session of all that is in a file.
+    pub(super) fn whole(&self, path: &Path) -> Result<Session, String> {
+        self.builder()?.commit_from_file(path).map_err(|error| error.to_string())
+    }
+
+    /// A session whose tensors of `least` bytes and more lie in the file itself. Nothing where there are none, or where the
+    /// runtime refuses; then the whole file says better what is wrong, if anything is.
+    pub(super) fn mapped(&self, path: &Path, least: u64) -> Option<Session> {
+        let open = || -> Result<Option<Session>, String> {
+            // A file that is a link is looked for where it really lies: tensors must not be taken from elsewhere.
+            let path = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
+            let Some(folder) = path.parent().and_then(Path::to_str) else { return Ok(None) };
+            let Some(outline) = outline::of(&path, least)? else { return Ok(None) };
+            let builder = self.builder()?.with_config_entry(EXTERNAL_FOLDER, folder);
+            let mut builder = builder.map_err(|error| error.to_string())?;
+            builder.commit_from_memory(&outline).map(Some).map_err(|error| error.to_string())
+        };
+        open().unwrap_or_else(|problem| {
+            tracing::debug!(path = %path.display(), "the tensors are not mapped: {problem}");
+            None
+        })
+    }
+
+    fn builder(&self) -> Result<SessionBuilder, String> {
+        let builder = Session::builder(self.environment).map_err(|error| error.to_string())?;
+        provider::configure(builder, self.backend, self.threads)
     }
 
     /// The bytes of a file.

@@ -40,10 +40,12 @@ enum Role {
 }
 
 impl TextTower {
+    /// `known` is how many texts may be run at once and whether they have to be filled up, where that was found out before.
     pub(crate) fn load(
         loader: &Loader<'_>,
         tower: &manifest::TextTower,
         tokenizer: &Tokenizer,
+        known: Option<(usize, bool)>,
     ) -> Result<Self, ClipError> {
         let session = loader.session(&tower.model)?;
         let head = loader.head(tower.head.as_ref())?;
@@ -54,7 +56,11 @@ impl TextTower {
         let (batch_limit, length) = shape_of(session.inputs(), tower.context).map_err(problem)?;
         let (output, pooling, pad) = (tower.output.clone(), tower.pooling, tokenizer.pad());
         let mut made = Self { session, inputs, output, pooling, head, batch_limit, pad, length };
-        made.warm_up(loader.dimension, tower.context, tokenizer).map_err(problem)?;
+        match known {
+            Some(known) => made.warm_up_again(loader.dimension, tower.context, tokenizer, known),
+            None => made.warm_up(loader.dimension, tower.context, tokenizer),
+        }
+        .map_err(problem)?;
         Ok(made)
     }
 
@@ -76,6 +82,23 @@ impl TextTower {
             self.length = if same { None } else { Some(context) };
         }
         self.batch_limit = super::safe_batch(self, &texts, dimension, self.batch_limit)?;
+        Ok(())
+    }
+
+    /// Runs one text: all that there was to find out is known.
+    fn warm_up_again(
+        &mut self,
+        dimension: usize,
+        context: usize,
+        tokenizer: &Tokenizer,
+        (batch, fills_up): (usize, bool),
+    ) -> Result<(), String> {
+        if fills_up {
+            self.length.get_or_insert(context);
+        }
+        let text = tokenizer.encode("a photo of a cat")?;
+        super::expect_dimension(&super::each(self, &[text])?, dimension)?;
+        self.batch_limit = self.batch_limit.min(batch);
         Ok(())
     }
 

@@ -1,20 +1,14 @@
 //! Keeps what was measured in a file per machine and model, and believes such a file only where all of it fits.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Part, Row, Seat, Tuning, machine::Key};
-use crate::compute::Backend;
+use crate::{compute::Backend, model::Found, notes};
 
 /// Moves when the meaning of a file does.
 const FORMAT: u32 = 1;
-/// Far more than all backends at all batches take.
-const MOST_BYTES: u64 = 1 << 20;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,32 +16,30 @@ struct Page {
     format: u32,
     key: Key,
     tuning: Tuning,
+    /// Files from before this was noted lack it.
+    #[serde(default)]
+    fills_up: Option<bool>,
+}
+
+/// What is remembered.
+pub(super) struct Remembered {
+    /// What was measured.
+    pub(super) tuning: Tuning,
+    /// Whether texts have to be filled up to the context, once the chosen text tower was warmed up.
+    pub(super) fills_up: Option<bool>,
 }
 
 /// What was measured before under this key. A file that is damaged or not ours is told of and left unread.
-pub(super) fn recall(folder: &Path, key: &Key) -> Option<Tuning> {
+pub(super) fn recall(folder: &Path, key: &Key) -> Option<Remembered> {
     let path = folder.join(key.file_name());
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-        Err(error) => {
-            tracing::warn!(path = %path.display(), "what was measured before cannot be read: {error}");
-            return None;
-        }
-    };
-    match read(file, key) {
-        Ok(tuning) => Some(tuning),
-        Err(problem) => {
-            tracing::warn!(path = %path.display(), "what was measured before is not believed: {problem}");
-            None
-        }
-    }
+    let page = notes::read::<Page>(&path).and_then(|page| page.map(|page| believe(page, key)).transpose());
+    page.unwrap_or_else(|problem| {
+        tracing::warn!(path = %path.display(), "what was measured before is not believed: {problem}");
+        None
+    })
 }
 
-fn read(file: File, key: &Key) -> Result<Tuning, String> {
-    let mut text = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut text).map_err(|error| error.to_string())?;
-    let page: Page = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
+fn believe(page: Page, key: &Key) -> Result<Remembered, String> {
     if page.format != FORMAT {
         return Err(format!("it has the format {} instead of {FORMAT}", page.format));
     }
@@ -56,7 +48,7 @@ fn read(file: File, key: &Key) -> Result<Tuning, String> {
     }
     check(Part::Image, page.tuning.image, &page.tuning, key)?;
     check(Part::Text, page.tuning.text, &page.tuning, key)?;
-    Ok(page.tuning)
+    Ok(Remembered { tuning: page.tuning, fills_up: page.fills_up })
 }
 
 /// A seat follows from the rows that are there: none may put in a backend or a batch that was not measured.
@@ -77,22 +69,47 @@ fn check(part: Part, seat: Seat, tuning: &Tuning, key: &Key) -> Result<(), Strin
 }
 
 /// Writes the file whole or not at all. Failing is told of, and costs the next start some time.
-pub(super) fn remember(folder: &Path, key: &Key, tuning: &Tuning) {
-    let page = Page { format: FORMAT, key: key.clone(), tuning: tuning.clone() };
-    if let Err(error) = write(folder, &page) {
+pub(super) fn remember(folder: &Path, key: &Key, tuning: &Tuning, fills_up: Option<bool>) {
+    let page = Page { format: FORMAT, key: key.clone(), tuning: tuning.clone(), fills_up };
+    if let Err(error) = notes::write(folder, &key.file_name(), &page) {
         tracing::warn!(folder = %folder.display(), "what was measured cannot be remembered: {error}");
     }
 }
 
-fn write(folder: &Path, page: &Page) -> std::io::Result<()> {
-    std::fs::create_dir_all(folder)?;
-    let path = folder.join(page.key.file_name());
-    // Processes that measure at the same time each write their own.
-    let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
-    let mut file = File::create(&unfinished)?;
-    file.write_all(&serde_json::to_vec_pretty(page)?)?;
-    file.sync_all()?;
-    std::fs::rename(&unfinished, &path)
+/// What warming the reference up has shown.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WarmUp {
+    format: u32,
+    key: Key,
+    found: Found,
+}
+
+/// What warming the reference up has shown before under this key. A file that is damaged or not ours is told of and left
+/// unread.
+pub(super) fn recall_found(folder: &Path, key: &Key) -> Option<Found> {
+    let path = folder.join(warm_up_file(key));
+    let problem = match notes::read::<WarmUp>(&path) {
+        Ok(None) => return None,
+        Ok(Some(note)) if note.format == FORMAT && note.key == *key => return Some(note.found),
+        Ok(Some(_)) => "it is of another format, machine, library, model or configuration".to_owned(),
+        Err(problem) => problem,
+    };
+    tracing::warn!(path = %path.display(), "what warming up has shown before is not believed: {problem}");
+    None
+}
+
+/// Writes the file whole or not at all. Failing is told of, and costs the next start some time.
+pub(super) fn remember_found(folder: &Path, key: &Key, found: Found) {
+    let note = WarmUp { format: FORMAT, key: key.clone(), found };
+    if let Err(error) = notes::write(folder, &warm_up_file(key), &note) {
+        tracing::warn!(folder = %folder.display(), "what warming up has shown cannot be remembered: {error}");
+    }
+}
+
+/// Beside the file of what was measured: the reference may be measured, too.
+fn warm_up_file(key: &Key) -> String {
+    key.file_name().replacen("tuning", "warm-up", 1)
 }
 
 impl Key {

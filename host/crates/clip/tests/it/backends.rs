@@ -17,7 +17,8 @@ fn tuned(choice: &str) -> (tempfile::TempDir, ClipConfig) {
 
 fn remembered(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder.join("memory")) else { return Vec::new() };
-    entries.map(|entry| entry.unwrap().path()).collect()
+    let files = entries.map(|entry| entry.unwrap().path());
+    files.filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("tuning-")).collect()
 }
 
 fn has(tuning: &Tuning, provider: &str) -> bool {
@@ -52,6 +53,42 @@ fn the_next_start_reads_what_the_first_one_measured() {
     let written = std::fs::metadata(file).unwrap().modified().unwrap();
     drop(Clip::start(config).unwrap());
     assert_eq!(std::fs::metadata(file).unwrap().modified().unwrap(), written);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_by_what_is_remembered_gives_the_same_vectors() {
+    let words: Vec<String> =
+        ["red shoe", "a wooden table", "word ".repeat(200).as_str()].map(str::to_owned).to_vec();
+    let (folder, config) = tuned("auto");
+    let first = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    let [file] = &remembered(folder.path())[..] else { panic!("one file is kept") };
+    let known = std::fs::read_to_string(file).unwrap();
+    let note = "\"fills_up\": false";
+    assert!(known.contains(note), "what the text tower needs is not remembered");
+    let again = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    assert_eq!(again, first);
+    // Whoever measured without starting leaves this for the first start to find out.
+    std::fs::write(file, known.replace(note, "\"fills_up\": null")).unwrap();
+    drop(Clip::start(config).unwrap());
+    assert_eq!(std::fs::read_to_string(file).unwrap(), known);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_warming_the_reference_up_has_shown_is_not_found_out_again() {
+    let words: Vec<String> = ["red shoe", "a wooden table"].map(str::to_owned).to_vec();
+    let (folder, config) = tuned("cpu");
+    let first = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    let files = std::fs::read_dir(folder.path().join("memory")).unwrap().map(|entry| entry.unwrap().path());
+    let mut notes = files.filter(|file| file.to_str().unwrap().contains("warm-up-"));
+    let file = notes.next().unwrap();
+    let known = std::fs::read_to_string(&file).unwrap();
+    let again = Clip::start(config.clone()).unwrap().texts(&shop(), &words).await.unwrap();
+    assert_eq!(again, first);
+    for bad in ["{".to_owned(), known.replace("\"processor\": \"", "\"processor\": \"other ")] {
+        std::fs::write(&file, &bad).unwrap();
+        drop(Clip::start(config.clone()).unwrap());
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), known, "{bad} was believed");
+    }
 }
 
 #[test]
