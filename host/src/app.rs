@@ -18,6 +18,7 @@ use std::{
 use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use taja_catalog::{
+    Space,
     models::ModelStore,
     plugins::PluginStore,
     policy::Policies,
@@ -110,10 +111,8 @@ pub async fn start(config: Config) -> Result<Running> {
 
     let media = media(&config).context("media")?;
     // Old documents do not say which model made their vectors: the operator does, by naming it.
-    let legacy = match (&config.mongo, &config.model_name) {
-        (Some(_), Some(_)) if config.role.works() => Some(model::space(&config).await.context("model")?),
-        _ => None,
-    };
+    let names_it = config.mongo.is_some() && config.role.works() && config.model_name.is_some();
+    let legacy = if names_it { Some(configured_space(&config).await?) } else { None };
     let backends = Backends::open(&config, legacy.as_ref(), &media).await?;
     let about = backends.store.about().await.context("product store")?;
     tracing::info!(backend = about.backend, details = ?about.details, "store is open");
@@ -235,6 +234,11 @@ impl App {
     }
 }
 
+/// The space of the model that is configured, which is in no need of being loaded.
+async fn configured_space(config: &Config) -> Result<Space> {
+    model::space(config, model::configured(config)?).await.context("model")
+}
+
 /// One process at a time: a second one's index would not see the first one's products.
 fn lock_data(folder: &Path) -> Result<std::fs::File> {
     let path = folder.join("lock");
@@ -285,7 +289,7 @@ pub async fn migrate(
     progress: impl FnMut(&MigrationReport) + Send,
 ) -> Result<MigrationReport> {
     let space = match &config.model_name {
-        Some(_) => Some(model::space(config).await.context("model")?),
+        Some(_) => Some(configured_space(config).await?),
         None => None,
     };
     backends::migrate(config, space.as_ref(), progress).await

@@ -85,10 +85,10 @@ pub(super) fn configured(config: &Config) -> Result<Installed> {
     Ok((folder, manifest))
 }
 
-/// The space of the model that is configured. Reads its files whole, and loads nothing.
-pub(super) async fn space(config: &Config) -> Result<Space> {
-    let (folder, manifest) = configured(config)?;
-    let verify = move || manifest.verify(&folder, &mut |_, _, _| {});
+/// The space of a model in its own number format. Reads the files that changed since they were last read, and loads nothing.
+pub(super) async fn space(config: &Config, (folder, manifest): Installed) -> Result<Space> {
+    let memory = config.data.join(MEASURED);
+    let verify = move || manifest.verify_changed(&folder, Some(&memory));
     Ok(tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space)
 }
 

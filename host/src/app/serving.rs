@@ -318,12 +318,12 @@ impl Serving {
 
     /// Whether the model of a name is the one that is loaded: of the same name, and of the same files.
     async fn is_current(&self, current: &Generation, name: &str) -> Result<bool> {
-        let (folder, manifest) = model::named(&self.parts.config, name)?;
-        if manifest.name != current.report.name {
+        let installed = model::named(&self.parts.config, name)?;
+        if installed.1.name != current.report.name {
             return Ok(false);
         }
-        let verify = move || manifest.verify(&folder, &mut |_, _, _| {});
-        let files = tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space.id;
+        let files = model::space(&self.parts.config, installed).await?.id;
+        // What computes it inexactly has the space's id end with its name.
         let rest = current.space().id.strip_prefix(&files);
         Ok(rest.is_some_and(|backend| backend.is_empty() || backend.starts_with('-')))
     }
@@ -362,7 +362,7 @@ impl Serving {
             let Some(current) = self.current() else { return };
             match current.embed(&self.parts).run(0, (0, 0), &Unwatched).await {
                 Ok(done) if done.added > 0 => {
-                    tracing::info!(pictures = done.added, "pictures were caught up with")
+                    tracing::info!(pictures = done.added, "pictures were caught up with");
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "pictures were not caught up with"),

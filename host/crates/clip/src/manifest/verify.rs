@@ -42,11 +42,7 @@ impl Manifest {
 
     /// The same for a start, which does not read what has not changed since it was read before: `memory` is a folder for
     /// what is remembered.
-    pub(crate) fn verify_changed(
-        &self,
-        folder: &Path,
-        memory: Option<&Path>,
-    ) -> Result<Verified, VerifyError> {
+    pub fn verify_changed(&self, folder: &Path, memory: Option<&Path>) -> Result<Verified, VerifyError> {
         let mut digests = Digests::open(memory);
         let verified = self.compare(folder, &mut digests, &mut |_, _, _| {});
         digests.keep();
