@@ -1,6 +1,7 @@
 //! `taja model`: which models there are, whether their files are whole, fetching one, and letting it serve.
 
 mod activate;
+mod export;
 
 use std::path::PathBuf;
 
@@ -69,6 +70,25 @@ pub enum Model {
         #[command(flatten)]
         settings: Settings,
     },
+    /// Make a model's folder of a checkpoint, as its makers publish it
+    ///
+    /// The checkpoint is yours to fetch. This runs Python with numpy and onnx; .safetensors files need safetensors, .pt, .pth
+    /// and .bin files torch.
+    Export {
+        /// A name of `taja model list`, or a model.toml that says what is to be made
+        model: String,
+        /// The checkpoint: OpenAI's, OpenCLIP's, or transformers'
+        #[arg(long, value_name = "FILE")]
+        checkpoint: PathBuf,
+        /// The Python to run
+        #[arg(long, value_name = "PROGRAM", default_value = "python3")]
+        python: PathBuf,
+        /// Where to put it [default: beside the configured model, under its name]
+        #[arg(long, value_name = "FOLDER")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        settings: Settings,
+    },
     /// Let an installed model serve, while the service runs
     ///
     /// Every picture of the catalogue is embedded with it, beside the vectors there are, while those go on serving. Then both
@@ -113,6 +133,16 @@ impl Model {
                 let place = |name: &str| to.clone().unwrap_or_else(|| beside.join(name));
                 let folder = pull::pull(&from, manifest_sha256.as_deref(), place).await?;
                 eprintln!("use it with --model {0} or TAJA_MODEL={0}", folder.display());
+                write_out(&folder.display().to_string())?;
+                Ok(true)
+            }
+            Self::Export { model, checkpoint, python, to, settings } => {
+                let export = export::Export { model, checkpoint, python };
+                let folder = export.run(&app::shelf(&settings.read()?.model), to).await?;
+                eprintln!(
+                    "let it serve with `taja model activate`, or use it with TAJA_MODEL={}",
+                    folder.display()
+                );
                 write_out(&folder.display().to_string())?;
                 Ok(true)
             }

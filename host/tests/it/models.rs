@@ -14,7 +14,7 @@ use axum::{
 };
 use futures::{StreamExt, stream};
 
-use crate::support::taja;
+use crate::support::{root, taja};
 
 /// How the server misbehaves.
 #[derive(Clone, Copy, PartialEq)]
@@ -127,4 +127,59 @@ async fn a_file_that_is_not_the_pinned_one_is_thrown_away() {
             && !to.join("text.onnx").exists()
             && !to.join("text.onnx.part").exists()
     );
+}
+
+/// A checkpoint with random weights of the smallest shape, and a manifest for it.
+fn checkpoint(folder: &Path) {
+    let script = "import sys; sys.path.insert(0, sys.argv[1])\n\
+        from clip_graph import ARCHITECTURES\n\
+        from make_random import random_weights\n\
+        from safetensors.numpy import save_file\n\
+        save_file(random_weights(ARCHITECTURES['tiny'], 3), sys.argv[2])";
+    let mut python = std::process::Command::new("python3");
+    python.env("PYTHONPATH", root().join(".tools/python")).args(["-c", script]).arg(root().join("models"));
+    assert!(python.arg(folder.join("tiny.safetensors")).status().unwrap().success());
+    let known = std::fs::read_to_string(root().join("models/openai-clip-vit-b-32.toml")).unwrap();
+    let tiny =
+        known.replace("dimension = 512", "dimension = 64").replace("openai-clip-vit-b-32", "tiny-export");
+    std::fs::write(folder.join("tiny.toml"), tiny).unwrap();
+}
+
+async fn export(folder: &Path, model: &str, checkpoint: &str) -> std::process::Output {
+    let mut command = taja();
+    command.env("PYTHONPATH", root().join(".tools/python")).current_dir(folder);
+    command
+        .args(["model", "export", model, "--checkpoint", checkpoint, "--to", "shelf/made"])
+        .output()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_exported_whole_or_not_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    checkpoint(folder.path());
+    for (model, file, status) in [("nobody", "tiny.safetensors", 2), ("tiny.toml", "gone.safetensors", 1)] {
+        let refused = export(folder.path(), model, file).await;
+        assert_eq!(refused.status.code(), Some(status), "{}", String::from_utf8_lossy(&refused.stderr));
+    }
+    assert!(!folder.path().join("shelf/made").exists());
+    let made = export(folder.path(), "tiny.toml", "tiny.safetensors").await;
+    let told = String::from_utf8_lossy(&made.stderr);
+    assert!(
+        made.status.success() && told.contains("names none to compare with")
+            || told.contains("not the published"),
+        "{told}"
+    );
+    let left: Vec<_> = std::fs::read_dir(folder.path().join("shelf"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["made"]);
+    let again = export(folder.path(), "tiny.toml", "tiny.safetensors").await;
+    assert!(String::from_utf8_lossy(&again.stderr).contains("is there already"));
+    let mut verify = taja();
+    verify.env("TAJA_MODEL", folder.path().join("shelf/made")).args(["model", "verify"]);
+    let verified = verify.output().await.unwrap();
+    assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
 }
