@@ -176,12 +176,15 @@ pub async fn activate(
 ) -> Result<Response, Problem> {
     caller.must_operate()?;
     let conditions = asked.conditions()?;
-    let config = app.config.clone();
-    let found = tokio::task::spawn_blocking(move || app::named(&config, &name)).await;
-    let Ok((_, manifest)) = found.map_err(|error| Problem::internal(&error))? else {
-        return Err(Problem::not_found("model"));
+    let (config, asked_for) = (app.config.clone(), name.clone());
+    let found = tokio::task::spawn_blocking(move || app::named(&config, &asked_for)).await;
+    let model = match found.map_err(|error| Problem::internal(&error))? {
+        Ok((_, manifest)) => manifest.name,
+        Err(_) if app.config.role.works() => return Err(Problem::not_found("model")),
+        // Its files may lie with the workers alone.
+        Err(_) => name,
     };
-    let job = ActivateJob { model: manifest.name, conditions };
+    let job = ActivateJob { model, conditions };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let batch = app.staging.batch(JobId::new());
     job_views::submit(&app, &caller, &headers, batch, ACTIVATE_MODEL, payload, |_| Pins::default()).await
