@@ -76,7 +76,7 @@ pub enum Model {
     /// and .bin files torch.
     Export {
         /// A name of `taja model list`, or a model.toml that says what is to be made
-        model: String,
+        name: String,
         /// The checkpoint: OpenAI's, OpenCLIP's, or transformers'
         #[arg(long, value_name = "FILE")]
         checkpoint: PathBuf,
@@ -136,8 +136,8 @@ impl Model {
                 write_out(&folder.display().to_string())?;
                 Ok(true)
             }
-            Self::Export { model, checkpoint, python, to, settings } => {
-                let export = export::Export { model, checkpoint, python };
+            Self::Export { name, checkpoint, python, to, settings } => {
+                let export = export::Export { name, checkpoint, python };
                 let folder = export.run(&app::shelf(&settings.read()?.model), to).await?;
                 eprintln!(
                     "let it serve with `taja model activate`, or use it with TAJA_MODEL={}",

@@ -30,7 +30,7 @@ struct Exporter;
 /// What is made of what.
 pub struct Export {
     /// A name of the list, or a manifest's file.
-    pub model: String,
+    pub name: String,
     /// The makers' file.
     pub checkpoint: PathBuf,
     /// The interpreter.
@@ -85,15 +85,15 @@ impl Export {
         let parse = |text: &str, from: &str| anyhow::Ok((Manifest::parse(text, from)?.name, text.to_owned()));
         for (file, text) in KNOWN {
             let (name, text) = parse(text, file)?;
-            if name == self.model {
+            if name == self.name {
                 return Ok((name, text));
             }
         }
-        match std::fs::read_to_string(&self.model) {
-            Ok(text) => parse(&text, &self.model),
+        match std::fs::read_to_string(&self.name) {
+            Ok(text) => parse(&text, &self.name),
             Err(_) => {
                 let names = "`taja model list` names those that are known; a manifest's file will do, too";
-                Err(Usage(format!("no model is called {}: {names}", self.model)).into())
+                Err(Usage(format!("no model is called {}: {names}", self.name)).into())
             }
         }
     }
