@@ -70,7 +70,11 @@ def _provide(bench: Bench, count: int, space: str) -> Path:
 
 
 def _fill(bench: Bench, folder: Path, space: str, count: int) -> None:
-    command = [str(bench.place.fill), str(folder), space, str(NARROW_DIMENSION)]
+    vectors = bench.folder("vectors") / "vectors.f32"
+    making = [str(bench.place.python), "-m", "service.vectors", str(count), str(NARROW_DIMENSION), str(vectors)]
+    if subprocess.run(making, env=bench.place.environment(), check=False).returncode != 0:
+        raise DriverFailure("vectors could not be made")
+    command = [str(bench.place.fill), str(folder), space, str(NARROW_DIMENSION), str(vectors)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=bench.place.environment(), text=True) as filling:
         assert filling.stdin, "it was asked for"
         filling.stdin.writelines(map(line_of, range(count)))

@@ -3,6 +3,7 @@
 MONGO_URI and MONGO_DB say where. The same numbers make the same products.
 """
 
+import itertools
 import os
 import sys
 from datetime import datetime, timezone
@@ -11,21 +12,18 @@ import numpy as np
 from bson import ObjectId
 from pymongo import MongoClient
 
+from service import vectors
 from service.catalogue import COLLECTION
 from service.words import picture_of, product_of
 
-BATCH = 1000
-SEED = 11
 MADE = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
 
 def products(count: int, dimension: int):
-    """Products with one picture each; vectors lie all around."""
-    draw = np.random.default_rng(SEED)
-    for start in range(0, count, BATCH):
-        vectors = draw.normal(size=(min(BATCH, count - start), dimension))
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        yield [_product(start + row, vector) for row, vector in enumerate(vectors.astype(np.float32))]
+    """Products with one picture each."""
+    numbers = itertools.count()
+    for batch in vectors.batches(count, dimension):
+        yield [_product(number, vector) for vector, number in zip(batch, numbers)]
 
 
 def _product(number: int, vector: np.ndarray) -> dict:

@@ -1,12 +1,14 @@
-//! Fills a data folder with products for measuring: one JSON object a line on standard input, and for each a picture
-//! with a vector drawn anew. `fill FOLDER SPACE DIMENSION`, where SPACE is what `taja model verify` tells.
+//! Fills a data folder with products for measuring: one JSON object a line on standard input, and for each a picture with
+//! the next vector of a file of 32-bit floats. `fill FOLDER SPACE DIMENSION VECTORS`, where SPACE is what `taja model
+//! verify` tells.
 //!
 //! Every product goes through the port, in a commit of its own, as in a shop that takes them in.
 #![expect(clippy::print_stdout, reason = "how fast it went is worth a line")]
 
 use std::{
     error::Error,
-    io::BufRead,
+    fs::File,
+    io::{BufRead, BufReader, Read},
     path::Path,
     time::{Duration, Instant},
 };
@@ -21,8 +23,6 @@ use taja_sqlite::SqliteStore;
 
 /// The shop that requests belong to unless they say otherwise.
 const SHOP: &str = "default";
-/// Uniform numbers that are summed for one that is nearly normal.
-const SUMMANDS: usize = 4;
 
 /// A product as a line tells it.
 #[derive(Deserialize)]
@@ -37,44 +37,13 @@ struct Line {
     picture: String,
 }
 
-/// Pseudo-random numbers (xorshift64*), the same at every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    /// A number around 0, as likely above as below.
-    fn around_zero(&mut self) -> f32 {
-        (0..SUMMANDS).map(|_| (self.next() >> 40) as f32 / (1 << 23) as f32 - 1.0).sum()
-    }
-
-    /// A direction; all are nearly as likely.
-    fn vector(&mut self, dimension: usize) -> Result<Embedding, Box<dyn Error>> {
-        let values = (0..dimension).map(|_| self.around_zero()).collect();
-        Ok(Embedding::normalised(values, dimension)?)
-    }
-}
-
 /// A new product with its one picture. Its text is put together as for a product that an older service's database is
 /// taken over with, so that both stores hold the same words.
-fn creation(
-    shop: &TenantId,
-    line: Line,
-    numbers: &mut Numbers,
-    dimension: usize,
-) -> Result<Change, Box<dyn Error>> {
-    let image = StoredImage {
-        hash: ImageHash::of(line.picture.as_bytes()),
-        perceptual: PerceptualHash(numbers.next()),
-        url: line.image_url,
-        width: 1200,
-        height: 900,
-    };
+fn creation(shop: &TenantId, line: Line, embedding: Embedding) -> Result<Change, Box<dyn Error>> {
+    let hash = ImageHash::of(line.picture.as_bytes());
+    let look = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    let image =
+        StoredImage { hash, perceptual: PerceptualHash(look), url: line.image_url, width: 1200, height: 900 };
     let now = jiff::Timestamp::now();
     let index_text = format!("{}\n{}", line.description, line.category);
     let product = Product {
@@ -91,7 +60,7 @@ fn creation(
         created_at: now,
         updated_at: now,
     };
-    let images = vec![NewImage { image, embedding: numbers.vector(dimension)? }];
+    let images = vec![NewImage { image, embedding }];
     Ok(Change::Create { product: Box::new(product), images, index_text })
 }
 
@@ -99,16 +68,18 @@ fn creation(
 async fn fill(
     store: &SqliteStore,
     space: &Space,
+    mut vectors: impl Read,
     lines: impl Iterator<Item = std::io::Result<String>>,
 ) -> Result<(u32, Duration), Box<dyn Error>> {
     let shop: TenantId = SHOP.parse()?;
-    let mut numbers = Numbers(11);
+    let mut vector = vec![0; space.dimension * size_of::<f32>()];
     let (mut count, mut taken) = (0, Duration::ZERO);
     for line in lines {
         let line: Line = serde_json::from_str(&line?)?;
         let effect = line.id.parse()?;
         let receipt = json!({"product": line.id});
-        let change = creation(&shop, line, &mut numbers, space.dimension)?;
+        vectors.read_exact(&mut vector)?;
+        let change = creation(&shop, line, Embedding::from_le_bytes(&vector, space.dimension)?)?;
         let began = Instant::now();
         store.commit(&shop, &effect, space, change, &receipt).await?;
         taken += began.elapsed();
@@ -120,15 +91,16 @@ async fn fill(
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [folder, space, dimension] = arguments.as_slice() else {
-        return Err("usage: fill FOLDER SPACE DIMENSION < PRODUCTS".into());
+    let [folder, space, dimension, vectors] = arguments.as_slice() else {
+        return Err("usage: fill FOLDER SPACE DIMENSION VECTORS < PRODUCTS".into());
     };
     let (model, _) =
         space.split_once('@').ok_or("a space is a model's name, `@`, and some digits of its sum")?;
     let space = Space { id: space.clone(), model: model.to_owned(), dimension: dimension.parse()? };
     std::fs::create_dir_all(folder)?;
     let store = SqliteStore::open(Path::new(folder).join("taja.db"))?;
-    let (count, taken) = fill(&store, &space, std::io::stdin().lock().lines()).await?;
+    let (count, taken) =
+        fill(&store, &space, BufReader::new(File::open(vectors)?), std::io::stdin().lock().lines()).await?;
     store.close().await?;
     println!("{count} products, {:.0} commits/s", f64::from(count) / taken.as_secs_f64());
     Ok(())

@@ -96,6 +96,16 @@ impl Data {
         (0..count).into_par_iter().map(|n| self.vector(4, n)).collect()
     }
 
+    /// Queries from all around, which lie near no row: what words are to vectors of pictures is something in between.
+    pub fn strangers(count: usize) -> Vec<Embedding> {
+        let stranger = |n| {
+            let mut normal = Normal::of(5, n);
+            let values = (0..DIMENSION).map(|_| normal.next()).collect();
+            Embedding::normalised(values, DIMENSION).expect("random vectors have a direction")
+        };
+        (0..count).into_par_iter().map(stranger).collect()
+    }
+
     /// Writes `vectors.f32`, `queries.f32` and `truth.u32`, little-endian.
     pub fn write(&self, folder: &Path, queries: &[Embedding], truth: &[Vec<Neighbour>]) -> io::Result<()> {
         fs::create_dir_all(folder)?;

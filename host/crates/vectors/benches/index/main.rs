@@ -67,6 +67,7 @@ fn main() {
         }
         shop.searches(&queries, &truth);
         shop.as_others_are_measured(&queries, &truth);
+        shop.strangers(&Data::strangers(200));
         shop.filters(&queries[..20]);
         shop.snapshot();
     }
@@ -134,6 +135,19 @@ impl Shop {
                 one * 1e3,
             );
         }
+    }
+
+    /// Queries that are like no row.
+    fn strangers(&self, queries: &[Embedding]) {
+        let exactly = found(|| block_on(self.index.nearest_exactly(&self.tenant, queries, None, 10)));
+        let chosen = |queries| found(|| block_on(self.index.nearest(&self.tenant, queries, None, 10)));
+        let one = time(|at| drop(chosen(&queries[at % queries.len()..][..1])));
+        println!(
+            "k  10, queries like no row: {} {:.3} ms, recall {:.4}",
+            self.index.method(),
+            one * 1e3,
+            recall(&exactly, &chosen(queries))
+        );
     }
 
     /// The narrowest walk that finds 99 % of the ten nearest, as `bench/vectors/peers.py` measures other indexes.
