@@ -71,6 +71,7 @@ def _provide(bench: Bench, count: int, space: str) -> Path:
 
 def _fill(bench: Bench, folder: Path, space: str, count: int) -> None:
     vectors = bench.folder("vectors") / "vectors.f32"
+    vectors.parent.mkdir()
     making = [str(bench.place.python), "-m", "service.vectors", str(count), str(NARROW_DIMENSION), str(vectors)]
     if subprocess.run(making, env=bench.place.environment(), check=False).returncode != 0:
         raise DriverFailure("vectors could not be made")

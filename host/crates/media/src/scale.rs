@@ -4,7 +4,7 @@ use fast_image_resize::{
     FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer,
     images::{Image, ImageRef},
 };
-use image::{ExtendedColorType, ImageEncoder, codecs::jpeg::JpegEncoder};
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 use taja_catalog::{Raster, port::MediaError};
 
 /// The picture scaled to exactly `width` x `height` (0 is taken as 1), its shape not kept. Bicubic with antialiasing,
@@ -37,9 +37,18 @@ pub fn thumbnail(raster: &Raster, max_side: u32) -> Raster {
 /// # Errors
 /// `Failed` for a side over 65,535 pixels, which the format cannot hold.
 pub fn encode_jpeg(raster: &Raster, quality: u8) -> Result<Vec<u8>, MediaError> {
+    let side = |pixels: u32| {
+        pixels
+            .try_into()
+            .map_err(|_| MediaError::Failed(format!("a JPEG file cannot be {pixels} pixels wide or high")))
+    };
+    let (width, height) = (side(raster.width())?, side(raster.height())?);
     let mut file = Vec::with_capacity(raster.rgb().len() / 8);
-    JpegEncoder::new_with_quality(&mut file, quality.clamp(1, 100))
-        .write_image(raster.rgb(), raster.width(), raster.height(), ExtendedColorType::Rgb8)
+    let mut encoder = Encoder::new(&mut file, quality.clamp(1, 100));
+    // Colours as sharp as brightness: vectors are made of what is hosted when another model takes over.
+    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    encoder
+        .encode(raster.rgb(), width, height, ColorType::Rgb)
         .map_err(|error| MediaError::Failed(format!("JPEG encoding: {error}")))?;
     Ok(file)
 }
