@@ -17,6 +17,9 @@ use crate::{
     shelf::Shelf,
 };
 
+/// What searches and all else go before.
+const NICENESS: i32 = 10;
+
 /// What is done in the background.
 #[derive(Debug, Default)]
 pub(crate) struct Background {
@@ -92,6 +95,10 @@ impl Inner {
     }
 
     fn garden(&self) {
+        // Threads that it begins are as low.
+        if let Err(error) = rustix::process::nice(NICENESS) {
+            tracing::warn!(%error, "vector graphs grow at the priority of searches");
+        }
         while let Some(shelf) = self.background.next() {
             let gardener = Gardener { chooser: self.chooser(), stop: &self.background.stop };
             // A shelf whose graph cannot be grown is still scanned.
