@@ -124,6 +124,7 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
 
 # Run Taja beside its peers and write down how they compare in bench/README.md; ARGS as `python3 bench/run.py --help` tells
 peers *ARGS: setup (setup "b32" "l14" "redis" "mongod") build
+    cargo build --quiet --release --package taja-sqlite --example fill
     {{ quote(python) }} {{ quote(root / "bench/run.py") }} "$@"
 
 # Break things on purpose and count what is lost; ARGS are faults, --json, and --quick for small numbers in the debug build
