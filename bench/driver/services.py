@@ -83,7 +83,8 @@ class Taja(Service):
     def _remember(self) -> None:
         """Takes over what was measured of the model: a first start measures it for minutes, and there is one per machine."""
         home = self.place.cache / "taja" / self.model
-        if not (home / "measured").exists():
+        # A run that was broken off may have left a part of it.
+        if not any((home / "measured").glob("tuning-*.json")):
             command = [str(self.place.taja), "model", "bench"]
             environment = self.environment() | {"TAJA_DATA": str(home)}
             subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
