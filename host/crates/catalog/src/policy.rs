@@ -29,6 +29,18 @@ pub trait JobHandle: Send + Sync {
     fn cancelled(&self) -> bool;
 }
 
+/// A job that nobody follows, and nobody gives up on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unwatched;
+
+impl JobHandle for Unwatched {
+    fn progress(&self, _percent: u8, _message: &str) {}
+
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
 /// A plugin that took part in a job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PluginRef {

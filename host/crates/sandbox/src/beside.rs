@@ -5,7 +5,7 @@ use std::sync::Arc;
 use taja_catalog::{
     TenantId,
     plugins::Part as Role,
-    policy::{Decision, JobHandle, Leg, Part, PolicyContext, Ranking, Submission},
+    policy::{Decision, Leg, Part, PolicyContext, Ranking, Submission, Unwatched},
     recording::{overlap_of_first_ten, score_distance},
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -19,17 +19,6 @@ use crate::{
     seats::{Seat, Station},
     watch::{Watch, counts},
 };
-
-/// Receives what a shadow says of its progress: nobody.
-struct Nobody;
-
-impl JobHandle for Nobody {
-    fn progress(&self, _: u8, _: &str) {}
-
-    fn cancelled(&self) -> bool {
-        false
-    }
-}
 
 /// A comparison that is due and has room to run.
 pub(crate) struct Due {
@@ -64,7 +53,7 @@ impl Due {
             seat: Arc::clone(seat),
             binding: Arc::clone(&shadow.binding),
             watch: Arc::clone(&shadow.watch),
-            context: context.aside(Arc::new(Nobody)),
+            context: context.aside(Arc::new(Unwatched)),
             _room: room,
         })
     }

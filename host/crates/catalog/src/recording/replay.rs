@@ -13,7 +13,7 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
-    policy::JobHandle,
+    policy::{JobHandle, Unwatched},
     port::{Embedder, KnownImage, MediaError, Neighbour, PortError, PortErrorKind, PortResult, VideoDecoder},
     retrieval::Catalogue,
 };
@@ -160,15 +160,5 @@ impl VideoDecoder for Replay {
                 .map_or_else(|| "frames of a video that is not the input's".into(), Asked::to_string)
         };
         answered.and_then(HostAnswer::unpack).ok_or_else(|| MediaError::Failed(self.miss(what())))
-    }
-}
-
-struct Unwatched;
-
-impl JobHandle for Unwatched {
-    fn progress(&self, _percent: u8, _message: &str) {}
-
-    fn cancelled(&self) -> bool {
-        false
     }
 }
