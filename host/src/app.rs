@@ -112,7 +112,8 @@ pub async fn start(config: Config) -> Result<Running> {
     let media = media(&config).context("media")?;
     // Old documents do not say which model made their vectors: the operator does, by naming it.
     let names_it = config.mongo.is_some() && config.role.works() && config.model_name.is_some();
-    let legacy = if names_it { Some(configured_space(&config).await?) } else { None };
+    let legacy =
+        if names_it { Some(configured_space(&config, Some(model::memory(&config))).await?) } else { None };
     let backends = Backends::open(&config, legacy.as_ref(), &media).await?;
     let about = backends.store.about().await.context("product store")?;
     tracing::info!(backend = about.backend, details = ?about.details, "store is open");
@@ -235,8 +236,8 @@ impl App {
 }
 
 /// The space of the model that is configured, which is in no need of being loaded.
-async fn configured_space(config: &Config) -> Result<Space> {
-    model::space(config, model::configured(config)?).await.context("model")
+async fn configured_space(config: &Config, memory: Option<PathBuf>) -> Result<Space> {
+    model::space(model::configured(config)?, memory).await.context("model")
 }
 
 /// One process at a time: a second one's index would not see the first one's products.
@@ -289,7 +290,8 @@ pub async fn migrate(
     progress: impl FnMut(&MigrationReport) + Send,
 ) -> Result<MigrationReport> {
     let space = match &config.model_name {
-        Some(_) => Some(configured_space(config).await?),
+        // The data folder is a service's, and none need be here.
+        Some(_) => Some(configured_space(config, None).await?),
         None => None,
     };
     backends::migrate(config, space.as_ref(), progress).await

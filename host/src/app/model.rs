@@ -85,10 +85,15 @@ pub(super) fn configured(config: &Config) -> Result<Installed> {
     Ok((folder, manifest))
 }
 
-/// The space of a model in its own number format. Reads the files that changed since they were last read, and loads nothing.
-pub(super) async fn space(config: &Config, (folder, manifest): Installed) -> Result<Space> {
-    let memory = config.data.join(MEASURED);
-    let verify = move || manifest.verify_changed(&folder, Some(&memory));
+/// Where a service remembers what it measured of models.
+pub(super) fn memory(config: &Config) -> PathBuf {
+    config.data.join(MEASURED)
+}
+
+/// The space of a model in its own number format. Reads its files, where there is a `memory` those that changed since they
+/// were last read, and loads nothing.
+pub(super) async fn space((folder, manifest): Installed, memory: Option<PathBuf>) -> Result<Space> {
+    let verify = move || manifest.verify_changed(&folder, memory.as_deref());
     Ok(tokio::task::spawn_blocking(verify).await.context("reading panicked")??.space)
 }
 
@@ -101,7 +106,7 @@ fn clip_config(config: &Config, folder: PathBuf, manifest: Manifest) -> ClipConf
         max_batch: config.max_batch,
         max_wait: config.batch_wait,
         queue_capacity: MODEL_QUEUE,
-        compute: Compute { choice: config.compute, memory: Some(config.data.join(MEASURED)) },
+        compute: Compute { choice: config.compute, memory: Some(memory(config)) },
     }
 }
 

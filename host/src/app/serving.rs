@@ -10,10 +10,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use serde_json::Value;
 use taja_catalog::{
-    Failure,
+    Failure, Space,
     add_product::AddProduct,
-    models::{Activate, Embed, ModelChoice, Side},
-    policy::{JobHandle, Policies},
+    models::{Activate, Embed, Side},
+    policy::{JobHandle, Policies, Unwatched},
     port::{Embedder, ImageDecoder, VectorIndex, VideoDecoder},
     retrieval::{Catalogue, Retrieval},
     search::Search,
@@ -121,7 +121,7 @@ impl Generation {
         Ok(Self { report, side: Side { embedder, index }, bulk, vectors, cases: Arc::new(cases) })
     }
 
-    fn space(&self) -> &taja_catalog::Space {
+    fn space(&self) -> &Space {
         self.side.embedder.space()
     }
 
@@ -146,13 +146,17 @@ impl Serving {
     /// Finds out which model serves: what was activated, or, where nothing was, what is configured. Loads it where jobs run.
     pub(super) async fn open(parts: Parts) -> Result<Arc<Self>> {
         let choice = parts.backends.models.choice().await.context("product store")?;
-        let installed = choice.as_ref().map(|choice| model::named(&parts.config, &choice.active.model));
-        let (installed, mut trouble) = match installed {
-            Some(Ok(installed)) => (installed, None),
-            Some(Err(error)) => (model::configured(&parts.config)?, Some(format!("{error:#}"))),
-            None => (model::configured(&parts.config)?, None),
-        };
-        let (report, here) = if parts.config.role.works() {
+        let config = &parts.config;
+        let (mut trouble, mut here) = (None, None);
+        let report = if config.role.works() {
+            let installed = match choice.as_ref().map(|choice| model::named(config, &choice.active.model)) {
+                Some(Ok(installed)) => installed,
+                Some(Err(error)) => {
+                    trouble = Some(format!("{error:#}"));
+                    model::configured(config)?
+                }
+                None => model::configured(config)?,
+            };
             let generation = Generation::load(&parts, installed).await?;
             if let Some(choice) = choice.as_ref().filter(|choice| choice.active != *generation.space()) {
                 let why = trouble.unwrap_or_else(|| "its files, or what computes it, are others".into());
@@ -163,9 +167,14 @@ impl Serving {
                     generation.space().id
                 ));
             }
-            (generation.report.clone(), Some(ArcSwap::from_pointee(generation)))
+            let report = generation.report.clone();
+            here = Some(ArcSwap::from_pointee(generation));
+            report
         } else {
-            (ModelReport::from(installed.1), None)
+            match &choice {
+                Some(choice) => told_of(config, &choice.active),
+                None => model::configured(config)?.1.into(),
+            }
         };
         if let Some(trouble) = &trouble {
             tracing::error!(trouble, "the model that should serve does not");
@@ -177,26 +186,34 @@ impl Serving {
             ready: Mutex::default(),
             trouble: RwLock::new(trouble.map(|trouble| (trouble, Instant::now()))),
         });
-        serving.tell_of_other_spaces(choice.as_ref()).await?;
-        if choice.is_some() && serving.here.is_some() {
-            // What served before may have ended between its last pictures and their vectors.
-            tokio::spawn(serving.clone().catch_up(Weak::new()));
+        if serving.here.is_some() {
+            let serving = serving.clone();
+            tokio::spawn(async move {
+                match choice {
+                    // What served before may have ended between its last pictures and their vectors.
+                    Some(_) => serving.catch_up(Weak::new()).await,
+                    None => serving.warn_of_other_spaces().await,
+                }
+            });
         }
         Ok(serving)
     }
 
     /// Products that another model embedded are found by words only.
-    async fn tell_of_other_spaces(&self, choice: Option<&ModelChoice>) -> Result<()> {
-        let report = self.report();
-        let (Some(space), None) = (&report.space, choice) else { return Ok(()) };
-        let others: Vec<_> =
-            self.parts.backends.store.spaces().await?.into_keys().filter(|id| *id != space.id).collect();
-        if !others.is_empty() {
-            tracing::warn!(model.space = %space.id, others = ?others,
-                "products were embedded with another model: they are found by words, not by pictures, until \
-                 `taja model activate` embeds them with this one");
+    async fn warn_of_other_spaces(&self) {
+        let Some(current) = self.current() else { return };
+        let space = current.space();
+        match self.parts.backends.store.spaces().await {
+            Ok(spaces) => {
+                let others: Vec<_> = spaces.into_keys().filter(|id| *id != space.id).collect();
+                if !others.is_empty() {
+                    tracing::warn!(model.space = %space.id, others = ?others,
+                        "products were embedded with another model: they are found by words, not by pictures, until \
+                         `taja model activate` embeds them with this one");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "whether another model embedded products is not known"),
         }
-        Ok(())
     }
 
     /// What is told of the model.
@@ -248,7 +265,12 @@ impl Serving {
             Ok(None) => return,
             Err(error) => return tracing::warn!(%error, "which model serves cannot be read: it stays"),
         };
-        let Some(current) = self.current() else { return self.tell_of(&choice) };
+        let Some(current) = self.current() else {
+            if self.report().name != choice.active.model {
+                self.report.store(Arc::new(told_of(&self.parts.config, &choice.active)));
+            }
+            return;
+        };
         let wanted = match &choice.next {
             _ if choice.active != *current.space() => &choice.active,
             Some(next) => next,
@@ -282,25 +304,6 @@ impl Serving {
         }
     }
 
-    /// Where others run the model, its manifest tells of it.
-    fn tell_of(&self, choice: &ModelChoice) {
-        if self.report().name == choice.active.model {
-            return;
-        }
-        let report = model::named(&self.parts.config, &choice.active.model).map_or_else(
-            |_| ModelReport {
-                name: choice.active.model.clone(),
-                title: choice.active.model.clone(),
-                dimension: choice.active.dimension,
-                notice: None,
-                backends: None,
-                space: None,
-            },
-            |(_, manifest)| manifest.into(),
-        );
-        self.report.store(Arc::new(report));
-    }
-
     /// The model of a name, loaded, with all the vectors that it has.
     async fn prepare(&self, name: &str) -> Result<Arc<Generation>> {
         let (folder, manifest) = model::named(&self.parts.config, name)?;
@@ -322,7 +325,7 @@ impl Serving {
         if installed.1.name != current.report.name {
             return Ok(false);
         }
-        let files = model::space(&self.parts.config, installed).await?.id;
+        let files = model::space(installed, Some(model::memory(&self.parts.config))).await?.id;
         // What computes it inexactly has the space's id end with its name.
         let rest = current.space().id.strip_prefix(&files);
         Ok(rest.is_some_and(|backend| backend.is_empty() || backend.starts_with('-')))
@@ -371,14 +374,18 @@ impl Serving {
     }
 }
 
-/// A walk that nobody follows.
-struct Unwatched;
-
-impl JobHandle for Unwatched {
-    fn progress(&self, _: u8, _: &str) {}
-
-    fn cancelled(&self) -> bool {
-        false
+/// What is told of a model where others run it: what its manifest says, if that is here.
+fn told_of(config: &Config, space: &Space) -> ModelReport {
+    match model::named(config, &space.model) {
+        Ok((_, manifest)) => manifest.into(),
+        Err(_) => ModelReport {
+            name: space.model.clone(),
+            title: space.model.clone(),
+            dimension: space.dimension,
+            notice: None,
+            backends: None,
+            space: None,
+        },
     }
 }
 
