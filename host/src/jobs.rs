@@ -17,7 +17,7 @@ use taja_catalog::{
     recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
 };
-use taja_queue::{Handlers, JobContext, JobError, Queue, Status};
+use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
 use crate::{recordings, result_cache::ResultCache, staging::Staging};
 
@@ -93,6 +93,12 @@ pub struct SearchJob {
     pub pins: Pins,
 }
 
+impl SearchJob {
+    fn has_files(&self) -> bool {
+        !self.parts.iter().all(|part| matches!(part.content, StagedContent::Text(_)))
+    }
+}
+
 /// What an [`ACTIVATE_MODEL`] job carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivateJob {
@@ -123,8 +129,6 @@ pub struct UseCases {
     pub staging: Staging,
     /// What was found before.
     pub results: ResultCache,
-    /// The space that queries are embedded into.
-    pub space: String,
     /// Who records how jobs end.
     pub queue: Arc<dyn Queue>,
 }
@@ -144,7 +148,9 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
             let cases = searching.cases();
             async move {
                 let cases = cases.ok_or_else(no_model)?;
-                settle(&cases, &job, cases.run_search(&job).await)
+                let search: SearchJob = payload(&job).map_err(job_error)?;
+                let outcome = cases.run_search(&job, &search).await;
+                if search.has_files() { settle(&cases, &job, outcome) } else { outcome.map_err(job_error) }
             }
         })
         .on(ACTIVATE_MODEL, move |job| {
@@ -162,7 +168,11 @@ fn no_model() -> JobError {
 
 /// Hands the outcome to the queue, and clears the job's uploads when the queue has recorded the end: a job that is killed
 /// before that runs again, and needs them again. So does a failed one that is started anew.
-fn settle(cases: &UseCases, job: &JobContext, outcome: Result<Value, Failure>) -> Result<Value, JobError> {
+fn settle(
+    cases: &UseCases,
+    job: &JobContext,
+    outcome: Result<JsonText, Failure>,
+) -> Result<JsonText, JobError> {
     let (queue, staging) = (cases.queue.clone(), cases.staging.clone());
     let (tenant, id) = (job.tenant().to_owned(), job.id());
     tokio::spawn(async move {
@@ -192,28 +202,27 @@ fn job_error(failure: Failure) -> JobError {
 }
 
 impl UseCases {
-    async fn run_add_product(&self, job: &JobContext) -> Result<Value, Failure> {
+    async fn run_add_product(&self, job: &JobContext) -> Result<JsonText, Failure> {
         let AddJob { details, images, pins } = payload(job)?;
         let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
         let tenant = tenant(job)?;
         if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {
-            return to_value(&receipt);
+            return written(&receipt);
         }
         let images = try_join_all(images.iter().map(|hash| self.staged_bytes(job, hash))).await?;
         let new = NewProduct { effect, tenant, details, images };
         let lineup = self.policies.lineup(&new.tenant, &pins).await?;
         let receipt = self.add_product.run(new, lineup.as_ref(), handle(job)).await?;
-        to_value(&receipt)
+        written(&receipt)
     }
 
-    async fn run_search(&self, job: &JobContext) -> Result<Value, Failure> {
-        let search: SearchJob = payload(job)?;
+    async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {
         let tenant = tenant(job)?;
         let lineup = self.policies.lineup(&tenant, &search.pins).await?;
         let moment = self.results.moment(&tenant, lineup.fingerprint()).await?;
         // What is kept cannot be recorded: nobody is asked.
         if !search.record
-            && let Some(result) = self.results.get(&tenant, &search, &moment).await
+            && let Some(result) = self.results.get(&tenant, search, &moment).await
         {
             return Ok(result);
         }
@@ -233,17 +242,17 @@ impl UseCases {
             facets: search.facets.clone(),
             tape: tape.clone(),
         };
-        let set = self.search.run(query, lineup.as_ref(), handle(job)).await?;
-        let mut result = to_value(&set)?;
-        result["model"] = self.space.as_str().into();
+        let mut set = self.search.run(query, lineup.as_ref(), handle(job)).await?;
+        if let Some(tape) = tape {
+            set.recording = Some(recordings::keep(&self.staging, &tape, tenant).await?);
+            return written(&set);
+        }
+        let result = written(&set)?;
         // What somebody stood in for is not the answer to the next one who asks.
         if set.degraded.is_empty()
-            && let Err(error) = self.results.put(&tenant, &search, &moment, &result).await
+            && let Err(error) = self.results.put(&tenant, search, &moment, &result).await
         {
             tracing::debug!(%error, "a result was not kept");
-        }
-        if let Some(tape) = tape {
-            result["recording"] = recordings::keep(&self.staging, &tape, tenant).await?.into();
         }
         Ok(result)
     }
@@ -274,8 +283,8 @@ fn unreadable(why: &str) -> Failure {
     Failure { retryable: false, ..Failure::host("job_unreadable", format!("stored job: {why}")) }
 }
 
-fn to_value(result: &impl Serialize) -> Result<Value, Failure> {
-    serde_json::to_value(result).map_err(|error| Failure::host("result_unwritable", error.to_string()))
+fn written(result: &impl Serialize) -> Result<JsonText, Failure> {
+    JsonText::of(result).map_err(|error| Failure::host("result_unwritable", error.to_string()))
 }
 
 /// The stages that are timed; what plugins report as progress is not among them.

@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use redis::{AsyncCommands, aio::ConnectionManager};
 use serde::Serialize;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use taja_catalog::{
     PortResult, TenantId,
     port::{Store, VectorIndex},
     search::today,
 };
+use taja_queue::JsonText;
 
 use crate::jobs::SearchJob;
 
@@ -39,7 +39,7 @@ pub struct ResultCache {
 #[derive(Clone)]
 enum Shelf {
     Nowhere,
-    Memory(moka::sync::Cache<String, Arc<str>>),
+    Memory(moka::sync::Cache<String, JsonText>),
     Redis { connection: ConnectionManager, prefix: String },
 }
 
@@ -66,8 +66,8 @@ impl ResultCache {
             Some((connection, prefix)) => Shelf::Redis { connection, prefix },
             None => Shelf::Memory(
                 moka::sync::Cache::builder()
-                    .weigher(|key: &String, text: &Arc<str>| {
-                        (key.len() + text.len()).try_into().unwrap_or(u32::MAX)
+                    .weigher(|key: &String, text: &JsonText| {
+                        (key.len() + text.as_str().len()).try_into().unwrap_or(u32::MAX)
                     })
                     .max_capacity(MEMORY_BYTES)
                     .time_to_live(lifetime)
@@ -86,7 +86,7 @@ impl ResultCache {
     }
 
     /// The result of the same search at the same moment.
-    pub async fn get(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> Option<Value> {
+    pub async fn get(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> Option<JsonText> {
         let found = match &self.shelf {
             Shelf::Nowhere => return None,
             Shelf::Memory(cache) => cache.get(&self.key(tenant, search, moment)),
@@ -95,10 +95,9 @@ impl ResultCache {
                 let mut connection = connection.clone();
                 let get = connection.get::<_, Option<String>>(key);
                 let found = tokio::time::timeout(PATIENCE, get).await;
-                found.ok().and_then(Result::ok).flatten().map(Into::into)
+                found.ok().and_then(Result::ok).flatten().and_then(|text| JsonText::from_text(text).ok())
             }
         };
-        let found = found.and_then(|text| serde_json::from_str(&text).ok());
         let outcome = if found.is_some() { "hit" } else { "miss" };
         let tenant = tenant.to_string();
         metrics::counter!("taja_result_cache_total", "outcome" => outcome, "tenant" => tenant).increment(1);
@@ -111,23 +110,25 @@ impl ResultCache {
         tenant: &TenantId,
         search: &SearchJob,
         moment: &Moment,
-        result: &Value,
+        result: &JsonText,
     ) -> PortResult<()> {
         if matches!(self.shelf, Shelf::Nowhere) || self.moment(tenant, &moment.policies).await? != *moment {
             return Ok(());
         }
-        let text = result.to_string();
-        if text.len() > LARGEST {
+        if result.as_str().len() > LARGEST {
             return Ok(());
         }
         let key = self.key(tenant, search, moment);
         match &self.shelf {
             Shelf::Nowhere => {}
-            Shelf::Memory(cache) => cache.insert(key, text.into()),
+            Shelf::Memory(cache) => cache.insert(key, result.clone()),
             Shelf::Redis { connection, prefix } => {
                 let mut connection = connection.clone();
-                let set =
-                    connection.set_ex::<_, _, ()>(format!("{prefix}{key}"), text, self.lifetime.as_secs());
+                let set = connection.set_ex::<_, _, ()>(
+                    format!("{prefix}{key}"),
+                    result.as_str(),
+                    self.lifetime.as_secs(),
+                );
                 // Not kept, it is searched again.
                 let _ = tokio::time::timeout(PATIENCE, set).await;
             }
@@ -146,7 +147,7 @@ impl ResultCache {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use taja_catalog::{
         Embedding, ImageHash,
         fakes::{InMemoryIndex, InMemoryStore},
@@ -188,11 +189,11 @@ mod tests {
     impl House {
         async fn keep(&self) -> Moment {
             let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
-            self.cache.put(&self.shop, &search("shoe", 10), &moment, &json!("kept")).await.unwrap();
+            self.cache.put(&self.shop, &search("shoe", 10), &moment, &json!("kept").into()).await.unwrap();
             moment
         }
 
-        async fn ask(&self, text: &str) -> Option<Value> {
+        async fn ask(&self, text: &str) -> Option<JsonText> {
             let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
             self.cache.get(&self.shop, &search(text, 5), &moment).await
         }
@@ -202,7 +203,7 @@ mod tests {
     async fn the_same_search_is_answered_whatever_the_page_and_another_is_not() {
         let house = house(Duration::from_secs(60));
         house.keep().await;
-        assert_eq!(house.ask("shoe").await, Some(json!("kept")));
+        assert_eq!(house.ask("shoe").await, Some(json!("kept").into()));
         assert_eq!(house.ask("boot").await, None);
         let other: TenantId = "other".parse().unwrap();
         let moment = house.cache.moment(&other, "policies").await.unwrap();
@@ -219,7 +220,7 @@ mod tests {
         house.index.insert(vec![row]).await.unwrap();
         assert_eq!(house.ask("shoe").await, None);
         let moment = house.keep().await;
-        assert_eq!(house.ask("shoe").await, Some(json!("kept")));
+        assert_eq!(house.ask("shoe").await, Some(json!("kept").into()));
         let details = serde_json::from_value(json!({"name": "hat"})).unwrap();
         let now = jiff::Timestamp::now();
         let product = taja_catalog::Product {
@@ -236,7 +237,7 @@ mod tests {
         house.store.commit(&house.shop, &"job".parse().unwrap(), &space, change, &Value::Null).await.unwrap();
         assert_eq!(house.ask("shoe").await, None);
         // What was found before the change is not kept after it.
-        house.cache.put(&house.shop, &search("late", 10), &moment, &json!("stale")).await.unwrap();
+        house.cache.put(&house.shop, &search("late", 10), &moment, &json!("stale").into()).await.unwrap();
         assert_eq!(house.cache.get(&house.shop, &search("late", 10), &moment).await, None);
     }
 

@@ -199,6 +199,10 @@ fn is_duplicate(error: &MongoError) -> bool {
 
 /// The text of a field of a job's result.
 pub fn result_by(job: &taja_queue::JobRecord) -> Result<String> {
-    let by = job.result.as_ref().and_then(|result| result["by"].as_str());
-    by.map(str::to_owned).with_context(|| format!("job {} has no result", job.id))
+    #[derive(serde::Deserialize)]
+    struct By {
+        by: String,
+    }
+    let result = job.result.as_ref().and_then(|result| result.read::<By>().ok());
+    result.map(|result| result.by).with_context(|| format!("job {} has no result", job.id))
 }

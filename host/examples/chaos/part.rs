@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::Result;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use taja_mongo::{Mongo, MongoLedger, MongoOptions};
 use taja_queue::{Blame, Handlers, JobContext, JobError, Lane, RedisOptions, RedisQueue, WorkerConfig};
 use tokio::signal::unix::{SignalKind, signal};
@@ -54,7 +54,7 @@ impl Worker {
         let by: Arc<str> = self.name.as_str().into();
         let handlers = Handlers::new()
             .on(PLAIN, move |job| plain(job, effects.clone(), Arc::clone(&by)))
-            .on(POISON, |_: JobContext| async { std::process::abort() });
+            .on(POISON, poison);
         let config = WorkerConfig {
             lease: Duration::from_millis(self.lease_ms),
             ..WorkerConfig::new(vec![Lane::new("chaos", [PLAIN, POISON], self.places)])
@@ -66,6 +66,10 @@ impl Worker {
         stop.cancel();
         Ok(working.await?)
     }
+}
+
+async fn poison(_: JobContext) -> Result<Value, JobError> {
+    std::process::abort()
 }
 
 /// The queue that everyone in a fault shares.

@@ -114,7 +114,6 @@ impl Generation {
                 store.clone(),
                 index.clone(),
             ),
-            space: space.id.clone(),
             staging: backends.staging.clone(),
             queue: backends.queue.clone(),
         };

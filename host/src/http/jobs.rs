@@ -334,7 +334,8 @@ pub async fn view(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Resul
 async fn result_of(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<Option<Value>, Problem> {
     match &job.result {
         Some(_) if job.kind == jobs::SEARCH => results::render(app, job, options).await.map(Some),
-        result => Ok(result.clone()),
+        Some(result) => result.read().map(Some).map_err(|error| Problem::internal(&error)),
+        None => Ok(None),
     }
 }
 
@@ -460,8 +461,15 @@ async fn resource(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Resul
     Ok(summary(job, result_of(app, job, options).await?))
 }
 
+/// What a result of any kind may hold.
+#[derive(Deserialize)]
+struct Served {
+    /// The plugins that took part.
+    plugins: Value,
+}
+
 fn summary(job: &JobRecord, result: Option<Value>) -> JobResource {
-    let plugins = job.result.as_ref().and_then(|result| result.get("plugins")).cloned();
+    let served = job.result.as_ref().and_then(|result| result.read::<Served>().ok());
     JobResource {
         job_id: job.id.to_string(),
         kind: job.kind.clone(),
@@ -471,7 +479,7 @@ fn summary(job: &JobRecord, result: Option<Value>) -> JobResource {
         attempts: job.attempts,
         result,
         error: final_failure(job).or_else(|| job.error.as_ref().map(failure_view)),
-        plugins: plugins.unwrap_or_else(|| Value::Array(Vec::new())),
+        plugins: served.map_or_else(|| Value::Array(Vec::new()), |served| served.plugins),
         created_at: job.created_at,
         started_at: job.started_at,
         finished_at: job.finished_at,

@@ -18,8 +18,8 @@ use crate::jobs::SearchJob;
 /// One page of a finished search, its products as they are now.
 pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<Value, Problem> {
     let query = SearchJob::deserialize(&job.payload).map_err(|error| Problem::internal(&error))?;
-    let result = job.result.as_ref().unwrap_or(&Value::Null);
-    let set = ResultSet::deserialize(result).map_err(|error| Problem::internal(&error))?;
+    let Some(result) = &job.result else { return Ok(Value::Null) };
+    let set: ResultSet = result.read().map_err(|error| Problem::internal(&error))?;
     let limit = options.limit.unwrap_or(query.limit);
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(Problem::field("limit", format!("is not a number from 1 to {MAX_LIMIT}")));
@@ -37,13 +37,13 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
         "matches": page.iter().filter_map(one).collect::<Vec<_>>(),
         "total": set.found.len(),
         "plugins": set.plugins,
-        "model": result["model"],
+        "model": set.model,
     });
     if !set.degraded.is_empty() {
         body["degraded"] = json!(set.degraded);
     }
-    if !result["recording"].is_null() {
-        body["recording"] = result["recording"].clone();
+    if let Some(recording) = &set.recording {
+        body["recording"] = recording.as_str().into();
     }
     let end = start + page.len();
     if end < set.found.len() {

@@ -183,6 +183,12 @@ pub struct ResultSet {
     pub legs: Vec<LegSummary>,
     /// The plugins that took part.
     pub plugins: Vec<PluginRef>,
+    /// The space of the vectors that were compared.
+    #[serde(default)]
+    pub model: String,
+    /// What it was recorded as, when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<String>,
     /// Policies that failed, and what was done instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<Degraded>,

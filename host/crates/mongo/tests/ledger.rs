@@ -25,7 +25,7 @@ fn completed(job: &JobRecord, result: Value) -> JobRecord {
     let now = job.created_at;
     JobRecord {
         status: Status::Completed,
-        result: Some(result),
+        result: Some(result.into()),
         finished_at: Some(now),
         updated_at: now,
         ..job.clone()

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::JobError;
+use crate::{JobError, JsonText};
 
 /// Names a job; ids sort by the time they were made (UUID version 7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,7 +202,7 @@ pub struct JobRecord {
     /// What the handler gets.
     pub payload: Value,
     /// What a completed job produced.
-    pub result: Option<Value>,
+    pub result: Option<JsonText>,
     /// The latest failure: final for a failed job, of an earlier attempt otherwise.
     pub error: Option<JobError>,
     /// Whether its cancellation was asked for while it ran.

@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
-use crate::{Durability, JobError, JobId, JobRecord, NewJob, Result, Signals, Status};
+use crate::{Durability, JobError, JobId, JobRecord, JsonText, NewJob, Result, Signals, Status};
 
 /// How often a waiter looks by itself; the ring of another process may not be heard.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -157,7 +156,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     async fn progress(&self, token: &Token, percent: i8, message: &str) -> Result<()>;
 
     /// Settles the job with its result. Doing it again with the same token changes nothing and succeeds.
-    async fn complete(&self, token: &Token, result: Value) -> Result<()>;
+    async fn complete(&self, token: &Token, result: JsonText) -> Result<()>;
 
     /// Ends this attempt: a retry after a backoff if that is worthwhile and attempts are left, else the grave.
     async fn fail(&self, token: &Token, error: JobError) -> Result<Verdict>;

@@ -108,6 +108,8 @@ impl Joined {
             facets: HashMap::new(),
             legs: legs.iter().map(summary).collect(),
             plugins: context.used(),
+            model: context.embedder.space().id.clone(),
+            recording: None,
             degraded: context.degraded(),
         }
     }

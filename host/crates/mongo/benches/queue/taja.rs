@@ -242,7 +242,11 @@ async fn pickups(queue: &dyn Queue, durability: Durability) -> Result<Vec<u64>> 
         if done.status != Status::Completed {
             bail!("a job is {}", done.status);
         }
-        times.push(done.result.and_then(|result| result["waited_ns"].as_u64()).context("no time")?);
+        times.push(
+            done.result
+                .and_then(|result| result.read::<Value>().ok()?["waited_ns"].as_u64())
+                .context("no time")?,
+        );
         tokio::time::sleep(PAUSE).await;
     }
     Ok(times)

@@ -1,7 +1,7 @@
 //! JSON as it is stored: as text, so that nothing in it is taken for BSON's own; compressed when it is long.
 
 use mongodb::bson::{Binary, Bson, spec::BinarySubtype};
-use serde_json::Value;
+use serde::{Serialize, de::DeserializeOwned};
 use taja_queue::{Error, Result};
 
 use super::error::{Damaged, TooLarge};
@@ -15,7 +15,7 @@ const AT_MOST: usize = 7 * 1024 * 1024;
 const LEVEL: i32 = 3;
 
 /// The stored form of a job's `what`.
-pub(super) async fn stored(what: &'static str, value: &Value) -> Result<Bson> {
+pub(super) async fn stored(what: &'static str, value: &impl Serialize) -> Result<Bson> {
     let text = serde_json::to_string(value)?;
     if text.len() <= LONG {
         return Ok(Bson::String(text));
@@ -36,7 +36,7 @@ pub(super) fn is_long(stored: &Bson) -> bool {
 }
 
 /// The value that was stored in a job's field.
-pub(super) fn value(id: &str, field: &'static str, stored: &Bson) -> Result<Value, Damaged> {
+pub(super) fn value<T: DeserializeOwned>(id: &str, field: &'static str, stored: &Bson) -> Result<T, Damaged> {
     let damaged = |source| Damaged { id: id.to_owned(), field, source };
     let read = match stored {
         Bson::String(text) => serde_json::from_str(text),

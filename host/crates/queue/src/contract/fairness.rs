@@ -68,5 +68,5 @@ pub(super) async fn jobs_in_backoff_hold_up_nobody(bench: Bench) {
     assert_eq!(served(&bench).await, "yx");
     bench.clock.advance(LEASE);
     let back = bench.queue.claim("worker", &["a"], Company::Shared, LEASE).await.unwrap().unwrap();
-    bench.queue.complete(&back.token, json!(null)).await.unwrap();
+    bench.queue.complete(&back.token, json!(null).into()).await.unwrap();
 }

@@ -72,7 +72,7 @@ pub(super) async fn a_redriven_job_starts_afresh(bench: Bench) {
     assert_eq!((back.status, back.attempts, back.finished_at), (Status::Pending, 0, None));
     let claim = bench.claim().await.unwrap();
     assert_eq!((claim.job.id, claim.job.attempts), (job.id, 1));
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
     assert!(bench.queue.dead(None, 10).await.unwrap().is_empty());
 }
 

@@ -21,7 +21,7 @@ pub(super) async fn a_renewed_lease_holds(bench: Bench) {
         assert!(!bench.queue.renew(&claim.token, LEASE).await.unwrap().cancel_asked);
         assert!(bench.claim_alone().await.is_none());
     }
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
 }
 
 /// Every operation that takes a token refuses this one.
@@ -30,7 +30,7 @@ async fn refuses(queue: &dyn Queue, token: &Token) {
         |error: Option<Error>| assert!(matches!(error, Some(Error::LeaseLost(id)) if id == token.job()));
     lost(queue.renew(token, LEASE).await.err());
     lost(queue.progress(token, 1, "").await.err());
-    lost(queue.complete(token, json!("stale")).await.err());
+    lost(queue.complete(token, json!("stale").into()).await.err());
     lost(queue.fail(token, permanent()).await.err());
     lost(queue.release(token).await.err());
     lost(queue.cancelled(token).await.err());
@@ -44,33 +44,33 @@ pub(super) async fn a_stale_worker_cannot_commit(bench: Bench) {
     let before = bench.get(&job).await;
     refuses(&*bench.queue, &stale.token).await;
     assert_eq!(bench.get(&job).await, before);
-    bench.queue.complete(&fresh.token, json!("fresh")).await.unwrap();
+    bench.queue.complete(&fresh.token, json!("fresh").into()).await.unwrap();
     refuses(&*bench.queue, &stale.token).await;
-    assert_eq!(bench.get(&job).await.result, Some(json!("fresh")));
+    assert_eq!(bench.get(&job).await.result, Some(json!("fresh").into()));
 }
 
 pub(super) async fn an_expired_lease_nobody_took_still_completes(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let claim = bench.claim().await.unwrap();
     bench.clock.advance(LEASE * 3);
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
     assert_eq!(bench.get(&job).await.status, Status::Completed);
 }
 
 pub(super) async fn completing_twice_with_one_token_is_one_completion(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let claim = bench.claim().await.unwrap();
-    bench.queue.complete(&claim.token, json!("first")).await.unwrap();
+    bench.queue.complete(&claim.token, json!("first").into()).await.unwrap();
     let before = bench.get(&job).await;
     bench.clock.advance(LEASE);
-    bench.queue.complete(&claim.token, json!("second")).await.unwrap();
+    bench.queue.complete(&claim.token, json!("second").into()).await.unwrap();
     assert_eq!(bench.get(&job).await, before);
 }
 
 pub(super) async fn a_settled_job_cannot_be_failed(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let claim = bench.claim().await.unwrap();
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
     let refused = bench.queue.fail(&claim.token, permanent()).await;
     assert!(matches!(refused, Err(Error::LeaseLost(_))));
     assert_eq!(bench.get(&job).await.status, Status::Completed);

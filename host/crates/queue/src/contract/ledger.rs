@@ -205,7 +205,7 @@ async fn the_first_close_wins(book: Book) {
     let job = book.enter_new("a", "acme").await;
     let result = json!({ "$hits": [1.5, null], "a.b": "\u{0}" });
     let done = JobRecord {
-        result: Some(result),
+        result: Some(result.into()),
         progress: 100,
         attempts: 2,
         message: "embedding".into(),
@@ -228,8 +228,8 @@ async fn the_first_close_wins(book: Book) {
 async fn closing_again_with_the_same_token_changes_nothing(book: Book) {
     let job = book.enter_new("a", "acme").await;
     // No result and the result null are two things.
-    let first = JobRecord { result: Some(Value::Null), ..ended(&job, Status::Completed, at(1)) };
-    let second = JobRecord { result: Some(json!("second")), ..ended(&job, Status::Completed, at(2)) };
+    let first = JobRecord { result: Some(Value::Null.into()), ..ended(&job, Status::Completed, at(1)) };
+    let second = JobRecord { result: Some(json!("second").into()), ..ended(&job, Status::Completed, at(2)) };
     assert!(book.close(first.clone(), Some(7)).await);
     assert!(book.close(second, Some(7)).await);
     assert_eq!(book.get(&job).await, Some(first));

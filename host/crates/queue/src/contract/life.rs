@@ -21,10 +21,13 @@ pub(super) async fn a_job_goes_from_push_to_result(bench: Bench) {
         assert_eq!((claim.job.status, claim.job.attempts), (Status::Processing, 1));
         assert_eq!((claim.job.started_at, &claim.job.payload), (Some(bench.clock.now()), &new.payload));
 
-        bench.queue.complete(&claim.token, json!([1.5, null])).await.unwrap();
+        bench.queue.complete(&claim.token, json!([1.5, null]).into()).await.unwrap();
         let done = bench.get(job).await;
         assert_eq!((done.status, done.progress, done.error), (Status::Completed, 100, None));
-        assert_eq!((done.result, done.finished_at), (Some(json!([1.5, null])), Some(bench.clock.now())));
+        assert_eq!(
+            (done.result, done.finished_at),
+            (Some(json!([1.5, null]).into()), Some(bench.clock.now()))
+        );
         assert!(bench.claim().await.is_none());
     }
 }
@@ -36,9 +39,9 @@ pub(super) async fn a_job_that_succeeds_later_keeps_no_error(bench: Bench) {
     assert_eq!(bench.get(&job).await.error, Some(transient()));
     bench.clock.advance(PAST_EVERY_BACKOFF);
     let claim = bench.claim().await.unwrap();
-    bench.queue.complete(&claim.token, json!(null)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(null).into()).await.unwrap();
     let done = bench.get(&job).await;
-    assert_eq!((done.error, done.attempts, done.result), (None, 2, Some(json!(null))));
+    assert_eq!((done.error, done.attempts, done.result), (None, 2, Some(json!(null).into())));
 }
 
 pub(super) async fn pushing_an_id_twice_is_pushing_it_once(bench: Bench) {
@@ -68,10 +71,10 @@ pub(super) async fn a_repeated_request_finds_its_job(bench: Bench) {
     let request = || NewJob::new("a", "acme", json!(1)).idempotent("key", "digest");
     let first = bench.queue.push(request()).await.unwrap();
     let claim = bench.claim().await.unwrap();
-    bench.queue.complete(&claim.token, json!("done")).await.unwrap();
+    bench.queue.complete(&claim.token, json!("done").into()).await.unwrap();
     let second = bench.queue.push(request()).await.unwrap();
     assert!(!first.existing && second.existing);
-    assert_eq!((second.job.id, second.job.result), (first.job.id, Some(json!("done"))));
+    assert_eq!((second.job.id, second.job.result), (first.job.id, Some(json!("done").into())));
 }
 
 pub(super) async fn a_key_with_another_body_is_a_conflict(bench: Bench) {

@@ -49,7 +49,7 @@ pub(super) async fn a_running_job_is_told_of_its_cancellation(bench: Bench) {
     assert!(bench.queue.cancelled(&claim.token).await.unwrap());
     assert!(bench.queue.renew(&claim.token, LEASE).await.unwrap().cancel_asked);
     // It got there first all the same: what is done is done.
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
     assert_eq!(bench.get(&job).await.status, Status::Completed);
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn a_cancelled_job_whose_worker_dies_is_cancelled(bench: Bench)
 pub(super) async fn a_job_that_finished_stays_finished(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let claim = bench.claim().await.unwrap();
-    bench.queue.complete(&claim.token, json!(1)).await.unwrap();
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
     let done = bench.get(&job).await;
     assert_eq!(bench.queue.cancel("acme", job.id).await.unwrap(), Some(done));
 }
@@ -113,7 +113,7 @@ pub(super) async fn depth_counts_every_status(bench: Bench) {
         claims.push(bench.claim().await.unwrap());
     }
     claims.retain(|claim| claim.job.kind == "a");
-    bench.queue.complete(&claims[0].token, json!(1)).await.unwrap();
+    bench.queue.complete(&claims[0].token, json!(1).into()).await.unwrap();
     bench.queue.fail(&claims[1].token, permanent()).await.unwrap();
     bench.queue.release(&claims[2].token).await.unwrap();
     bench.queue.cancel("acme", claims[3].job.id).await.unwrap();

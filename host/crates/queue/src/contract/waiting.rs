@@ -14,12 +14,12 @@ pub(super) async fn a_waiter_gets_the_finished_job(bench: Bench) {
     let job = bench.push("a", "acme").await;
     let claim = bench.claim().await.unwrap();
     let queue = Arc::clone(&bench.queue);
-    let complete = async { queue.complete(&claim.token, json!("found")).await };
+    let complete = async { queue.complete(&claim.token, json!("found").into()).await };
     let (waited, completed) = tokio::join!(bench.queue.wait("acme", job.id, LONG), complete);
     completed.unwrap();
     assert_eq!(waited.unwrap(), Some(bench.get(&job).await));
     let late = bench.queue.wait("acme", job.id, LONG).await.unwrap().unwrap();
-    assert_eq!(late.result, Some(json!("found")));
+    assert_eq!(late.result, Some(json!("found").into()));
 }
 
 pub(super) async fn a_waiter_is_answered_when_its_time_is_up(bench: Bench) {

@@ -52,7 +52,6 @@ use std::{
 
 use async_trait::async_trait;
 use redis::Client;
-use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
@@ -62,9 +61,9 @@ use self::{
     scripts::Scripts,
 };
 use crate::{
-    Backoff, Claim, Clock, Company, Depth, Ending, Error, JobError, JobFilter, JobId, JobRecord, Ledger,
-    NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict, clock::micros,
-    clock::moment,
+    Backoff, Claim, Clock, Company, Depth, Ending, Error, JobError, JobFilter, JobId, JobRecord, JsonText,
+    Ledger, NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict,
+    clock::micros, clock::moment,
 };
 
 /// How the queue behaves.
@@ -221,7 +220,7 @@ impl Queue for RedisQueue {
         self.core.progress(token, percent, message).await
     }
 
-    async fn complete(&self, token: &Token, result: Value) -> Result<()> {
+    async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
         self.core.complete(token, result).await
     }
 

@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
-
 use super::{
     core::{Core, Held},
     live::Live,
 };
 use crate::{
-    Ending, Error, JobError, JobRecord, OpenJob, Result, Standing, Status, Token, Verdict,
+    Ending, Error, JobError, JobRecord, JsonText, OpenJob, Result, Standing, Status, Token, Verdict,
     clock::{micros, moment},
     telemetry,
 };
@@ -65,7 +63,7 @@ impl Core {
         if number == Some(token.number) { Ok(asked == Some(1)) } else { Err(Error::LeaseLost(token.job())) }
     }
 
-    pub(super) async fn complete(&self, token: &Token, result: Value) -> Result<()> {
+    pub(super) async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
         let held = self.holding.ask(token.job()).await?.filter(|held| held.token == token.number);
         let Some(Held { message, cancel_asked, .. }) = held else {
             return self.completed_before(token).await;

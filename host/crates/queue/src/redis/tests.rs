@@ -89,7 +89,7 @@ async fn until(mut holds: impl AsyncFnMut() -> bool) {
     tokio::time::timeout(LONG, wait).await.unwrap();
 }
 
-fn new(payload: Value) -> NewJob {
+fn new(payload: serde_json::Value) -> NewJob {
     NewJob::new("a", "acme", payload)
 }
 
@@ -124,7 +124,7 @@ fn effects() -> (Handlers, Arc<Mutex<HashSet<JobId>>>) {
         async move {
             tokio::time::sleep(Duration::from_millis(2)).await;
             done.lock().insert(job.id());
-            Ok(Value::Null)
+            Ok(json!(null))
         }
     });
     (handlers, effects)
@@ -211,7 +211,7 @@ async fn a_job_that_ends_during_an_outage_is_settled_after_it() {
     assert_eq!(queue.get("acme", job.id).await.unwrap().unwrap().status, Status::Pending);
     stage.server.restart().await.unwrap();
     let done = queue.wait("acme", job.id, LONG).await.unwrap().unwrap();
-    assert_eq!((done.status, done.attempts, done.result), (Status::Completed, 1, Some(json!("done"))));
+    assert_eq!((done.status, done.attempts, done.result), (Status::Completed, 1, Some(json!("done").into())));
     shutdown.cancel();
     working.await.unwrap();
 }
@@ -251,7 +251,7 @@ async fn a_push_without_an_answer_is_refused_and_its_record_stays_true() {
     })
     .await;
     assert_eq!(stage.count(Status::Pending).await, 1);
-    queue.complete(&claims[0].token, json!(null)).await.unwrap();
+    queue.complete(&claims[0].token, json!(null).into()).await.unwrap();
     queue.reconcile().await.unwrap();
     assert_eq!(claim(&queue, Company::Shared, LONG).await, None);
 }
@@ -275,7 +275,7 @@ async fn with_its_memory_full_redis_takes_nothing_in_and_lets_everything_out() {
     queue.fail(&first.token, JobError::transient(Blame::Host, "full", "full")).await.unwrap();
     let mut completed = HashSet::new();
     while let Some(claim) = claim(&queue, Company::Shared, LONG).await {
-        queue.complete(&claim.token, json!(null)).await.unwrap();
+        queue.complete(&claim.token, json!(null).into()).await.unwrap();
         completed.insert(claim.job.id);
     }
     assert_eq!(completed, accepted.into_iter().collect());
@@ -294,12 +294,12 @@ async fn a_stale_worker_in_another_process_cannot_commit() {
         fresh.is_some()
     })
     .await;
-    let refused = stalled.complete(&stale.token, json!("stale")).await;
+    let refused = stalled.complete(&stale.token, json!("stale").into()).await;
     assert!(matches!(refused, Err(Error::LeaseLost(_))), "{refused:?}");
-    healthy.complete(&fresh.unwrap().token, json!("fresh")).await.unwrap();
-    let refused = stalled.complete(&stale.token, json!("stale")).await;
+    healthy.complete(&fresh.unwrap().token, json!("fresh").into()).await.unwrap();
+    let refused = stalled.complete(&stale.token, json!("stale").into()).await;
     assert!(matches!(refused, Err(Error::LeaseLost(_))), "{refused:?}");
-    assert_eq!(stalled.get("acme", job.id).await.unwrap().unwrap().result, Some(json!("fresh")));
+    assert_eq!(stalled.get("acme", job.id).await.unwrap().unwrap().result, Some(json!("fresh").into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -322,7 +322,7 @@ async fn news_cross_from_process_to_process() {
         let mut watch = api.signals().watch(job.id);
         api.push(job).await.unwrap();
         let done = tokio::time::timeout(LONG, watch.finished()).await.unwrap();
-        assert_eq!(done.result, Some(json!("done")));
+        assert_eq!(done.result, Some(json!("done").into()));
     }
     let endless = new(json!("endless"));
     let mut watch = api.signals().watch(endless.id);
@@ -354,10 +354,10 @@ async fn nothing_is_left_when_nothing_is_to_do() {
     clock.advance(LONG);
     let alone = claim(Company::Alone).await.unwrap();
     assert_eq!(alone.job.id, lost.job.id);
-    queue.complete(&alone.token, json!(null)).await.unwrap();
+    queue.complete(&alone.token, json!(null).into()).await.unwrap();
     clock.advance(NEVER);
     while let Some(claim) = claim(Company::Shared).await {
-        queue.complete(&claim.token, json!(null)).await.unwrap();
+        queue.complete(&claim.token, json!(null).into()).await.unwrap();
     }
     assert_eq!(stage.count(Status::Completed).await, 6);
     until(async || stage.keys().await == ["epoch", "turn"]).await;
@@ -378,7 +378,7 @@ async fn what_is_delivered_shows_as_pending_in_its_stream() {
         (out, stage.command::<u64>(&["XLEN", stream]).await)
     };
     assert_eq!(pending().await, (1, 3));
-    queue.complete(&held.token, json!(null)).await.unwrap();
+    queue.complete(&held.token, json!(null).into()).await.unwrap();
     assert_eq!(pending().await, (0, 2));
 }
 
@@ -423,7 +423,7 @@ async fn what_somebody_deleted_is_put_back() {
     stage.command::<()>(&["XGROUP", "DESTROY", stream, "workers"]).await;
     let next = queue.push(new(json!(2))).await.unwrap().job;
     assert_eq!(claim(&queue, Company::Shared, LONG).await.unwrap().job.id, next.id);
-    queue.complete(&held.token, json!(null)).await.unwrap();
+    queue.complete(&held.token, json!(null).into()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -21,12 +21,11 @@ use std::{path::Path, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use rusqlite::{Connection, config::DbConfig};
-use serde_json::Value;
 
 use self::{desk::Desk, writer::Writer};
 use crate::{
-    Backoff, Claim, Clock, Company, Depth, Durability, Error, JobError, JobFilter, JobId, JobRecord, NewJob,
-    Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict,
+    Backoff, Claim, Clock, Company, Depth, Durability, Error, JobError, JobFilter, JobId, JobRecord,
+    JsonText, NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict,
 };
 
 /// The layout of `schema.sql`; a file with a newer one is refused.
@@ -182,9 +181,9 @@ impl Queue for SqliteQueue {
         self.write(Durability::Process, move |desk| settle::progress(desk, &token, percent, &message)).await
     }
 
-    async fn complete(&self, token: &Token, result: Value) -> Result<()> {
-        let (token, text) = (token.clone(), result.to_string());
-        self.write(token.durability, move |desk| settle::complete(desk, &token, result, &text)).await
+    async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
+        let token = token.clone();
+        self.write(token.durability, move |desk| settle::complete(desk, &token, result)).await
     }
 
     async fn fail(&self, token: &Token, error: JobError) -> Result<Verdict> {

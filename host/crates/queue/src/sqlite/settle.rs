@@ -3,14 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::Value;
 
 use super::{
     desk::{Desk, News, Return},
     row::{COLUMNS_BUT_RESULT, record},
 };
 use crate::{
-    Error, JobError, Result, Standing, Status, Token, Verdict,
+    Error, JobError, JsonText, Result, Standing, Status, Token, Verdict,
     clock::{micros, moment},
 };
 
@@ -61,13 +60,13 @@ pub(super) fn progress(desk: &mut Desk<'_>, token: &Token, percent: i8, message:
     Ok(())
 }
 
-pub(super) fn complete(desk: &mut Desk<'_>, token: &Token, result: Value, text: &str) -> Result<()> {
+pub(super) fn complete(desk: &mut Desk<'_>, token: &Token, result: JsonText) -> Result<()> {
     let sql = format!(
         "UPDATE queue_jobs SET status = 'completed', progress = 100, result = ?3, error = NULL, \
          finished_at = ?4, updated_at = ?4, worker = NULL, lease_until = NULL \
          WHERE id = ?1 AND token = ?2 AND status = 'processing' RETURNING {COLUMNS_BUT_RESULT}"
     );
-    let values = params![token.job().to_string(), token.number, text, desk.now];
+    let values = params![token.job().to_string(), token.number, result.as_str(), desk.now];
     let done = desk.connection.prepare_cached(&sql)?.query_row(values, record).optional()?;
     let Some(mut job) = done else { return completed_before(desk.connection, token) };
     job.result = Some(result);

@@ -39,10 +39,10 @@ async fn two_queues_on_one_file_share_their_jobs() {
     let (api, worker) = (open(&path), open(&path));
     let job = api.push(NewJob::new("a", "acme", json!(1))).await.unwrap().job;
     let claim = worker.claim("w", &["a"], Company::Shared, Duration::from_secs(9)).await.unwrap().unwrap();
-    worker.complete(&claim.token, json!(2)).await.unwrap();
+    worker.complete(&claim.token, json!(2).into()).await.unwrap();
     // No ring crosses over; the waiter finds out by looking.
     let waited = api.wait("acme", job.id, Duration::from_secs(60)).await.unwrap().unwrap();
-    assert_eq!(waited.result, Some(json!(2)));
+    assert_eq!(waited.result, Some(json!(2).into()));
 }
 
 #[tokio::test]

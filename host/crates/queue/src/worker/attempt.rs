@@ -2,13 +2,12 @@
 
 use std::{any::Any, convert::Infallible, time::Duration};
 
-use serde_json::Value;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::{Shop, context::JobContext};
-use crate::{Blame, Claim, Error, JobError, Token, Verdict};
+use crate::{Blame, Claim, Error, JobError, JsonText, Token, Verdict};
 
 /// How soon a queue that did not answer is asked again: at first, and at most.
 const ASK_AGAIN: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(1)];
@@ -19,7 +18,7 @@ const ASK_CANCELLED: Duration = Duration::from_millis(50);
 /// How an attempt came to its end.
 #[derive(Clone)]
 enum Ending {
-    Done(Value),
+    Done(JsonText),
     Failed(JobError),
     /// The lease went to somebody else, who will settle the job.
     Lost,
@@ -64,7 +63,7 @@ async fn attempt(shop: &Shop, claim: &Claim, context: &JobContext) -> Ending {
     }
 }
 
-fn ending(ended: Result<Result<Value, JobError>, JoinError>) -> Ending {
+fn ending(ended: Result<Result<JsonText, JobError>, JoinError>) -> Ending {
     match ended {
         Ok(Ok(result)) => Ending::Done(result),
         Ok(Err(error)) => Ending::Failed(error),

@@ -2,12 +2,10 @@
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc};
 
-use serde_json::Value;
-
-use crate::{JobContext, JobError};
+use crate::{JobContext, JobError, JsonText};
 
 /// A handler at work.
-pub(super) type Running = Pin<Box<dyn Future<Output = Result<Value, JobError>> + Send>>;
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<JsonText, JobError>> + Send>>;
 
 type Handler = Arc<dyn Fn(JobContext) -> Running + Send + Sync>;
 
@@ -27,12 +25,19 @@ impl Handlers {
     /// A handler may be started again for the same job, and may be dropped at any await when its lease is lost or
     /// the process ends: its effects must bear repetition.
     #[must_use]
-    pub fn on<F, R>(mut self, kind: impl Into<String>, handler: F) -> Self
+    pub fn on<F, R, T>(mut self, kind: impl Into<String>, handler: F) -> Self
     where
         F: Fn(JobContext) -> R + Send + Sync + 'static,
-        R: Future<Output = Result<Value, JobError>> + Send + 'static,
+        R: Future<Output = Result<T, JobError>> + Send + 'static,
+        T: Into<JsonText>,
     {
-        self.0.insert(kind.into(), Arc::new(move |job| Box::pin(handler(job))));
+        self.0.insert(
+            kind.into(),
+            Arc::new(move |job| {
+                let running = handler(job);
+                Box::pin(async move { running.await.map(Into::into) })
+            }),
+        );
         self
     }
 

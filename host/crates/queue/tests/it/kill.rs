@@ -55,10 +55,12 @@ async fn push_for_ever(queue: &SqliteQueue) {
     }
 }
 
+async fn poison(_: JobContext) -> Result<Value, JobError> {
+    std::process::abort()
+}
+
 async fn work_until_empty(queue: Arc<SqliteQueue>) {
-    let handlers = Handlers::new()
-        .on("poison", |_: JobContext| async { std::process::abort() })
-        .on("innocent", |_| async { Ok(Value::Null) });
+    let handlers = Handlers::new().on("poison", poison).on("innocent", |_| async { Ok(Value::Null) });
     let config =
         taja_queue::WorkerConfig { lease: Duration::from_millis(300), ..lane(["poison", "innocent"], 4) };
     let shutdown = tokio_util::sync::CancellationToken::new();
@@ -117,7 +119,7 @@ async fn a_job_whose_worker_is_killed_runs_again_and_completes_once() {
     clock.advance(Duration::from_secs(31));
     assert!(claim(Company::Shared).await.is_none());
     let again = claim(Company::Alone).await.unwrap();
-    queue.complete(&again.token, json!("done")).await.unwrap();
+    queue.complete(&again.token, json!("done").into()).await.unwrap();
     assert!(claim(Company::Alone).await.is_none());
     let done = queue.get("acme", job.id).await.unwrap().unwrap();
     assert_ended(&done, Status::Completed, 2);

@@ -81,8 +81,8 @@ async fn a_handler_whose_lease_is_lost_is_dropped_and_commits_nothing() {
     };
     tokio::time::timeout(LONG, was_dropped).await.unwrap().unwrap();
     assert_ended(&stage.get(&job).await, Status::Processing, 2);
-    stage.queue.complete(&thief.token, json!("thief")).await.unwrap();
-    assert_eq!(stage.get(&job).await.result, Some(json!("thief")));
+    stage.queue.complete(&thief.token, json!("thief").into()).await.unwrap();
+    assert_eq!(stage.get(&job).await.result, Some(json!("thief").into()));
     worker.stop().await;
 }
 
@@ -123,6 +123,6 @@ async fn a_job_that_lost_its_worker_runs_with_every_lane_empty() {
     let worker = stage.start(handlers, lanes(two));
     let done = stage.end(&suspect).await;
     assert_ended(&done, Status::Completed, 2);
-    assert_eq!(done.result, Some(json!([0, "pending"])));
+    assert_eq!(done.result, Some(json!([0, "pending"]).into()));
     worker.stop().await;
 }

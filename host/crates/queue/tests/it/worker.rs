@@ -7,7 +7,7 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use taja_queue::{
-    Blame, Error, Handlers, JobContext, JobError, Lane, NewJob, Queue, Status, Worker, WorkerConfig,
+    Blame, Error, Handlers, JobContext, JobError, JsonText, Lane, NewJob, Queue, Status, Worker, WorkerConfig,
 };
 use tokio::sync::{Barrier, Semaphore};
 
@@ -22,7 +22,7 @@ async fn a_job_is_handled_and_answered() {
     };
     let worker = stage.start(Handlers::new().on("echo", echo), lane(["echo"], 2));
     let good = stage.push_job(NewJob::new("echo", "acme", json!("shoe"))).await;
-    assert_eq!(stage.end(&good).await.result, Some(json!(["acme", "echo", 1, "shoe"])));
+    assert_eq!(stage.end(&good).await.result, Some(json!(["acme", "echo", 1, "shoe"]).into()));
     let bad = stage.push_job(NewJob::new("echo", "acme", json!(7))).await;
     let bad = stage.end(&bad).await;
     assert_ended(&bad, Status::Failed, 1);
@@ -62,7 +62,7 @@ async fn a_transient_failure_is_tried_again() {
     let worker = stage.start(Handlers::new().on("moody", moody), lane(["moody"], 1));
     let done = stage.end(&stage.push("moody").await).await;
     assert_ended(&done, Status::Completed, 2);
-    assert_eq!(done.result, Some(json!(false)));
+    assert_eq!(done.result, Some(json!(false).into()));
     worker.stop().await;
 }
 
@@ -128,7 +128,7 @@ async fn progress_is_seen_while_the_job_runs_and_the_latest_wins() {
             job.progress(percent, format!("step {percent}"));
         }
         job.cancellation().cancelled().await;
-        Err(JobError::permanent(Blame::Client, "cancelled", "called off"))
+        Err::<JsonText, _>(JobError::permanent(Blame::Client, "cancelled", "called off"))
     };
     let worker = stage.start(Handlers::new().on("talk", talk), lane(["talk"], 1));
     let job = stage.push("talk").await;
@@ -152,7 +152,7 @@ async fn a_cancellation_from_another_process_arrives_with_the_renewal() {
     let stubborn = |job: JobContext| async move {
         job.cancellation().cancelled().await;
         assert!(job.cancelled());
-        Err(JobError::transient(Blame::Client, "cancelled", "called off"))
+        Err::<JsonText, _>(JobError::transient(Blame::Client, "cancelled", "called off"))
     };
     let config = WorkerConfig { lease: std::time::Duration::from_millis(300), ..lane(["stubborn"], 1) };
     let worker = stage.start(Handlers::new().on("stubborn", stubborn), config);
