@@ -20,7 +20,13 @@ mod track;
 
 use std::sync::Arc;
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, response::Redirect, routing::get};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware,
+    response::{IntoResponse, Redirect},
+    routing::get,
+};
 use tower_http::{catch_panic::CatchPanicLayer, limit::RequestBodyLimitLayer};
 use utoipa::{
     Modify, OpenApi,
@@ -104,8 +110,10 @@ pub fn router(app: Shared) -> Router {
     let limit = app.config.limits.request_bytes;
     let prefix = app.config.api_prefix.clone();
     let (api, description) = routes().split_for_parts();
+    // Routes are cloned with every request, and with them what they hold.
+    let description = Arc::new(description);
     let api = api
-        .route("/openapi.json", get(move || async move { axum::Json(description) }))
+        .route("/openapi.json", get(move || async move { axum::Json(&*description).into_response() }))
         .route("/docs", get(docs::page));
     let home = prefix.clone();
     let routes = Router::new()

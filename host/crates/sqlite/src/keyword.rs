@@ -32,7 +32,7 @@ use crate::{
 
 use self::{
     asked::{Asked, asked, pieces},
-    lists::Snapshot,
+    lists::{Snapshot, View},
     ranking::{Phrase, Scored},
 };
 pub(crate) use self::{lists::Lists, occurrences::register};
@@ -92,18 +92,19 @@ pub(crate) fn search(
     }
     // What the lists reach to must be what is read of the products.
     let connection = &connection.unchecked_transaction().map_err(sqlite)?;
-    let mut scored = by_words(connection, lists, tenant, &asked)?;
-    let found = shown(connection, tenant, &mut scored, filter, limit)?;
+    let found = by_words(connection, lists, tenant, &asked, filter, limit)?;
     if found.is_empty() { by_pieces(connection, tenant, &asked, filter, limit) } else { Ok(found) }
 }
 
-/// The shop's products that have any of the words, in no order.
+/// The shop's best products that have any of the words and pass the filter, in order.
 fn by_words(
     connection: &Connection,
     lists: &Lists,
     tenant: &TenantId,
     asked: &[Asked],
-) -> PortResult<Vec<Scored>> {
+    filter: &Filter,
+    limit: usize,
+) -> PortResult<Vec<(ProductId, f32)>> {
     let shop = format!("tenant : {}", tenant_token(tenant));
     let Some(snapshot) = Snapshot::read(connection, &shop)? else { return Ok(Vec::new()) };
     let view = lists.begin(snapshot);
@@ -115,7 +116,8 @@ fn by_words(
         }
     }
     let among = if is_alone(connection, tenant)? { None } else { Some(view.rows(connection, &shop)?) };
-    Ok(ranking::score(&snapshot, &phrases, asked.len(), among.as_deref()))
+    let mut scored = ranking::score(&snapshot, &phrases, asked.len(), among.as_deref());
+    shown(connection, &view, tenant, &mut scored, filter, limit)
 }
 
 /// Whether every product is this shop's.
@@ -129,6 +131,7 @@ fn is_alone(connection: &Connection, tenant: &TenantId) -> PortResult<bool> {
 /// The best that pass the filter, in order.
 fn shown(
     connection: &Connection,
+    view: &View<'_>,
     tenant: &TenantId,
     scored: &mut [Scored],
     filter: &Filter,
@@ -138,7 +141,12 @@ fn shown(
     let (mut found, mut others) = (Vec::new(), scored);
     while found.len() < limit && !others.is_empty() {
         let (best, rest) = ranking::best_first(others, count);
-        let mut ids = passing(connection, tenant, best, filter)?;
+        let numbers = best.iter().map(|one| one.product);
+        let mut ids = if filter.is_everything() {
+            ids_of(connection, view, tenant, numbers)?
+        } else {
+            passing(connection, tenant, numbers, filter)?
+        };
         let shown = |one: &Scored| Some((ids.remove(&one.product)?, one.score as f32));
         found.extend(best.iter().filter_map(shown));
         (others, count) = (rest, usize::MAX);
@@ -147,16 +155,32 @@ fn shown(
     Ok(found)
 }
 
+/// The identifiers of a shop's products, by number. Looking up hundreds of rows costs more than ranking thousands.
+fn ids_of(
+    connection: &Connection,
+    view: &View<'_>,
+    tenant: &TenantId,
+    numbers: impl Iterator<Item = u32>,
+) -> PortResult<HashMap<u32, ProductId>> {
+    let (mut ids, others) = view.ids(tenant, numbers);
+    if !others.is_empty() {
+        let read = passing(connection, tenant, others.into_iter(), &Filter::everything())?;
+        view.learn(tenant, &read);
+        ids.extend(read);
+    }
+    Ok(ids)
+}
+
 /// The identifiers of those that pass the filter, by number.
 fn passing(
     connection: &Connection,
     tenant: &TenantId,
-    scored: &[Scored],
+    numbers: impl Iterator<Item = u32>,
     filter: &Filter,
 ) -> PortResult<HashMap<u32, ProductId>> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
-    let products = bindings.bind_all(scored.iter().map(|one| one.product.into()).collect());
+    let products = bindings.bind_all(numbers.map(Into::into).collect());
     let passes = condition(filter, &shop, &mut bindings);
     // NOT INDEXED: by number, instead of through all products of the shop.
     let sql = format!(
@@ -165,7 +189,7 @@ fn passing(
     );
     let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
-    let mut found = HashMap::with_capacity(scored.len());
+    let mut found = HashMap::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
         found.insert(row.get(0).map_err(sqlite)?, rows::id(row, 1)?);
     }

@@ -8,13 +8,15 @@ use std::{collections::HashMap, ops::Deref, sync::Arc};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OptionalExtension};
-use taja_catalog::PortResult;
+use taja_catalog::{PortResult, ProductId, TenantId};
 
 use super::occurrences::Occurrences;
 use crate::error::{damaged, sqlite};
 
 /// Memory for all lists. A word takes 12 bytes for each product that has it.
 const MOST_BYTES: usize = 64 << 20;
+/// Identifiers that are kept: 20 MB of them.
+const MOST_IDS: usize = 200_000;
 /// What a list takes besides its rows, roughly.
 const LIST_BYTES: usize = 128;
 
@@ -102,6 +104,8 @@ struct Kept {
     lists: HashMap<String, List>,
     /// What was seen of the index last.
     snapshot: Option<Snapshot>,
+    /// The shops' products by number.
+    ids: HashMap<TenantId, HashMap<u32, ProductId>>,
     /// Counts how often everything was forgotten.
     age: u64,
     /// Counts questions.
@@ -129,6 +133,16 @@ impl Kept {
         if self.bytes > most_bytes {
             self.shrink(most_bytes / 2);
         }
+    }
+
+    /// Learns what products of a shop are called.
+    fn learn(&mut self, tenant: &TenantId, ids: &HashMap<u32, ProductId>) {
+        let known: usize = self.ids.values().map(HashMap::len).sum();
+        if known + ids.len() > MOST_IDS {
+            self.ids.clear();
+        }
+        let of_shop = self.ids.entry(tenant.clone()).or_default();
+        of_shop.extend(ids.iter().map(|(number, id)| (*number, id.clone())));
     }
 
     fn remove(&mut self, expression: &str) {
@@ -205,6 +219,34 @@ impl View<'_> {
         };
         let seen = list.partition_point(|posting| posting.product <= last);
         Ok(Rows { list, seen })
+    }
+
+    /// What products of a shop are called: those of these numbers that are known, and the numbers of the others.
+    pub(super) fn ids(
+        &self,
+        tenant: &TenantId,
+        numbers: impl IntoIterator<Item = u32>,
+    ) -> (HashMap<u32, ProductId>, Vec<u32>) {
+        let kept = self.lists.kept.lock();
+        let of_shop = kept.ids.get(tenant).filter(|_| kept.age == self.age);
+        let (mut known, mut others) = (HashMap::new(), Vec::new());
+        for number in numbers {
+            match of_shop.and_then(|ids| ids.get(&number)) {
+                Some(id) => {
+                    known.insert(number, id.clone());
+                }
+                None => others.push(number),
+            }
+        }
+        (known, others)
+    }
+
+    /// Keeps what products of a shop are called.
+    pub(super) fn learn(&self, tenant: &TenantId, ids: &HashMap<u32, ProductId>) {
+        let mut kept = self.lists.kept.lock();
+        if kept.age == self.age {
+            kept.learn(tenant, ids);
+        }
     }
 
     fn keep(&self, expression: &str, mut list: Vec<Posting>) -> Arc<Vec<Posting>> {
