@@ -23,7 +23,7 @@ RUNTIMES = {
     "openvino_fp32": "ONNX Runtime with OpenVINO, fp32",
     "openvino_bf16": "ONNX Runtime with OpenVINO, bf16",
 }
-TAJA = "Taja, fp32, over HTTP (search by picture, whole)"
+TAJA = "Taja, as it chose, over HTTP (search by picture, whole)"
 HEADINGS = ("model", "runtime", "one picture", "eight at once, per picture", "one / PyTorch", "eight / PyTorch", "cosine to fp32")
 
 

@@ -17,7 +17,7 @@ def run(bench: Bench) -> list[Row]:
 
 
 def _measure(bench: Bench, model: str) -> list[Row]:
-    count = bench.pick(200, 40) if model == "b32" else 24
+    count = bench.pick(200, 40)
     sent = pictures.provide(bench.place, count)
     rounds: dict[str, list[float]] = {name: [] for name in bench.contenders}
     computed: dict[str, list[float]] = {name: [] for name in bench.contenders}

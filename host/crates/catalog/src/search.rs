@@ -45,7 +45,7 @@ pub fn candidates(
 ) -> (Vec<ProductId>, Candidates) {
     let joined = Joined::of(legs);
     let candidates = joined.candidates(legs, known, columns);
-    (joined.products, candidates)
+    (joined.products.things().to_vec(), candidates)
 }
 
 /// How many products a client can page through.
@@ -215,7 +215,7 @@ impl Search {
         job.progress(80, "ranking");
         let joined = Joined::of(&legs);
         let columns = lineup.ranking_columns();
-        let known = self.columns(&query.tenant, &joined.products, &columns).await?;
+        let known = self.columns(&query.tenant, joined.products.things(), &columns).await?;
         let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
         let mut set = joined.result_set(&legs, ranking, &context);
         set.found.truncate(RESULT_SET as usize);

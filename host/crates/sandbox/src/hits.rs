@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use taja_catalog::{ImageHash, ProductId, policy::Hit, port::Neighbour};
+use taja_catalog::{ImageHash, Numbered, ProductId, policy::Hit, port::Neighbour};
 
 /// Stands for "not by an image".
 pub(crate) const NO_IMAGE: u32 = u32::MAX;
@@ -12,29 +12,6 @@ pub(crate) const NO_IMAGE: u32 = u32::MAX;
 pub(crate) struct Interner {
     products: Numbered<ProductId>,
     images: Numbered<ImageHash>,
-}
-
-#[derive(Debug)]
-struct Numbered<T> {
-    entries: Vec<T>,
-    numbers: HashMap<T, u32>,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { entries: Vec::new(), numbers: HashMap::new() }
-    }
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
-    fn number(&mut self, entry: T) -> u32 {
-        let next = self.entries.len() as u32;
-        let number = *self.numbers.entry(entry.clone()).or_insert(next);
-        if number == next {
-            self.entries.push(entry);
-        }
-        number
-    }
 }
 
 /// One match.
@@ -68,8 +45,8 @@ impl Interner {
         for (query_row, neighbours) in found.into_iter().enumerate() {
             for neighbour in neighbours {
                 rows.push(Row {
-                    product: self.products.number(neighbour.product),
-                    image: self.images.number(neighbour.image),
+                    product: self.products.number(&neighbour.product),
+                    image: self.images.number(&neighbour.image),
                     score: neighbour.score,
                     query_row: query_row as u32,
                     at_ms: at_ms.get(query_row).copied().flatten(),
@@ -84,7 +61,7 @@ impl Interner {
     /// Products with their scores, in the order given.
     pub(crate) fn products(&mut self, found: impl IntoIterator<Item = (ProductId, f32)>) -> Hits {
         let row = |(product, score)| Row {
-            product: self.products.number(product),
+            product: self.products.number(&product),
             image: NO_IMAGE,
             score,
             query_row: 0,
@@ -95,16 +72,16 @@ impl Interner {
 
     /// The stored picture a row matched by, if it was by one, and the product it belongs to.
     pub(crate) fn identify(&self, row: &Row) -> Option<(&ProductId, &ImageHash)> {
-        let image = self.images.entries.get(row.image as usize)?;
-        Some((self.products.entries.get(row.product as usize)?, image))
+        let image = self.images.get(row.image)?;
+        Some((self.products.get(row.product)?, image))
     }
 
     /// The list in the host's words.
     pub(crate) fn resolve(&self, hits: &Hits) -> Vec<Hit> {
         let hit = |row: &Row| {
             Some(Hit {
-                product: self.products.entries.get(row.product as usize)?.clone(),
-                image: self.images.entries.get(row.image as usize).copied(),
+                product: self.products.get(row.product)?.clone(),
+                image: self.images.get(row.image).copied(),
                 score: row.score,
                 at_ms: row.at_ms,
             })

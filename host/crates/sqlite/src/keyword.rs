@@ -16,7 +16,7 @@ mod lists;
 mod occurrences;
 mod ranking;
 
-use std::{collections::HashMap, fmt::Write as _};
+use std::fmt::Write as _;
 
 use rusqlite::Connection;
 use taja_catalog::{
@@ -32,7 +32,7 @@ use crate::{
 
 use self::{
     asked::{Asked, asked, pieces},
-    lists::{Snapshot, View},
+    lists::{Ids, Snapshot, View},
     ranking::{Phrase, Scored},
 };
 pub(crate) use self::{lists::Lists, occurrences::register};
@@ -161,7 +161,7 @@ fn ids_of(
     view: &View<'_>,
     tenant: &TenantId,
     numbers: impl Iterator<Item = u32>,
-) -> PortResult<HashMap<u32, ProductId>> {
+) -> PortResult<Ids> {
     let (mut ids, others) = view.ids(tenant, numbers);
     if !others.is_empty() {
         let read = passing(connection, tenant, others.into_iter(), &Filter::everything())?;
@@ -177,7 +177,7 @@ fn passing(
     tenant: &TenantId,
     numbers: impl Iterator<Item = u32>,
     filter: &Filter,
-) -> PortResult<HashMap<u32, ProductId>> {
+) -> PortResult<Ids> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
     let products = bindings.bind_all(numbers.map(Into::into).collect());
@@ -189,7 +189,7 @@ fn passing(
     );
     let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
-    let mut found = HashMap::new();
+    let mut found = Ids::default();
     while let Some(row) = rows.next().map_err(sqlite)? {
         found.insert(row.get(0).map_err(sqlite)?, rows::id(row, 1)?);
     }

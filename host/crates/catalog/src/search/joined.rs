@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
 use crate::{
     id::ProductId,
+    numbered::Numbered,
     policy::{Candidates, Columns, Hit, Leg, LegInfo, Matches, PolicyContext, Ranking},
     product::Product,
 };
@@ -12,7 +13,7 @@ use crate::{
 /// The legs of a query joined over their products.
 pub(super) struct Joined {
     /// The distinct products, by number.
-    pub(super) products: Vec<ProductId>,
+    pub(super) products: Numbered<ProductId>,
     matches: Matches,
     /// The rank of each match in its leg, from 1.
     ranks: Vec<u32>,
@@ -20,10 +21,11 @@ pub(super) struct Joined {
 
 impl Joined {
     pub(super) fn of(legs: &[Leg]) -> Self {
-        let mut products = Numbered::default();
-        let mut images = Numbered::default();
+        let count = legs.iter().map(|leg| leg.hits.len()).sum();
+        let (mut products, mut images) = (Numbered::default(), Numbered::default());
+        products.reserve(count);
         let mut matches = Matches::default();
-        let mut ranks = Vec::new();
+        let mut ranks = Vec::with_capacity(count);
         for (place, leg) in (0..).zip(legs) {
             for (rank, hit) in (1..).zip(&leg.hits) {
                 matches.legs.push(place);
@@ -33,7 +35,7 @@ impl Joined {
                 ranks.push(rank);
             }
         }
-        Self { products: products.items, matches, ranks }
+        Self { products, matches, ranks }
     }
 
     pub(super) fn candidates(
@@ -45,11 +47,11 @@ impl Joined {
         let field = |id: &ProductId, name: &str| known.get(id).and_then(|product| product.column(name));
         let number = |name: &String| {
             let value = |id| field(id, name).and_then(|value| value.as_f64()).unwrap_or(f64::NAN);
-            (name.clone(), self.products.iter().map(value).collect())
+            (name.clone(), self.products.things().iter().map(value).collect())
         };
         let text = |name: &String| {
             let value = |id| field(id, name).map(|value| text_of(&value));
-            (name.clone(), self.products.iter().map(value).collect())
+            (name.clone(), self.products.things().iter().map(value).collect())
         };
         let leg = |leg: &Leg| LegInfo {
             name: leg.name.clone(),
@@ -59,7 +61,7 @@ impl Joined {
         };
         Candidates {
             legs: legs.iter().map(leg).collect(),
-            product_count: self.products.len() as u32,
+            product_count: self.products.things().len() as u32,
             matches: self.matches.clone(),
             numbers: columns.numbers.iter().map(number).collect(),
             texts: columns.texts.iter().map(text).collect(),
@@ -77,9 +79,10 @@ impl Joined {
             image: hits[place].image,
             at_ms: hits[place].at_ms,
         };
-        let mut best: HashMap<u32, Vec<Evidence>> = HashMap::new();
+        let products = self.products.things();
+        let mut best: Vec<Vec<Evidence>> = vec![Vec::new(); products.len()];
         for place in 0..hits.len() {
-            let of_product = best.entry(self.matches.products[place]).or_default();
+            let of_product = &mut best[self.matches.products[place] as usize];
             // Matches come leg by leg and best first: the first of a leg is its best.
             if of_product.last().is_none_or(|last| last.leg != self.matches.legs[place]) {
                 of_product.push(evidence(place));
@@ -90,10 +93,10 @@ impl Joined {
             notes.entry(place).or_default().push(note);
         }
         let found = (0..).zip(ranking.products).map(|(place, ranked)| Found {
-            product: self.products[ranked.product as usize].clone(),
+            product: products[ranked.product as usize].clone(),
             score: ranked.score,
             evidence: ranked.evidence.iter().map(|place| evidence(*place as usize)).collect(),
-            legs: best.remove(&ranked.product).unwrap_or_default(),
+            legs: std::mem::take(&mut best[ranked.product as usize]),
             notes: notes.remove(&place).unwrap_or_default(),
         });
         let summary = |leg: &Leg| LegSummary {
@@ -112,30 +115,6 @@ impl Joined {
             recording: None,
             degraded: context.degraded(),
         }
-    }
-}
-
-/// Numbers distinct things in the order of their first appearance.
-struct Numbered<T> {
-    numbers: HashMap<T, u32>,
-    items: Vec<T>,
-}
-
-impl<T> Default for Numbered<T> {
-    fn default() -> Self {
-        Self { numbers: HashMap::new(), items: Vec::new() }
-    }
-}
-
-impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
-    fn number(&mut self, item: &T) -> u32 {
-        if let Some(number) = self.numbers.get(item) {
-            return *number;
-        }
-        let number = self.items.len() as u32;
-        self.numbers.insert(item.clone(), number);
-        self.items.push(item.clone());
-        number
     }
 }
 
@@ -161,6 +140,6 @@ mod tests {
         assert_eq!(joined.matches.products, [0, 1, 0, 1, 2]);
         assert_eq!(joined.matches.legs, [0, 0, 0, 1, 1]);
         assert_eq!(joined.ranks, [1, 2, 3, 1, 2]);
-        assert_eq!(joined.products.len(), 3);
+        assert_eq!(joined.products.things().len(), 3);
     }
 }

@@ -20,6 +20,9 @@ const MOST_IDS: usize = 200_000;
 /// What a list takes besides its rows, roughly.
 const LIST_BYTES: usize = 128;
 
+/// What products are called, by number.
+pub(super) type Ids = HashMap<u32, ProductId, foldhash::fast::RandomState>;
+
 /// A row that has something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Posting {
@@ -105,7 +108,7 @@ struct Kept {
     /// What was seen of the index last.
     snapshot: Option<Snapshot>,
     /// The shops' products by number.
-    ids: HashMap<TenantId, HashMap<u32, ProductId>>,
+    ids: HashMap<TenantId, Ids>,
     /// Counts how often everything was forgotten.
     age: u64,
     /// Counts questions.
@@ -136,8 +139,8 @@ impl Kept {
     }
 
     /// Learns what products of a shop are called.
-    fn learn(&mut self, tenant: &TenantId, ids: &HashMap<u32, ProductId>) {
-        let known: usize = self.ids.values().map(HashMap::len).sum();
+    fn learn(&mut self, tenant: &TenantId, ids: &Ids) {
+        let known: usize = self.ids.values().map(Ids::len).sum();
         if known + ids.len() > MOST_IDS {
             self.ids.clear();
         }
@@ -222,14 +225,10 @@ impl View<'_> {
     }
 
     /// What products of a shop are called: those of these numbers that are known, and the numbers of the others.
-    pub(super) fn ids(
-        &self,
-        tenant: &TenantId,
-        numbers: impl IntoIterator<Item = u32>,
-    ) -> (HashMap<u32, ProductId>, Vec<u32>) {
+    pub(super) fn ids(&self, tenant: &TenantId, numbers: impl IntoIterator<Item = u32>) -> (Ids, Vec<u32>) {
         let kept = self.lists.kept.lock();
         let of_shop = kept.ids.get(tenant).filter(|_| kept.age == self.age);
-        let (mut known, mut others) = (HashMap::new(), Vec::new());
+        let (mut known, mut others) = (Ids::default(), Vec::new());
         for number in numbers {
             match of_shop.and_then(|ids| ids.get(&number)) {
                 Some(id) => {
@@ -242,7 +241,7 @@ impl View<'_> {
     }
 
     /// Keeps what products of a shop are called.
-    pub(super) fn learn(&self, tenant: &TenantId, ids: &HashMap<u32, ProductId>) {
+    pub(super) fn learn(&self, tenant: &TenantId, ids: &Ids) {
         let mut kept = self.lists.kept.lock();
         if kept.age == self.age {
             kept.learn(tenant, ids);

@@ -59,12 +59,12 @@ fn what_products_are_called_is_known_to_their_shop_and_forgotten_with_the_lists(
     let connection = index(&[(1, "shoe"), (2, "hat")]);
     let lists = Lists::default();
     let (shop, other): (TenantId, TenantId) = ("shop".parse().unwrap(), "other".parse().unwrap());
-    let named: HashMap<u32, ProductId> = [(1, "one".parse().unwrap())].into();
+    let named: Ids = [(1, "one".parse().unwrap())].into_iter().collect();
     lists.begin(snapshot(&connection)).learn(&shop, &named);
     assert_eq!(lists.begin(snapshot(&connection)).ids(&shop, [1, 2]), (named, vec![2]));
-    assert_eq!(lists.begin(snapshot(&connection)).ids(&other, [1]), (HashMap::new(), vec![1]));
+    assert_eq!(lists.begin(snapshot(&connection)).ids(&other, [1]), (Ids::default(), vec![1]));
     connection.execute("DELETE FROM words WHERE rowid = 2", []).unwrap();
-    assert_eq!(lists.begin(snapshot(&connection)).ids(&shop, [1]), (HashMap::new(), vec![1]));
+    assert_eq!(lists.begin(snapshot(&connection)).ids(&shop, [1]), (Ids::default(), vec![1]));
 }
 
 #[test]
