@@ -2,6 +2,7 @@
 //! `app/backends.rs` for what stands behind it.
 
 mod backends;
+mod indexes;
 mod model;
 mod plugins;
 mod serving;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result};
 use metrics_exporter_prometheus::PrometheusHandle;
 use taja_catalog::{
     Space,
+    edit::EditProduct,
     models::ModelStore,
     plugins::PluginStore,
     policy::Policies,
@@ -33,7 +35,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::model::{MANIFEST, installed, measure, named, shelf};
 pub(crate) use self::serving::Serving;
-use self::{backends::Backends, serving::Parts};
+use self::{backends::Backends, indexes::LiveIndexes, serving::Parts};
 use crate::{
     access::{Door, DoorConfig},
     config::{Config, Role},
@@ -64,6 +66,8 @@ pub struct App {
     pub(crate) models: Arc<dyn ModelStore>,
     /// Who gets in.
     pub(crate) door: Door,
+    /// Changes and deletes products.
+    pub(crate) edits: EditProduct,
     /// The policies.
     pub policies: Arc<dyn Policies>,
     /// What runs them, and changes which are active.
@@ -119,8 +123,14 @@ pub async fn start(config: Config) -> Result<Running> {
     tracing::info!(backend = about.backend, details = ?about.details, "store is open");
     let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
     let policies: Arc<dyn Policies> = sandbox.clone();
-    let parts =
-        Parts { config: config.clone(), backends: backends.clone(), media, policies: policies.clone() };
+    let indexes = Arc::new(LiveIndexes::default());
+    let parts = Parts {
+        config: config.clone(),
+        backends: backends.clone(),
+        media,
+        policies: policies.clone(),
+        indexes: indexes.clone(),
+    };
     let serving = Serving::open(parts).await?;
     let worker = config.role.works().then(|| {
         let models: Arc<dyn Models> = Arc::new(serving.clone());
@@ -133,8 +143,10 @@ pub async fn start(config: Config) -> Result<Running> {
         per_minute: config.key_requests_per_minute,
     };
     let door = Door::open(backends.access, door).await.context("shops and keys")?;
+    let (store, images) = (backends.store.clone(), backends.images.clone());
     let app = Arc::new(App {
         door,
+        edits: EditProduct { store, indexes, images },
         image_base: config.image_base(address),
         serving,
         queue: backends.queue,
@@ -326,8 +338,8 @@ pub fn player(
 
 fn worker_config(config: &Config) -> WorkerConfig {
     let lanes = vec![
-        Lane::new("search", [jobs::SEARCH], config.search_jobs),
-        Lane::new("ingest", [jobs::ADD_PRODUCT], config.ingest_jobs),
+        Lane::new("search", [jobs::SEARCH, jobs::SIMILAR], config.search_jobs),
+        Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
     ];
     WorkerConfig { lease: config.lease, drain: config.drain, ..WorkerConfig::new(lanes) }

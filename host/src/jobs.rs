@@ -10,12 +10,13 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use taja_catalog::{
-    Blame, Details, Failure, Filter, ImageHash,
-    add_product::{AddProduct, NewProduct},
+    Blame, Details, Failure, Filter, ImageHash, ProductId,
+    add_product::{AddProduct, GONE, MoreImages, NewProduct},
     models::Conditions,
     policy::{JobHandle, Pins, Policies},
     recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
+    similar::Similar,
 };
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
@@ -23,6 +24,10 @@ use crate::{recordings, result_cache::ResultCache, staging::Staging};
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
+/// The kind of a job that adds pictures to a product.
+pub const ADD_IMAGES: &str = "add_images";
+/// The kind of a job that finds what looks like a product.
+pub const SIMILAR: &str = "similar";
 /// The kind of a job that answers a query.
 pub const SEARCH: &str = "search";
 
@@ -30,7 +35,7 @@ pub const SEARCH: &str = "search";
 pub const ACTIVATE_MODEL: &str = "activate_model";
 
 /// Every kind.
-pub const KINDS: &[&str] = &[ADD_PRODUCT, SEARCH, ACTIVATE_MODEL];
+pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, ACTIVATE_MODEL];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -45,6 +50,26 @@ pub struct AddJob {
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
+}
+
+/// What an [`ADD_IMAGES`] job carries; the images lie in staging.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AddImagesJob {
+    /// The product.
+    pub product: ProductId,
+    /// The images in the order of the request.
+    pub images: Vec<ImageHash>,
+}
+
+/// What a [`SIMILAR`] job carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimilarJob {
+    /// The product.
+    pub product: ProductId,
+    /// In the filter language; null for none.
+    pub filter: Value,
+    /// Products to find, at most.
+    pub limit: u32,
 }
 
 /// What a part of a [`SEARCH`] job holds.
@@ -123,6 +148,8 @@ pub struct UseCases {
     pub add_product: AddProduct,
     /// Answers queries.
     pub search: Search,
+    /// Finds what looks like a product.
+    pub similar: Similar,
     /// Who decides for them.
     pub policies: Arc<dyn Policies>,
     /// Where uploads wait.
@@ -135,7 +162,8 @@ pub struct UseCases {
 
 /// The handler of every job kind. A job goes on to its end with the model that served when it began.
 pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
-    let (adding, searching, activating) = (models.clone(), models.clone(), models.clone());
+    let (adding, adding_images, activating) = (models.clone(), models.clone(), models.clone());
+    let (searching, comparing) = (models.clone(), models.clone());
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
             let cases = adding.cases();
@@ -143,6 +171,17 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
                 let cases = cases.ok_or_else(no_model)?;
                 settle(&cases, &job, cases.run_add_product(&job).await)
             }
+        })
+        .on(ADD_IMAGES, move |job| {
+            let cases = adding_images.cases();
+            async move {
+                let cases = cases.ok_or_else(no_model)?;
+                settle(&cases, &job, cases.run_add_images(&job).await)
+            }
+        })
+        .on(SIMILAR, move |job| {
+            let cases = comparing.cases();
+            async move { cases.ok_or_else(no_model)?.run_similar(&job).await.map_err(job_error) }
         })
         .on(SEARCH, move |job| {
             let cases = searching.cases();
@@ -216,6 +255,26 @@ impl UseCases {
         written(&receipt)
     }
 
+    async fn run_add_images(&self, job: &JobContext) -> Result<JsonText, Failure> {
+        let AddImagesJob { product, images } = payload(job)?;
+        let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
+        let tenant = tenant(job)?;
+        if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {
+            return written(&receipt);
+        }
+        let images = try_join_all(images.iter().map(|hash| self.staged_bytes(job, hash))).await?;
+        let more = MoreImages { effect, tenant, product, images };
+        written(&self.add_product.add_images(more, handle(job)).await?)
+    }
+
+    async fn run_similar(&self, job: &JobContext) -> Result<JsonText, Failure> {
+        let SimilarJob { product, filter, limit } = payload(job)?;
+        let filter = read_filter(&filter)?;
+        let found = self.similar.run(&tenant(job)?, &product, &filter, limit as usize).await?;
+        let found = found.ok_or_else(|| Failure::client(GONE, format!("there is no product {product}")))?;
+        written(&found)
+    }
+
     async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {
         let tenant = tenant(job)?;
         let lineup = self.policies.lineup(&tenant, &search.pins).await?;
@@ -228,12 +287,7 @@ impl UseCases {
         }
         let tape = search.record.then(Arc::<Tape>::default);
         let parts = try_join_all(search.parts.iter().map(|part| self.raw_part(job, part.clone()))).await?;
-        let filter = match &search.filter {
-            Value::Null => Filter::everything(),
-            filter => {
-                Filter::parse(filter).map_err(|error| Failure::client("filter_invalid", error.to_string()))?
-            }
-        };
+        let filter = read_filter(&search.filter)?;
         let query = Query {
             tenant: tenant.clone(),
             parts,
@@ -268,6 +322,14 @@ impl UseCases {
 
     async fn staged_bytes(&self, job: &JobContext, hash: &ImageHash) -> Result<bytes::Bytes, Failure> {
         Ok(self.staging.read(job.id(), hash).await?)
+    }
+}
+
+/// The filter of a job; null for none.
+fn read_filter(filter: &Value) -> Result<Filter, Failure> {
+    match filter {
+        Value::Null => Ok(Filter::everything()),
+        filter => Filter::parse(filter).map_err(|error| Failure::client("filter_invalid", error.to_string())),
     }
 }
 

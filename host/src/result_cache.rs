@@ -230,6 +230,7 @@ mod tests {
             images: Vec::new(),
             created_at: now,
             updated_at: now,
+            revision: 1,
         };
         let space = taja_catalog::Space { id: "model".into(), model: "model".into(), dimension: 2 };
         let change =

@@ -17,6 +17,7 @@ use taja_catalog::{
     port::{Embedder, ImageDecoder, VectorIndex, VideoDecoder},
     retrieval::{Catalogue, Retrieval},
     search::Search,
+    similar::Similar,
 };
 use taja_clip::EmbeddingCache;
 use taja_media::Media;
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     backends::{self, Backends},
+    indexes::LiveIndexes,
     model::{self, Installed, ModelReport},
     vector_file::VectorFile,
 };
@@ -64,6 +66,7 @@ pub(super) struct Parts {
     pub(super) backends: Backends,
     pub(super) media: Arc<Media>,
     pub(super) policies: Arc<dyn Policies>,
+    pub(super) indexes: Arc<LiveIndexes>,
 }
 
 /// A loaded model, and what is its own: the index of its vectors, and use cases that think in it. A job keeps the use cases
@@ -79,14 +82,16 @@ struct Generation {
 
 impl Generation {
     async fn load(parts: &Parts, installed: Installed) -> Result<Self> {
-        let Parts { config, backends, media, policies } = parts;
+        let Parts { config, backends, media, policies, indexes } = parts;
         let clip = Arc::new(model::load(config, installed).await.context("model")?);
         let report = ModelReport::from(clip.as_ref());
         let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
         let bulk: Arc<dyn Embedder> = Arc::new(embedder.beside(Arc::new(clip.bulk())));
         let embedder: Arc<dyn Embedder> = Arc::new(embedder);
         let space = embedder.space();
+        let filling = indexes.fill();
         let (index, vectors) = backends.index(space).await.context("vector index")?;
+        filling.done(&index).await.context("vector index")?;
         tracing::info!(vectors = index.len(), method = index.method(), space = %space.id, "index is built");
         let store = &backends.store;
         let catalogue: Arc<dyn Catalogue> = Arc::new(Retrieval::new(store.clone(), index.clone()));
@@ -106,6 +111,7 @@ impl Generation {
                 catalogue,
                 embedder: embedder.clone(),
             },
+            similar: Similar { store: store.clone(), index: index.clone(), space: space.clone() },
             policies: policies.clone(),
             results: ResultCache::new(
                 config.result_cache,
@@ -127,6 +133,7 @@ impl Generation {
     fn embed(&self, parts: &Parts) -> Embed {
         Embed {
             store: parts.backends.models.clone(),
+            catalogue: parts.backends.store.clone(),
             images: parts.backends.images.clone(),
             decoder: parts.media.clone() as Arc<dyn ImageDecoder>,
             embedder: self.bulk.clone(),

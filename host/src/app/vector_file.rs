@@ -110,6 +110,7 @@ mod tests {
                 images: vec![image.clone()],
                 created_at: now,
                 updated_at: now,
+                revision: 1,
             };
             let images = vec![NewImage { image, embedding: vector(number) }];
             let change = Change::Create { product: Box::new(product), images, index_text: String::new() };

@@ -52,6 +52,8 @@ pub struct AddProductForm {
     stock: Option<u32>,
     /// ISO 4217 code.
     currency: Option<String>,
+    /// What variants of one product have in common, such as one shirt in several sizes.
+    item_group_id: Option<String>,
     /// JSON object of texts, numbers, booleans and lists of texts.
     attributes: Option<String>,
 }
@@ -98,6 +100,7 @@ fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
         sku: fields.optional("sku"),
         stock: fields.json("stock", "a whole number that is at least 0"),
         currency: fields.optional("currency"),
+        item_group_id: fields.optional("item_group_id"),
         attributes: fields.json("attributes", "a JSON object").unwrap_or_default(),
     };
     let mut mistakes = fields.mistakes;

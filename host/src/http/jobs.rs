@@ -19,7 +19,7 @@ use super::{Problem, Shared, results};
 use crate::{access::Caller, jobs, staging::Batch};
 
 /// Longest that a request may wait for a job, whatever it asks for.
-const MAX_WAIT: Duration = Duration::from_secs(30);
+pub const MAX_WAIT: Duration = Duration::from_secs(30);
 /// Jobs on a page, at most.
 const MAX_LISTED: u32 = 100;
 
@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product`, `search` or `activate_model`.
+    /// `add_product`, `add_images`, `search`, `similar` or `activate_model`.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,
@@ -316,7 +316,7 @@ pub async fn find(
 
 /// What it takes to make and to read jobs of a kind.
 fn scope_of(kind: &str) -> Scope {
-    if kind == jobs::SEARCH { Scope::Search } else { Scope::Catalogue }
+    if matches!(kind, jobs::SEARCH | jobs::SIMILAR) { Scope::Search } else { Scope::Catalogue }
 }
 
 /// What a polling route answers.

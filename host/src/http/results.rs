@@ -59,15 +59,8 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
 }
 
 fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, explain: bool) -> Value {
-    let url = |path: &str| app.absolute_url(path);
     let evidence = |evidence: &Evidence| matched_image(app, product, evidence, set);
-    let mut row = serde_json::to_value(&product.details).unwrap_or_default();
-    row["product_id"] = json!(product.id);
-    row["category"] = json!(product.details.category);
-    row["thumbnail_urls"] =
-        product.images.iter().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
-    row["card_urls"] = product.images.iter().map(|image| smaller(app, &image.url, Variant::Card)).collect();
-    row["image_urls"] = product.images.iter().map(|image| Value::from(url(&image.url))).collect();
+    let mut row = of_product(app, product);
     row["matched_images"] = found.evidence.iter().filter_map(evidence).collect();
     row["score"] = json!(found.score);
     if explain {
@@ -86,8 +79,20 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
     row
 }
 
+/// A product as every answer shows it: what its shop says of it, and where its pictures are.
+pub fn of_product(app: &Shared, product: &Product) -> Value {
+    let images = || product.images.iter();
+    let mut row = serde_json::to_value(&product.details).unwrap_or_default();
+    row["product_id"] = json!(product.id);
+    row["category"] = json!(product.details.category);
+    row["thumbnail_urls"] = images().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
+    row["card_urls"] = images().map(|image| smaller(app, &image.url, Variant::Card)).collect();
+    row["image_urls"] = images().map(|image| Value::from(app.absolute_url(&image.url))).collect();
+    row
+}
+
 /// The address of a smaller version, or of the picture itself where the image host makes none.
-fn smaller(app: &Shared, url: &str, variant: Variant) -> Value {
+pub fn smaller(app: &Shared, url: &str, variant: Variant) -> Value {
     app.images.variant(url, variant).unwrap_or_else(|| app.absolute_url(url)).into()
 }
 

@@ -1,5 +1,7 @@
 //! The use case that takes a product in: decode, ask the ingestion policy, then do what it decided, once.
 
+mod images;
+
 use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
@@ -22,9 +24,11 @@ use crate::{
         VectorIndex, VectorRow,
     },
     product::{Details, Product, StoredImage},
-    retrieval::Catalogue,
+    retrieval::{self, Catalogue},
     sweep,
 };
+
+pub use images::{GONE, MoreImages};
 
 /// How often a decision is asked for anew when another job stored one of the same pictures in between.
 const MAX_RACES: u32 = 4;
@@ -62,6 +66,19 @@ pub struct NewProduct {
     pub details: Details,
     /// The bytes of its pictures, in the order of the request.
     pub images: Vec<Bytes>,
+}
+
+impl NewProduct {
+    fn execution(&self) -> Execution<'_> {
+        Execution { tenant: &self.tenant, effect: &self.effect }
+    }
+}
+
+/// Who writes: a shop's execution.
+#[derive(Clone, Copy)]
+struct Execution<'a> {
+    tenant: &'a TenantId,
+    effect: &'a EffectKey,
 }
 
 /// What became of a product, in one word.
@@ -138,6 +155,14 @@ struct Decoded {
     bad: Vec<ImageProblem>,
 }
 
+impl Decoded {
+    /// The pictures at these places, in their order.
+    fn at(&self, places: &[u32]) -> Vec<Arc<Picture>> {
+        let by_index: HashMap<u32, &Arc<Picture>> = self.good.iter().map(|(i, p)| (*i, p)).collect();
+        places.iter().filter_map(|place| by_index.get(place)).map(|picture| Arc::clone(picture)).collect()
+    }
+}
+
 impl AddProduct {
     /// Takes one product in with the policies of this lineup. Safe to run again after a crash at any point.
     pub async fn run(
@@ -211,32 +236,36 @@ impl AddProduct {
         context: &PolicyContext,
         job: &dyn JobHandle,
     ) -> Result<Receipt, PortError> {
-        let mut receipt = blank_receipt(decoded, &decision.dropped, context);
-        let by_index: HashMap<u32, &Arc<Picture>> = decoded.good.iter().map(|(i, p)| (*i, p)).collect();
-        let kept = |places: &[u32]| -> Vec<Arc<Picture>> {
-            places.iter().filter_map(|place| by_index.get(place)).map(|picture| Arc::clone(picture)).collect()
+        let mut receipt = Receipt {
+            plugins: context.used(),
+            degraded: context.degraded(),
+            ..blank_receipt(decoded, &decision.dropped)
         };
+        let kept = |places: &[u32]| decoded.at(places);
+        let by = new.execution();
         match decision.outcome {
-            Outcome::Create { details, keep, index_text } => {
+            Outcome::Create { mut details, keep, index_text } => {
+                // Policies know of no groups.
+                details.item_group_id.clone_from(&new.details.item_group_id);
                 let product = ProductId::of_effect(&new.effect);
                 receipt.status = AddStatus::Success;
-                let images = self.prepare(new, &kept(&keep), job).await?;
+                let images = self.prepare(by, &kept(&keep), job).await?;
                 let change = creation(new, product.clone(), *details, images, index_text);
-                self.commit(new, product, change, receipt).await
+                self.commit(by, product, change, receipt).await
             }
             Outcome::Merge { product, keep } => {
                 receipt.status = AddStatus::Merged;
-                let images = self.prepare(new, &kept(&keep), job).await?;
+                let images = self.prepare(by, &kept(&keep), job).await?;
                 let change = Change::Merge { product: product.clone(), images };
-                self.commit(new, product, change, receipt).await
+                self.commit(by, product, change, receipt).await
             }
             Outcome::Duplicate { of } => {
                 receipt.status = AddStatus::Duplicate;
-                self.commit(new, of, Change::None, receipt).await
+                self.commit(by, of, Change::None, receipt).await
             }
             Outcome::Reject { reason } => {
                 receipt.reason = Some(reason);
-                self.write(new, Change::None, &receipt).await?;
+                self.write(by, Change::None, &receipt).await?;
                 Ok(receipt)
             }
         }
@@ -245,19 +274,19 @@ impl AddProduct {
     /// Embeds and hosts the pictures that are kept.
     async fn prepare(
         &self,
-        new: &NewProduct,
+        by: Execution<'_>,
         kept: &[Arc<Picture>],
         job: &dyn JobHandle,
     ) -> Result<Vec<NewImage>, PortError> {
         job.progress(50, "embedding images");
-        let embeddings = self.embedder.images(&new.tenant, kept).await?;
+        let embeddings = self.embedder.images(by.tenant, kept).await?;
         job.progress(75, "hosting images");
         let hashes: Vec<_> = kept.iter().filter_map(|picture| picture.hash).collect();
-        self.store.intend(&new.tenant, &new.effect, &hashes).await?;
+        self.store.intend(by.tenant, by.effect, &hashes).await?;
         let mut images = Vec::with_capacity(kept.len());
         for (few, embeddings) in kept.chunks(AT_ONCE).zip(embeddings.chunks(AT_ONCE)) {
             let hosted =
-                few.iter().zip(embeddings).map(|(picture, embedding)| self.host(new, picture, embedding));
+                few.iter().zip(embeddings).map(|(picture, embedding)| self.host(by, picture, embedding));
             images.extend(try_join_all(hosted).await?);
         }
         Ok(images)
@@ -265,14 +294,14 @@ impl AddProduct {
 
     async fn host(
         &self,
-        new: &NewProduct,
+        by: Execution<'_>,
         picture: &Picture,
         embedding: &Embedding,
     ) -> Result<NewImage, PortError> {
         let hash = picture.hash.ok_or_else(|| {
             PortError::new("images", PortErrorKind::Broken, "an uploaded picture has no hash of its bytes")
         })?;
-        let url = self.images.put(&new.tenant, &hash, picture).await?;
+        let url = self.images.put(by.tenant, &hash, picture).await?;
         let (width, height) = (picture.raster.width(), picture.raster.height());
         let image = StoredImage { hash, perceptual: picture.perceptual, url, width, height };
         Ok(NewImage { image, embedding: embedding.clone() })
@@ -280,7 +309,7 @@ impl AddProduct {
 
     async fn commit(
         &self,
-        new: &NewProduct,
+        by: Execution<'_>,
         product: ProductId,
         change: Change,
         mut receipt: Receipt,
@@ -291,38 +320,39 @@ impl AddProduct {
         };
         receipt.added = images.len() as u32;
         receipt.product_id = Some(product.clone());
-        if let Err(error) = self.write(new, change, &receipt).await {
+        if let Err(error) = self.write(by, change, &receipt).await {
             // After a conflict another job has, or is about to have, one of these pictures.
             if error.kind != PortErrorKind::Conflict {
-                self.take_back(new, &images).await;
+                self.take_back(by, &images).await;
             }
             return Err(error);
         }
         let row = |image: NewImage| VectorRow {
-            tenant: new.tenant.clone(),
+            tenant: by.tenant.clone(),
             product: product.clone(),
             image: image.image.hash,
             embedding: image.embedding,
         };
-        if let Err(error) = self.index.insert(images.into_iter().map(row).collect()).await {
+        let rows = images.into_iter().map(row).collect();
+        if let Err(error) = retrieval::add(self.store.as_ref(), self.index.as_ref(), rows).await {
             // The store has it: the index catches up when it is rebuilt.
-            tracing::error!(tenant = %new.tenant, product.id = %product, %error, "vectors are stored but not indexed");
+            tracing::error!(tenant = %by.tenant, product.id = %product, %error, "vectors are stored but not indexed");
         }
         Ok(receipt)
     }
 
-    async fn write(&self, new: &NewProduct, change: Change, receipt: &Receipt) -> Result<(), PortError> {
+    async fn write(&self, by: Execution<'_>, change: Change, receipt: &Receipt) -> Result<(), PortError> {
         let receipt = serde_json::to_value(receipt)
             .map_err(|error| PortError::from_source("store", PortErrorKind::Broken, error))?;
-        self.store.commit(&new.tenant, &new.effect, self.embedder.space(), change, &receipt).await
+        self.store.commit(by.tenant, by.effect, self.embedder.space(), change, &receipt).await
     }
 
     /// Un-hosts pictures that no product came to have. What cannot be done now is swept later.
-    async fn take_back(&self, new: &NewProduct, images: &[NewImage]) {
+    async fn take_back(&self, by: Execution<'_>, images: &[NewImage]) {
         let (store, host) = (self.store.as_ref(), self.images.as_ref());
         for NewImage { image, .. } in images {
-            if let Err(error) = sweep::take_back(store, host, &new.tenant, &new.effect, &image.hash).await {
-                tracing::warn!(tenant = %new.tenant, image.hash = %image.hash, %error, "hosted image is left over");
+            if let Err(error) = sweep::take_back(store, host, by.tenant, by.effect, &image.hash).await {
+                tracing::warn!(tenant = %by.tenant, image.hash = %image.hash, %error, "hosted image is left over");
             }
         }
     }
@@ -355,11 +385,12 @@ fn creation(
     let now = Timestamp::now();
     let stored = images.iter().map(|image| image.image.clone()).collect();
     let tenant = new.tenant.clone();
-    let product = Product { tenant, id, details, images: stored, created_at: now, updated_at: now };
+    let product =
+        Product { tenant, id, details, images: stored, created_at: now, updated_at: now, revision: 1 };
     Change::Create { product: Box::new(product), images, index_text }
 }
 
-fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], context: &PolicyContext) -> Receipt {
+fn blank_receipt(decoded: &Decoded, dropped: &[Dropped]) -> Receipt {
     let mut error_details = decoded.bad.clone();
     let mut duplicate_details = Vec::new();
     for dropped in dropped {
@@ -389,8 +420,8 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped], context: &PolicyContext
         duplicate_details,
         product_id: None,
         reason: None,
-        plugins: context.used(),
-        degraded: context.degraded(),
+        plugins: Vec::new(),
+        degraded: Vec::new(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! A suite makes a fresh subject for each claim, from a factory that also gives whatever must outlive it (a folder).
 
 mod access;
+mod edits;
 mod filters;
 mod finding;
 mod index;
@@ -89,6 +90,7 @@ fn creation(
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: at,
         updated_at: at,
+        revision: 1,
     };
     Change::Create { product: Box::new(product), images, index_text: text.to_owned() }
 }

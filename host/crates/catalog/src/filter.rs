@@ -2,12 +2,15 @@
 //!
 //! A condition is `{"field": value}` (equality; any of a list field's entries may match), or
 //! `{"field": {"eq"|"ne"|"in"|"gt"|"gte"|"lt"|"lte"|"exists"|"prefix": operand}}`; several fields or operators in one
-//! object must all hold. `{"and": [..]}`, `{"or": [..]}` and `{"not": {..}}` combine conditions.
+//! object must all hold. `{"and": [..]}`, `{"or": [..]}` and `{"not": {..}}` combine conditions. The bound of a range is a
+//! number, or a date, with which the texts of a field compare that are dates (see [`crate::date`]).
+
+use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
-use crate::product::Details;
+use crate::{date, product::Details};
 
 /// Deepest nesting a filter may have.
 const MAX_DEPTH: usize = 16;
@@ -46,19 +49,28 @@ pub enum Operand {
     Bool(bool),
 }
 
+/// The end of a range. Values of another kind lie in no range.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Bound {
+    /// A number.
+    Number(f64),
+    /// A moment, in milliseconds since 1970.
+    Date(i64),
+}
+
 /// A test of one field. A field that is missing passes none but `Exists(false)`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
     /// Equals, or for a list has an entry that equals, one of these.
     In(Vec<Operand>),
-    /// A number at least this.
-    AtLeast(f64),
-    /// A number above this.
-    Above(f64),
-    /// A number at most this.
-    AtMost(f64),
-    /// A number below this.
-    Below(f64),
+    /// A number or a date at least this.
+    AtLeast(Bound),
+    /// A number or a date above this.
+    Above(Bound),
+    /// A number or a date at most this.
+    AtMost(Bound),
+    /// A number or a date below this.
+    Below(Bound),
     /// Text, or an entry of a list, that begins so.
     Prefix(String),
     /// The field is there, or is not.
@@ -153,10 +165,10 @@ impl Test {
     fn to_value(&self) -> Value {
         match self {
             Self::In(operands) => json!({ "in": operands.iter().map(Operand::to_value).collect::<Vec<_>>() }),
-            Self::AtLeast(bound) => json!({ "gte": bound }),
-            Self::Above(bound) => json!({ "gt": bound }),
-            Self::AtMost(bound) => json!({ "lte": bound }),
-            Self::Below(bound) => json!({ "lt": bound }),
+            Self::AtLeast(bound) => json!({ "gte": bound.to_value() }),
+            Self::Above(bound) => json!({ "gt": bound.to_value() }),
+            Self::AtMost(bound) => json!({ "lte": bound.to_value() }),
+            Self::Below(bound) => json!({ "lt": bound.to_value() }),
             Self::Prefix(prefix) => json!({ "prefix": prefix }),
             Self::Exists(wanted) => json!({ "exists": wanted }),
         }
@@ -172,15 +184,31 @@ impl Test {
     }
 
     fn passes_scalar(&self, value: &Value) -> bool {
-        let number = |holds: &dyn Fn(f64) -> bool| value.as_f64().is_some_and(holds);
         match self {
             Self::In(operands) => operands.iter().any(|operand| operand.equals(value)),
-            Self::AtLeast(bound) => number(&|n| n >= *bound),
-            Self::Above(bound) => number(&|n| n > *bound),
-            Self::AtMost(bound) => number(&|n| n <= *bound),
-            Self::Below(bound) => number(&|n| n < *bound),
+            Self::AtLeast(bound) => bound.order(value).is_some_and(Ordering::is_ge),
+            Self::Above(bound) => bound.order(value).is_some_and(Ordering::is_gt),
+            Self::AtMost(bound) => bound.order(value).is_some_and(Ordering::is_le),
+            Self::Below(bound) => bound.order(value).is_some_and(Ordering::is_lt),
             Self::Prefix(prefix) => value.as_str().is_some_and(|text| text.starts_with(prefix.as_str())),
             Self::Exists(wanted) => *wanted,
+        }
+    }
+}
+
+impl Bound {
+    fn to_value(self) -> Value {
+        match self {
+            Self::Number(number) => json!(number),
+            Self::Date(milliseconds) => json!(date::text_of(milliseconds)),
+        }
+    }
+
+    /// How a value lies to it; none of another kind.
+    fn order(self, value: &Value) -> Option<Ordering> {
+        match self {
+            Self::Number(bound) => value.as_f64()?.partial_cmp(&bound),
+            Self::Date(bound) => Some(date::milliseconds(value.as_str()?)?.cmp(&bound)),
         }
     }
 }
@@ -266,19 +294,25 @@ impl Parser {
 /// The test an operator stands for; false beside it when it is to be negated.
 fn test(operator: &str, operand: &Value, at: &str) -> Result<(bool, Test), InvalidFilter> {
     let at = &format!("{at}/{operator}");
-    let number = || match operand.as_f64() {
-        Some(number) => Ok(number),
-        None => refuse(at, "is not a number"),
+    let bound = || match operand {
+        Value::String(text) => match date::milliseconds(text) {
+            Some(milliseconds) => Ok(Bound::Date(milliseconds)),
+            None => refuse(at, "is neither a number nor a date such as 2026-03-01 or 2026-03-01T12:30:00Z"),
+        },
+        operand => match operand.as_f64() {
+            Some(number) => Ok(Bound::Number(number)),
+            None => refuse(at, "is neither a number nor a date"),
+        },
     };
     Ok((
         operator != "ne",
         match operator {
             "eq" | "ne" => Test::In(vec![scalar(operand, at)?]),
             "in" => Test::In(scalars(operand, at)?),
-            "gt" => Test::Above(number()?),
-            "gte" => Test::AtLeast(number()?),
-            "lt" => Test::Below(number()?),
-            "lte" => Test::AtMost(number()?),
+            "gt" => Test::Above(bound()?),
+            "gte" => Test::AtLeast(bound()?),
+            "lt" => Test::Below(bound()?),
+            "lte" => Test::AtMost(bound()?),
             "prefix" => match operand.as_str() {
                 Some(prefix) => Test::Prefix(prefix.to_owned()),
                 None => return refuse(at, "is not text"),
@@ -336,6 +370,7 @@ mod tests {
             category: Some("shoes".into()),
             sizes: vec!["41".into(), "42".into()],
             attributes,
+            description: "2026-03-01".into(),
             ..Details::default()
         }
     }
@@ -356,6 +391,11 @@ mod tests {
     #[case(json!({"or": []}), false)]
     #[case(json!({"attributes.brand": {"prefix": "Ba"}}), true)]
     #[case(json!({"waterproof": true, "price": 40}), true)]
+    #[case(json!({"description": {"gte": "2026-03-01T01:00:00+01:00", "lt": "2026-03-02"}}), true)]
+    #[case(json!({"description": {"gt": "2026-03-01"}}), false)]
+    #[case(json!({"description": {"lt": 3000}}), false)]
+    #[case(json!({"price": {"gt": "1970-01-01"}}), false)]
+    #[case(json!({"description": {"prefix": "2026-"}}), true)]
     fn filters_mean_what_they_say(#[case] filter: Value, #[case] passes: bool) {
         assert_eq!(Filter::parse(&filter).unwrap().matches(&shoe()), passes, "{filter}");
     }
@@ -365,6 +405,7 @@ mod tests {
     #[case(json!({"price": {"about": 1}}), "/price/about")]
     #[case(json!({"and": [{"price": {"gt": "x"}}]}), "/and/0/price/gt")]
     #[case(json!({"a": null}), "/a/eq")]
+    #[case(json!({"a": {"lt": "2026-02-30"}}), "/a/lt")]
     fn a_filter_that_makes_no_sense_is_refused_with_its_place(#[case] filter: Value, #[case] at: &str) {
         assert_eq!(Filter::parse(&filter).unwrap_err().at, at);
     }
@@ -381,6 +422,7 @@ mod tests {
     #[case(json!({}))]
     #[case(json!({"and": [{}, {"or": []}]}))]
     #[case(json!({"price": {"gte": 0.1, "gt": -0.0, "lt": 1e300, "lte": 9_007_199_254_740_993_u64}, "a": {"ne": true}}))]
+    #[case(json!({"a": {"gt": "2026-03-01", "lte": "0000-01-01T00:00:00.001Z"}}))]
     #[case(json!({"not": {"not": {"name": {"in": ["x", 1, false]}, "a.b": {"prefix": "é"}, "c": {"exists": false}}}}))]
     #[case::as_deep_as_it_may_be((0..MAX_DEPTH).fold(json!({}), |inner, _| json!({"and": [inner], "a": 1, "not": {"b": [1]}})))]
     #[case::as_wide_as_it_may_be(json!({"or": vec![json!({"price": {"ne": 1}}); MAX_CONDITIONS]}))]

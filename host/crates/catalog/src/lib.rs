@@ -4,6 +4,8 @@
 
 pub mod access;
 pub mod add_product;
+pub mod date;
+pub mod edit;
 pub mod embedding;
 pub mod failure;
 pub mod filter;
@@ -18,6 +20,7 @@ pub mod product;
 pub mod recording;
 pub mod retrieval;
 pub mod search;
+pub mod similar;
 pub mod sweep;
 pub mod words;
 

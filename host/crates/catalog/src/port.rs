@@ -18,7 +18,7 @@ use crate::{
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
-    product::{Product, StoredImage},
+    product::{Details, Product, StoredImage},
     recording::exact,
 };
 
@@ -260,6 +260,50 @@ pub enum Change {
     None,
 }
 
+/// A change of a stored product that asks no model for anything.
+#[derive(Debug, Clone)]
+pub enum Edit {
+    /// It is described so from now on.
+    Describe {
+        /// All of its details.
+        details: Box<Details>,
+        /// The text by which keyword search finds it; none when that stays.
+        index_text: Option<String>,
+    },
+    /// These of its pictures go, with their vectors of every space.
+    RemoveImages(Vec<ImageHash>),
+    /// It goes, with all of its pictures. Receipts stay: what was done once is not done again.
+    Delete,
+}
+
+/// What became of an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edited {
+    /// It was done.
+    Done {
+        /// The product's revision now; of one that was deleted, its last.
+        revision: u64,
+        /// The pictures that went with it.
+        gone: Vec<ImageHash>,
+        /// Those of them that belong to nobody now. Nobody can intend them until [`Store::removed`] is called, and the
+        /// caller removes them from the image host; if it does not, the sweep does.
+        left_over: Vec<ImageHash>,
+    },
+    /// The product is at another revision; nothing was done.
+    Changed,
+    /// There is no such product.
+    Missing,
+}
+
+/// A place in the order of a shop's products, newest first. The product need not be there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shelved {
+    /// When the product was added.
+    pub created_at: Timestamp,
+    /// The product.
+    pub id: ProductId,
+}
+
 /// A place in the order of stored vectors. Only the store it came from can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(pub String);
@@ -318,8 +362,26 @@ pub trait Store: Send + Sync {
         filter: &Filter,
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>>;
+    /// Products that pass the filter, newest first and then by falling identifier, after a place in that order.
+    async fn listed(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&Shelved>,
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>>;
     /// Products that pass the filter, newest first.
-    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>>;
+    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+        self.listed(tenant, filter, None, limit).await
+    }
+    /// Edits a product that is at this revision, in one transaction.
+    async fn edit(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        revision: u64,
+        edit: &Edit,
+    ) -> PortResult<Edited>;
     /// Writes a change and the receipt of `effect` in one transaction. A unique key that is taken (an image of the
     /// tenant, the receipt), or a picture that is being removed (see `withdraw`), is `Conflict`, and nothing was written.
     async fn commit(
@@ -339,6 +401,13 @@ pub trait Store: Send + Sync {
         after: Option<&Position>,
         limit: usize,
     ) -> PortResult<Vec<(Position, VectorRow)>>;
+    /// The vectors of a product's pictures in one space, in no order.
+    async fn vectors_of(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        space: &Space,
+    ) -> PortResult<Vec<VectorRow>>;
     /// The version of a shop's catalogue: greater after every commit that changed a product, 0 before the first.
     async fn version(&self, tenant: &TenantId) -> PortResult<u64>;
 
@@ -418,6 +487,8 @@ pub trait VectorIndex: Send + Sync {
     async fn insert(&self, rows: Vec<VectorRow>) -> PortResult<()>;
     /// Removes every vector of a product.
     async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()>;
+    /// Removes the vectors of pictures, whosever they are.
+    async fn remove_images(&self, tenant: &TenantId, images: &[ImageHash]) -> PortResult<()>;
     /// Waits until it holds what a shop's catalogue held at this version, for a moment at most. An index that is told
     /// of every commit by `insert` has nothing to wait for.
     async fn reach(&self, _tenant: &TenantId, _version: u64) {}

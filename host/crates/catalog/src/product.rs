@@ -11,6 +11,8 @@ use crate::picture::PerceptualHash;
 pub const MAX_FIELD_BYTES: usize = 16 * 1024;
 /// Most entries of a list field, or of the attributes.
 pub const MAX_LIST_ENTRIES: usize = 100;
+/// Longest text for keyword search, bytes. It is cut from the end, where the description stands.
+const MAX_INDEX_BYTES: usize = 64 * 1024;
 
 /// What a shop says of a product. Valid by construction when it came through [`Details::check`].
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -46,7 +48,12 @@ pub struct Details {
     /// Selling points.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key_features: Vec<String>,
-    /// Further attributes: text, numbers, booleans or lists of text.
+    /// What products have in common that are one in several sizes or colours, and no others have. The name is that of
+    /// product feeds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item_group_id: Option<String>,
+    /// Further attributes: text, numbers, booleans or lists of text. A text that is a date is one, too: see
+    /// [`crate::date`].
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub attributes: Map<String, Value>,
 }
@@ -74,6 +81,9 @@ impl Details {
         if self.name.trim().is_empty() {
             return Err(InvalidField::new("name", "is empty"));
         }
+        if self.item_group_id.as_ref().is_some_and(|group| group.trim().is_empty()) {
+            return Err(InvalidField::new("item_group_id", "is empty"));
+        }
         check_amount("price", Some(self.price))?;
         check_amount("weight_kg", self.weight_kg)?;
         check_text("name", &self.name)?;
@@ -83,6 +93,7 @@ impl Details {
             ("category", &self.category),
             ("sku", &self.sku),
             ("color", &self.color),
+            ("item_group_id", &self.item_group_id),
         ] {
             text.as_ref().map_or(Ok(()), |text| check_text(field, text))?;
         }
@@ -94,7 +105,7 @@ impl Details {
 
     /// The fields every product has a place for, by the names [`Details::field`] gives them. Any other name is an
     /// attribute's, with or without `attributes.` before it.
-    pub const FIELDS: [&str; 11] = [
+    pub const FIELDS: [&str; 12] = [
         "name",
         "price",
         "currency",
@@ -106,6 +117,7 @@ impl Details {
         "color",
         "sizes",
         "key_features",
+        "item_group_id",
     ];
 
     /// The one name under which stores keep a field or attribute: an attribute's begins with `attributes.`.
@@ -133,6 +145,28 @@ impl Details {
         entries.collect()
     }
 
+    /// The text by which keyword search finds a product whose shop edited it, a field a line: what the ingestion policy
+    /// made of it before is of another product. The name is looked in by itself.
+    pub fn index_text(&self) -> String {
+        let texts = [&self.sku, &self.category, &self.color].into_iter().flatten();
+        let lists = self.sizes.iter().chain(&self.key_features);
+        let lines = texts.chain(lists).map(String::as_str).chain(self.attribute_texts());
+        let lines = lines.chain([self.description.as_str()]).filter(|line| !line.trim().is_empty());
+        let mut text = lines.collect::<Vec<_>>().join("\n");
+        text.truncate(text.floor_char_boundary(MAX_INDEX_BYTES));
+        text
+    }
+
+    fn attribute_texts(&self) -> impl Iterator<Item = &str> {
+        self.attributes
+            .values()
+            .flat_map(|value| match value {
+                Value::Array(entries) => entries.as_slice(),
+                value => std::slice::from_ref(value),
+            })
+            .filter_map(Value::as_str)
+    }
+
     /// The value of a field or attribute by the name it has in filters, facets and ranking columns.
     pub fn field(&self, name: &str) -> Option<Value> {
         let text = |text: &Option<String>| text.clone().map(Value::from);
@@ -147,6 +181,7 @@ impl Details {
             "weight_kg" => self.weight_kg.map(Value::from),
             "color" => text(&self.color),
             "sizes" => (!self.sizes.is_empty()).then(|| self.sizes.clone().into()),
+            "item_group_id" => text(&self.item_group_id),
             "key_features" => (!self.key_features.is_empty()).then(|| self.key_features.clone().into()),
             other => self.attributes.get(other.strip_prefix("attributes.").unwrap_or(other)).cloned(),
         }
@@ -243,6 +278,8 @@ pub struct Product {
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
+    /// Grows with every change.
+    pub revision: u64,
 }
 
 impl Product {
@@ -272,6 +309,30 @@ mod tests {
             assert_eq!(Details { price, ..shoe() }.check().unwrap_err().field, "price");
         }
         assert!(shoe().check().is_ok());
+    }
+
+    #[test]
+    fn a_group_without_a_name_is_refused_and_products_without_a_group_are_not() {
+        let in_group = |group: &str| Details { item_group_id: Some(group.into()), ..shoe() };
+        assert_eq!(in_group(" ").check().unwrap_err().field, "item_group_id");
+        assert!(in_group("shirts").check().is_ok());
+    }
+
+    #[test]
+    fn an_edited_product_is_found_by_all_its_texts() {
+        let details = Details {
+            description: "for rain".into(),
+            sku: Some("s-1".into()),
+            sizes: vec!["41".into()],
+            attributes: serde_json::json!({"brand": "Bata", "tags": ["a", "b"], "year": 2024})
+                .as_object()
+                .unwrap()
+                .clone(),
+            ..shoe()
+        };
+        assert_eq!(details.index_text(), "s-1\n41\nBata\na\nb\nfor rain");
+        let long = Details { description: "é".repeat(MAX_INDEX_BYTES), ..shoe() };
+        assert!(long.index_text().len() <= MAX_INDEX_BYTES);
     }
 
     #[test]

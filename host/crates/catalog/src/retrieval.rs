@@ -9,7 +9,7 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::PerceptualHash,
-    port::{KnownImage, Neighbour, PortResult, Store, VectorIndex},
+    port::{KnownImage, Neighbour, PortResult, Store, VectorIndex, VectorRow},
 };
 
 /// Most products a filter may leave for the vector leg; a filter that passes more is as good as none for recall,
@@ -61,6 +61,19 @@ pub async fn fill(store: &dyn Store, index: &dyn VectorIndex, space: &Space) -> 
         after = Some(last.clone());
         index.insert(page.into_iter().map(|(_, row)| row).collect()).await?;
     }
+}
+
+/// Tells an index of vectors that a store was given. A picture that went while it was told stays in no index: whoever
+/// takes it from the store tells the index afterwards, and this looks afterwards whether it is there.
+pub(crate) async fn add(store: &dyn Store, index: &dyn VectorIndex, rows: Vec<VectorRow>) -> PortResult<()> {
+    let pictures: Vec<_> = rows.iter().map(|row| (row.tenant.clone(), row.image)).collect();
+    index.insert(rows).await?;
+    for (tenant, image) in pictures {
+        if store.image(&tenant, &image).await?.is_none() {
+            index.remove_images(&tenant, &[image]).await?;
+        }
+    }
+    Ok(())
 }
 
 /// The catalogue of a store and the index derived from it.

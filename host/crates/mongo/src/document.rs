@@ -12,6 +12,10 @@ use crate::{error::damaged, filter, terms::Terms};
 /// The form of the documents that this program writes.
 pub(crate) const VERSION: i32 = 1;
 
+/// Fields that a product may lack.
+pub(crate) const OPTIONAL: [&str; 7] =
+    ["currency", "category", "sku", "stock", "weight_kg", "color", "item_group_id"];
+
 /// A product's document, but for its `_id`. `text` finds it by keyword.
 pub(crate) fn product(product: &Product, text: &str) -> Document {
     let mut document = doc! {
@@ -30,6 +34,7 @@ pub(crate) fn product(product: &Product, text: &str) -> Document {
         "text": text,
         "created_at": date(product.created_at),
         "updated_at": date(product.updated_at),
+        "revision": product.revision.cast_signed(),
     };
     let details = &product.details;
     let texts = [
@@ -37,6 +42,7 @@ pub(crate) fn product(product: &Product, text: &str) -> Document {
         ("category", &details.category),
         ("sku", &details.sku),
         ("color", &details.color),
+        ("item_group_id", &details.item_group_id),
     ];
     document
         .extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
@@ -128,6 +134,8 @@ pub(crate) fn read_product(document: &Document) -> PortResult<Product> {
         images: images.iter().map(read_image).collect::<PortResult<_>>()?,
         created_at: read_moment(document, "created_at")?,
         updated_at: read_moment(document, "updated_at")?,
+        // One that was stored before there were any has none, and gets its first with its next change.
+        revision: document.get("revision").and_then(whole::<i64>).unwrap_or_default().unsigned_abs(),
     })
 }
 
@@ -153,6 +161,7 @@ fn read_details(document: &Document) -> PortResult<Details> {
         color: optional("color"),
         sizes: list("sizes"),
         key_features: list("key_features"),
+        item_group_id: optional("item_group_id"),
         attributes: read_attributes(document),
     })
 }

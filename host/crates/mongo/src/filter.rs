@@ -2,19 +2,28 @@
 //!
 //! What the server lets pass is exactly what [`Filter::matches`] lets pass. A product's fields are kept as a list of
 //! `{k: name, v: value}`, one entry per value: a name is data and never a path, so no name can mean anything else to the
-//! server, and one index serves every field. Numbers are doubles, and the server compares only values of one type.
+//! server, and one index serves every field. Numbers are doubles, a text that is a date has an entry more, and the server
+//! compares only values of one type.
 
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter,
-    filter::{Operand, Test},
+    Details, Filter, date,
+    filter::{Bound, Operand, Test},
 };
 
 /// The entries of a product.
 pub(crate) fn entries(details: &Details) -> Vec<Document> {
-    let entry = |(name, value): (String, Value)| doc! { "k": name, "v": stored_value(&value) };
-    details.stored_fields().into_iter().map(entry).collect()
+    let values = |(name, value): (String, Value)| {
+        let date = value.as_str().and_then(date::milliseconds);
+        let date = date.map(|date| doc! { "k": &name, "v": moment(date) });
+        std::iter::once(doc! { "k": name, "v": stored_value(&value) }).chain(date)
+    };
+    details.stored_fields().into_iter().flat_map(values).collect()
+}
+
+fn moment(milliseconds: i64) -> Bson {
+    Bson::DateTime(DateTime::from_millis(milliseconds))
 }
 
 /// Null stands for a value that no test but `exists` can pass, such as an empty list.
@@ -54,16 +63,18 @@ fn nothing() -> Document {
 
 fn field(name: &str, test: &Test) -> Document {
     let is = |value: Document| doc! { "fields": { "$elemMatch": { "k": name, "v": value } } };
-    let number = |operator: &str, bound: f64| {
+    let range = |operator: &str, bound: &Bound| match bound {
         // Nothing compares with what is not a number; to the server it equals itself.
-        if bound.is_nan() { nothing() } else { is(doc! { operator: double(bound) }) }
+        Bound::Number(number) if number.is_nan() => nothing(),
+        Bound::Number(number) => is(doc! { operator: double(*number) }),
+        Bound::Date(date) => is(doc! { operator: moment(*date) }),
     };
     match test {
         Test::In(operands) => is(doc! { "$in": operands.iter().filter_map(operand).collect::<Vec<_>>() }),
-        Test::AtLeast(bound) => number("$gte", *bound),
-        Test::Above(bound) => number("$gt", *bound),
-        Test::AtMost(bound) => number("$lte", *bound),
-        Test::Below(bound) => number("$lt", *bound),
+        Test::AtLeast(bound) => range("$gte", bound),
+        Test::Above(bound) => range("$gt", bound),
+        Test::AtMost(bound) => range("$lte", bound),
+        Test::Below(bound) => range("$lt", bound),
         // A range, not a pattern: texts are ordered by their bytes, and a range has no limit of length.
         Test::Prefix(prefix) => is(match successor(prefix) {
             Some(end) => doc! { "$gte": prefix, "$lt": end },

@@ -75,36 +75,82 @@ impl Transaction for Withdraw<'_> {
 
     async fn run(&self, session: &mut ClientSession) -> PortResult<bool> {
         let key = doc! { "_id": image_key(self.tenant, self.image) };
-        let left = self.take_back(session, &key).await?;
-        if left.get_bool("removing").unwrap_or_default() {
-            return Ok(true);
+        let taken_back = doc! { "$pull": { "effects": self.effect.as_str() } };
+        match touch(self.collections, session, &key, taken_back).await? {
+            Wanted::Nobody => {}
+            Wanted::ByEffects => return Ok(false),
+            Wanted::Removing => return Ok(true),
         }
-        if left.get_array("effects").is_ok_and(|effects| !effects.is_empty()) {
-            return Ok(false);
-        }
-        let intents = &self.collections.intents;
         if self.is_stored(session).await? {
-            intents.delete_one(key).session(session).await.map_err(mongo)?;
+            self.collections.intents.delete_one(key).session(session).await.map_err(mongo)?;
             return Ok(false);
         }
-        let removal = doc! { "$set": { "removing": true, "at": date(Timestamp::now()) } };
-        intents.update_one(key, removal).session(session).await.map_err(mongo)?;
+        begin_removal(self.collections, session, key).await?;
         Ok(true)
     }
 }
 
-impl Withdraw<'_> {
-    async fn take_back(&self, session: &mut ClientSession, key: &Document) -> PortResult<Document> {
-        let update = doc! {
-            "$pull": { "effects": self.effect.as_str() },
-            "$inc": { "writes": 1_i64 },
-            "$setOnInsert": { "removing": false, "at": date(Timestamp::now()) },
-        };
-        let taken = self.collections.intents.find_one_and_update(key.clone(), update).upsert(true);
-        let taken = taken.return_document(ReturnDocument::After).session(session).await.map_err(mongo)?;
-        taken.ok_or_else(|| damaged("intent", "it vanished while it was written"))
-    }
+/// Who wants a picture, by its document.
+enum Wanted {
+    /// No execution.
+    Nobody,
+    /// One or more.
+    ByEffects,
+    /// Nobody may: it is being removed.
+    Removing,
+}
 
+/// Changes a picture's document, which is there from then on, so that whoever else decides about the picture meets this.
+async fn touch(
+    collections: &Collections,
+    session: &mut ClientSession,
+    key: &Document,
+    change: Document,
+) -> PortResult<Wanted> {
+    let mut update = doc! {
+        "$inc": { "writes": 1_i64 },
+        "$setOnInsert": { "removing": false, "at": date(Timestamp::now()) },
+    };
+    update.extend(change);
+    let touched = collections.intents.find_one_and_update(key.clone(), update).upsert(true);
+    let touched = touched.return_document(ReturnDocument::After).session(session).await.map_err(mongo)?;
+    let touched = touched.ok_or_else(|| damaged("intent", "it vanished while it was written"))?;
+    Ok(if touched.get_bool("removing").unwrap_or_default() {
+        Wanted::Removing
+    } else if touched.get_array("effects").is_ok_and(|effects| !effects.is_empty()) {
+        Wanted::ByEffects
+    } else {
+        Wanted::Nobody
+    })
+}
+
+async fn begin_removal(
+    collections: &Collections,
+    session: &mut ClientSession,
+    key: Document,
+) -> PortResult<()> {
+    let removal = doc! { "$set": { "removing": true, "at": date(Timestamp::now()) } };
+    collections.intents.update_one(key, removal).session(session).await.map_err(mongo)?;
+    Ok(())
+}
+
+/// Notes that a picture which no product has any more is being removed, if nobody intends it; whether that is so.
+pub(crate) async fn give_up(
+    collections: &Collections,
+    session: &mut ClientSession,
+    tenant: &TenantId,
+    image: &ImageHash,
+) -> PortResult<bool> {
+    let key = doc! { "_id": image_key(tenant, image) };
+    match touch(collections, session, &key, Document::new()).await? {
+        Wanted::Nobody => begin_removal(collections, session, key).await?,
+        Wanted::ByEffects => return Ok(false),
+        Wanted::Removing => {}
+    }
+    Ok(true)
+}
+
+impl Withdraw<'_> {
     async fn is_stored(&self, session: &mut ClientSession) -> PortResult<bool> {
         if lookup::image_document(self.collections, session, self.tenant, self.image).await?.is_some() {
             return Ok(true);

@@ -19,7 +19,7 @@ use crate::{collections::Collections, document::binary, error::mongo};
 
 pub(crate) use read::Old;
 pub(crate) use scan::{
-    Found, counts, found_by_words, image, matching, product, products, vector_count, vectors,
+    Found, counts, found_by_words, image, listed, product, products, vector_count, vectors, vectors_of,
 };
 
 /// To whom the documents of the older service belong.

@@ -11,13 +11,13 @@ use mongodb::{
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PortResult, Product, ProductId, TenantId,
-    port::{Counts, KnownImage},
+    port::{Counts, KnownImage, Shelved},
 };
 
 use crate::{
     collections::Collections,
     deadline::READ,
-    document::{self, binary, id, key, moment},
+    document::{self, binary, date, id, key, moment},
     error::{damaged, mongo},
     filter::condition,
     ranked::Placed,
@@ -81,14 +81,22 @@ fn image_filter(tenant: &TenantId, hash: &ImageHash) -> Document {
     doc! { "tenant": tenant.as_str(), "hash": binary(hash) }
 }
 
-/// Products that pass a filter, newest first.
-pub(crate) async fn matching(
+/// Products that pass a filter, newest first, after a place in that order.
+pub(crate) async fn listed(
     collections: &Collections,
     tenant: &TenantId,
     filter: &Filter,
+    after: Option<&Shelved>,
     limit: i64,
 ) -> PortResult<Vec<Placed>> {
-    let passing = doc! { "$and": [{ "tenant": tenant.as_str() }, condition(filter)] };
+    let mut all = vec![doc! { "tenant": tenant.as_str() }, condition(filter)];
+    if let Some(after) = after {
+        let created = date(after.created_at);
+        let twin = doc! { "created_at": created, "product": { "$lt": after.id.as_str() } };
+        all.push(doc! { "created_at": { "$lte": created } });
+        all.push(doc! { "$or": [{ "created_at": { "$lt": created } }, twin] });
+    }
+    let passing = doc! { "$and": all };
     let find = collections.search.find(passing).sort(doc! { "created_at": -1, "product": -1 }).limit(limit);
     let mut cursor =
         find.projection(doc! { "_id": 0, "product": 1, "created_at": 1 }).await.map_err(mongo)?;

@@ -255,7 +255,7 @@ impl Transaction for Add<'_> {
                 }
             }
             if !new.is_empty() {
-                count_up(collections, session, tenant).await?;
+                count_up(collections, session, tenant, &[]).await?;
                 let added = collections.vectors.insert_many(new).session(&mut *session).await;
                 unless_taken(added, || "a vector".to_owned())?;
             }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
-    port::{About, Change, Counts, Intent, KnownImage, Position, Store, VectorRow},
+    port::{About, Change, Counts, Edit, Edited, Intent, KnownImage, Position, Shelved, Store, VectorRow},
 };
 
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
     collections::Collections,
     connection::Mongo,
     deadline::{PREPARE, READ, WRITE, within},
+    edit::EditOne,
     error::mongo,
     intents::{self, Intend, Withdraw},
     keyword,
@@ -227,17 +228,35 @@ impl Store for MongoStore {
         Ok(found.into_iter().map(|placed| (placed.product, placed.score as f32)).collect())
     }
 
-    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+    async fn listed(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&Shelved>,
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
         let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
-        let found = within(READ, "matching", async {
-            let found = lookup::matching(&self.collections, tenant, filter, at_most).await?;
+        let found = within(READ, "listed", async {
+            let found = lookup::listed(&self.collections, tenant, filter, after, at_most).await?;
             let old = match self.legacy_of(tenant) {
-                Some(_) => legacy::matching(&self.collections, filter, limit).await?,
+                Some(_) => legacy::listed(&self.collections, filter, after, limit).await?,
                 None => Vec::new(),
             };
             Ok(best([found, old], limit))
         });
         Ok(found.await?.into_iter().map(|placed| placed.product).collect())
+    }
+
+    async fn edit(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        revision: u64,
+        edit: &Edit,
+    ) -> PortResult<Edited> {
+        let (collections, legacy) = (&self.collections, self.legacy_of(tenant));
+        let edit = EditOne { collections, legacy, tenant, product, revision, edit };
+        within(WRITE, "edit", transact(collections.client(), &edit)).await
     }
 
     async fn commit(
@@ -266,6 +285,25 @@ impl Store for MongoStore {
     ) -> PortResult<Vec<(Position, VectorRow)>> {
         let after = after.map(Place::parse).transpose()?;
         within(READ, "vectors", self.vectors_after(space, after, limit)).await
+    }
+
+    async fn vectors_of(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        space: &Space,
+    ) -> PortResult<Vec<VectorRow>> {
+        within(READ, "vectors_of", async {
+            if let Some(stored) = lookup::product(&self.collections, tenant, product).await? {
+                let images = stored.images.iter().map(|image| &image.hash);
+                return vectors::of_images(&self.collections, space, tenant, images).await;
+            }
+            match self.legacy_of(tenant).filter(|legacy| legacy.space.as_ref() == Some(space)) {
+                Some(legacy) => legacy::vectors_of(&self.collections, legacy, space, product).await,
+                None => Ok(Vec::new()),
+            }
+        })
+        .await
     }
 
     async fn version(&self, tenant: &TenantId) -> PortResult<u64> {

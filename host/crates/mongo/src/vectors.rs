@@ -109,6 +109,23 @@ pub(crate) async fn after(
     Ok(rows)
 }
 
+/// The vectors of these pictures in a space.
+pub(crate) async fn of_images(
+    collections: &Collections,
+    space: &Space,
+    tenant: &TenantId,
+    images: impl Iterator<Item = &ImageHash>,
+) -> PortResult<Vec<VectorRow>> {
+    let images: Vec<_> = images.map(binary).collect();
+    let wanted = doc! { "space": &space.id, "tenant": tenant.as_str(), "image": { "$in": images } };
+    let mut cursor = collections.vectors.find(wanted).await.map_err(mongo)?;
+    let mut rows = Vec::new();
+    while let Some(document) = cursor.try_next().await.map_err(mongo)? {
+        rows.push(row(&document, space)?);
+    }
+    Ok(rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

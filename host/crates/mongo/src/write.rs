@@ -21,7 +21,7 @@ use crate::{
     error::{damaged, failed, mongo, unless_taken},
     intents,
     legacy::{Legacy, migrate},
-    look, models,
+    look, models, removed,
     transaction::Transaction,
     vectors,
 };
@@ -70,7 +70,7 @@ impl Transaction for Commit<'_> {
     async fn run(&self, session: &mut ClientSession) -> PortResult<()> {
         // First what two commits of a shop meet on: the later one finds out before it has written anything.
         if !matches!(self.change, Change::None) {
-            count_up(self.collections, session, self.tenant).await?;
+            count_up(self.collections, session, self.tenant, &[]).await?;
             models::must_serve(self.collections, session, self.space).await?;
         }
         self.write_receipt(session).await?;
@@ -121,6 +121,7 @@ impl Commit<'_> {
                 "image_hashes": { "$each": images().map(|image| image.hash.to_string()).collect::<Vec<_>>() },
             },
             "$set": { "updated_at": date(Timestamp::now()) },
+            "$inc": { "revision": 1_i64 },
         };
         let products = &self.collections.products;
         let updated = products.update_one(key(self.tenant, product), update).session(session);
@@ -157,14 +158,19 @@ impl Commit<'_> {
     }
 }
 
-/// Counts a shop's changes: whoever follows the catalogue hears of each.
+/// Counts a shop's changes, and tells which pictures go: whoever follows the catalogue hears of each.
 pub(crate) async fn count_up(
     collections: &Collections,
     session: &mut ClientSession,
     tenant: &TenantId,
+    gone: &[ImageHash],
 ) -> PortResult<()> {
     let shop = doc! { "_id": tenant.as_str() };
-    let counted = collections.versions.update_one(shop, doc! { "$inc": { "version": 1_i64 } });
+    let mut count = doc! { "$inc": { "version": 1_i64 } };
+    if !gone.is_empty() {
+        count.insert("$set", doc! { "removed": removed::write(gone) });
+    }
+    let counted = collections.versions.update_one(shop, count);
     counted.upsert(true).session(session).await.map_err(mongo)?;
     Ok(())
 }

@@ -21,7 +21,7 @@ use taja_catalog::{
     Details, EffectKey, Embedding, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space,
     StoredImage, TenantId,
     fakes::InMemoryIndex,
-    port::{Change, Neighbour, NewImage, Store, VectorIndex, VectorRow},
+    port::{Change, Edit, Edited, Neighbour, NewImage, Store, VectorIndex, VectorRow},
 };
 use taja_mongo::{FollowOptions, FollowState, Follower, Mongo, MongoOptions, MongoStore, MongoStoreOptions};
 use taja_testkit::MongoServer;
@@ -63,6 +63,7 @@ fn creation(tenant: &TenantId, name: &str, images: usize) -> (EffectKey, Change)
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: now,
         updated_at: now,
+        revision: 1,
     };
     let change = Change::Create { product: Box::new(product), images, index_text: String::new() };
     (name.parse().unwrap(), change)
@@ -96,6 +97,10 @@ impl VectorIndex for Slow {
 
     async fn remove(&self, tenant: &TenantId, product: &ProductId) -> PortResult<()> {
         self.0.remove(tenant, product).await
+    }
+
+    async fn remove_images(&self, tenant: &TenantId, images: &[ImageHash]) -> PortResult<()> {
+        self.0.remove_images(tenant, images).await
     }
 
     fn revision(&self, tenant: &TenantId) -> u64 {
@@ -174,6 +179,7 @@ async fn what_anybody_commits_is_found_by_everybody() {
 
     a_version_comes_after_its_vectors(&room, &index).await;
     other_spaces_and_own_insertions_change_nothing(&room, &index).await;
+    what_is_edited_away_goes_and_may_come_again(&room, &index).await;
     a_failover_and_a_kill_are_survived(&mut room, &index).await;
     a_frozen_server_is_left_and_found_again(&room, &index).await;
     assert_eq!(index.rebuilds(), 0, "nothing of that needs a fresh index");
@@ -187,6 +193,29 @@ async fn what_anybody_commits_is_found_by_everybody() {
 
     drop(index);
     until("the end of its task", async || Arc::strong_count(&made) == 1).await;
+}
+
+/// No fresh index is needed for it.
+async fn what_is_edited_away_goes_and_may_come_again(room: &Room, index: &Follower) {
+    let (acme, id): (_, ProductId) = (shop("acme"), "edited".parse().unwrap());
+    let before = found(index, &acme).await;
+    let gone = ImageHash::of(b"edited-1");
+    commit(&room.store, &acme, "edited", 4).await;
+    for (edit, left) in [(Edit::RemoveImages(vec![gone]), 3), (Edit::Delete, 0)] {
+        let revision = room.store.product(&acme, &id).await.unwrap().unwrap().revision;
+        let edited = room.store.edit(&acme, &id, revision, &edit).await.unwrap();
+        assert!(matches!(edited, Edited::Done { .. }), "{edited:?}");
+        index.reach(&acme, room.store.version(&acme).await.unwrap()).await;
+        assert_eq!(found(index, &acme).await, before + left);
+    }
+    for number in 0..4 {
+        room.store.removed(&acme, &ImageHash::of(format!("edited-{number}").as_bytes())).await.unwrap();
+    }
+    let (_, change) = creation(&acme, "edited", 4);
+    let effect = "edited-again".parse().unwrap();
+    room.store.commit(&acme, &effect, &space(), change, &json!({})).await.unwrap();
+    index.reach(&acme, room.store.version(&acme).await.unwrap()).await;
+    assert_eq!(found(index, &acme).await, before + 4);
 }
 
 /// Commits by several at once, of more vectors than one batch has events, with the version first in each transaction.

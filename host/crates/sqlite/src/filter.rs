@@ -8,9 +8,12 @@ use std::rc::Rc;
 use rusqlite::types::Value as Sql;
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter,
-    filter::{Operand, Test},
+    Details, Filter, date,
+    filter::{Bound as End, Operand, Test},
 };
+
+/// What a date begins with; false and true are x'00' and x'01'.
+const DATE: u8 = 2;
 
 /// A value for SQL: one, or a list for `rarray`.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +56,21 @@ impl Bindings {
 
 /// The rows of a product: name and value.
 pub(crate) fn rows(details: &Details) -> Vec<(String, Sql)> {
-    details.stored_fields().into_iter().map(|(name, value)| (name, stored_value(&value))).collect()
+    let values = |(name, value): (String, Value)| {
+        let date = value.as_str().and_then(date_value).map(|date| (name.clone(), date));
+        std::iter::once((name, stored_value(&value))).chain(date)
+    };
+    details.stored_fields().into_iter().flat_map(values).collect()
+}
+
+/// What is kept of a text that is a date, besides it: a mark, and the moment in bytes that compare as moments do.
+pub(crate) fn date_value(text: &str) -> Option<Sql> {
+    date::milliseconds(text).map(moment)
+}
+
+fn moment(milliseconds: i64) -> Sql {
+    let ordered = milliseconds.cast_unsigned() ^ 1 << 63;
+    Sql::Blob([&[DATE][..], &ordered.to_be_bytes()].concat())
 }
 
 fn stored_value(value: &Value) -> Sql {
@@ -104,16 +121,32 @@ fn test_of(test: &Test, bindings: &mut Bindings) -> String {
             let values = operands.iter().map(operand).collect();
             format!("f.value IN rarray({})", bindings.bind_all(values))
         }
-        Test::AtLeast(bound) => format!("f.value >= {} AND f.value < ''", bindings.bind(*bound)),
-        Test::Above(bound) => format!("f.value > {} AND f.value < ''", bindings.bind(*bound)),
-        Test::AtMost(bound) => format!("f.value <= {}", bindings.bind(*bound)),
-        Test::Below(bound) => format!("f.value < {}", bindings.bind(*bound)),
+        Test::AtLeast(bound) => from(">=", bound, bindings),
+        Test::Above(bound) => from(">", bound, bindings),
+        Test::AtMost(bound) => until("<=", bound, bindings),
+        Test::Below(bound) => until("<", bound, bindings),
         Test::Prefix(prefix) => {
             let from = bindings.bind(prefix.clone());
             let to = successor(prefix).map_or_else(|| "x''".to_owned(), |end| bindings.bind(end));
             format!("f.value >= {from} AND f.value < {to}")
         }
         Test::Exists(_) => "1".to_owned(),
+    }
+}
+
+/// From a bound to the last value of its kind: numbers end where texts begin.
+fn from(operator: &str, bound: &End, bindings: &mut Bindings) -> String {
+    match bound {
+        End::Number(number) => format!("f.value {operator} {} AND f.value < ''", bindings.bind(*number)),
+        End::Date(date) => format!("f.value {operator} {} AND f.value < x'03'", bindings.bind(moment(*date))),
+    }
+}
+
+/// From the first value of a bound's kind to it: nothing comes before numbers.
+fn until(operator: &str, bound: &End, bindings: &mut Bindings) -> String {
+    match bound {
+        End::Number(number) => format!("f.value {operator} {}", bindings.bind(*number)),
+        End::Date(date) => format!("f.value {operator} {} AND f.value > x'02'", bindings.bind(moment(*date))),
     }
 }
 
@@ -146,7 +179,7 @@ mod tests {
     fn every_named_field_is_known_to_details_and_no_other_is() {
         let full = serde_json::json!({"name": "n", "price": 1, "currency": "EUR", "description": "d",
             "category": "c", "sku": "s", "stock": 1, "weight_kg": 1, "color": "red", "sizes": ["s"],
-            "key_features": ["k"]});
+            "key_features": ["k"], "item_group_id": "g"});
         let details: Details = serde_json::from_value(full.clone()).unwrap();
         assert!(Details::FIELDS.iter().all(|name| details.field(name).is_some()));
         let names: Vec<_> =

@@ -49,6 +49,17 @@ pub(crate) fn withdraw(
 ) -> PortResult<bool> {
     let transaction = begin(connection)?;
     delete_intent(&transaction, tenant, effect, image)?;
+    let is_left_over = give_up(&transaction, tenant, image)?;
+    transaction.commit().map_err(sqlite)?;
+    Ok(is_left_over)
+}
+
+/// Notes that a picture is being removed, if no product has it and nobody intends it; whether that is so.
+pub(crate) fn give_up(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    image: &ImageHash,
+) -> PortResult<bool> {
     let sql = "SELECT EXISTS (SELECT 1 FROM intents WHERE tenant = ?1 AND image = ?2)
                OR EXISTS (SELECT 1 FROM images WHERE tenant = ?1 AND hash = ?2)";
     let key = (tenant.as_str(), image.as_bytes().as_slice());
@@ -57,7 +68,6 @@ pub(crate) fn withdraw(
         let sql = "INSERT OR IGNORE INTO removals (tenant, image, at) VALUES (?1, ?2, ?3)";
         transaction.execute(sql, params![key.0, key.1, now()]).map_err(sqlite)?;
     }
-    transaction.commit().map_err(sqlite)?;
     Ok(!wanted)
 }
 

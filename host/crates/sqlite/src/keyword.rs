@@ -18,7 +18,7 @@ mod ranking;
 
 use std::fmt::Write as _;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction, params};
 use taja_catalog::{
     Filter, PortResult, ProductId, TenantId,
     words::{is_unspaced, pairs, runs},
@@ -28,6 +28,7 @@ use crate::{
     error::sqlite,
     filter::{Bindings, condition},
     rows,
+    write::execute,
 };
 
 use self::{
@@ -43,9 +44,29 @@ const LOOKED_AT: usize = 4;
 /// Relevance of a product that was found by pieces of a word: below that of any word.
 const PIECES_RELEVANCE: f32 = 1e-9;
 
-/// The columns of `words` for one product: shop, name and text.
-pub(crate) fn index_columns(tenant: &TenantId, name: &str, text: &str) -> [String; 3] {
-    [tenant_token(tenant), for_index(name), for_index(text)]
+/// Lets a product be found by the words of its name and of a text.
+pub(crate) fn add(
+    transaction: &Transaction<'_>,
+    product: i64,
+    tenant: &TenantId,
+    name: &str,
+    text: &str,
+) -> PortResult<()> {
+    let sql = "INSERT INTO words (rowid, tenant, name, text) VALUES (?1, ?2, ?3, ?4)";
+    let words = params![product, tenant_token(tenant), for_index(name), for_index(text)];
+    execute(transaction, sql, words).map_err(sqlite)?;
+    let sql = "INSERT INTO pieces (rowid, text) VALUES (?1, ?2)";
+    execute(transaction, sql, params![product, format!("{name}\n{text}")]).map_err(sqlite)?;
+    Ok(())
+}
+
+/// Lets a product be found by no words any more. Whatever was remembered of the index is wrong after that.
+pub(crate) fn forget(transaction: &Transaction<'_>, product: i64) -> PortResult<()> {
+    execute(transaction, "UPDATE words_age SET age = age + 1", &[]).map_err(sqlite)?;
+    for sql in ["DELETE FROM words WHERE rowid = ?1", "DELETE FROM pieces WHERE rowid = ?1"] {
+        execute(transaction, sql, params![product]).map_err(sqlite)?;
+    }
+    Ok(())
 }
 
 /// A shop as one word that no tokenizer splits and no stemmer shortens.

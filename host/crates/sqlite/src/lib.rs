@@ -14,6 +14,7 @@
 //! - Times are kept in microseconds.
 
 mod access;
+mod edit;
 mod error;
 mod filter;
 mod intents;

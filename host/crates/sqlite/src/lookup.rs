@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, ProductId, TenantId,
-    port::{Counts, KnownImage},
+    port::{Counts, KnownImage, Shelved},
 };
 
 use crate::{
@@ -61,16 +61,22 @@ pub(crate) fn images_like(
     nearest.into_sorted_vec().into_iter().map(known).collect()
 }
 
-/// Products that pass a filter, newest first.
-pub(crate) fn matching(
+/// Products that pass a filter, newest first, after a place in that order.
+pub(crate) fn listed(
     connection: &Connection,
     tenant: &TenantId,
     filter: &Filter,
+    after: Option<&Shelved>,
     limit: usize,
 ) -> PortResult<Vec<ProductId>> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
-    let passes = condition(filter, &shop, &mut bindings);
+    let mut passes = condition(filter, &shop, &mut bindings);
+    if let Some(after) = after {
+        let created = bindings.bind(after.created_at.as_microsecond());
+        let id = bindings.bind(after.id.to_string());
+        passes += &format!(" AND (p.created_at, p.id) < ({created}, {id})");
+    }
     let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let sql = format!(
         "SELECT p.id FROM products p WHERE p.tenant = {shop} AND {passes}

@@ -15,12 +15,15 @@ pub(crate) fn product(
     tenant: &TenantId,
     id: &ProductId,
 ) -> PortResult<Option<Product>> {
-    let sql = "SELECT seq, details, created_at, updated_at FROM products WHERE tenant = ?1 AND id = ?2";
+    let sql =
+        "SELECT seq, details, created_at, updated_at, revision FROM products WHERE tenant = ?1 AND id = ?2";
     let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
     let row = statement.query_row((tenant.as_str(), id.as_str()), |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?))
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get::<_, i64>(4)?))
     });
-    let Some((seq, details, created, updated)) = row.optional().map_err(sqlite)? else { return Ok(None) };
+    let Some((seq, details, created, updated, revision)) = row.optional().map_err(sqlite)? else {
+        return Ok(None);
+    };
     Ok(Some(Product {
         tenant: tenant.clone(),
         id: id.clone(),
@@ -28,6 +31,7 @@ pub(crate) fn product(
         images: images(connection, seq)?,
         created_at: time(created)?,
         updated_at: time(updated)?,
+        revision: revision.cast_unsigned(),
     }))
 }
 
@@ -105,6 +109,28 @@ pub(crate) fn vectors(
             .map_err(|error| damaged("vector", error))?;
         let row = VectorRow { tenant: id(row, 1)?, product: id(row, 2)?, image: hash(row, 3)?, embedding };
         found.push((Position(position.to_string()), row));
+    }
+    Ok(found)
+}
+
+/// The vectors of a product in a space.
+pub(crate) fn vectors_of(
+    connection: &Connection,
+    tenant: &TenantId,
+    product: &ProductId,
+    space: &Space,
+) -> PortResult<Vec<VectorRow>> {
+    let sql = "SELECT image, embedding FROM vectors
+               WHERE product = (SELECT seq FROM products WHERE tenant = ?1 AND id = ?2)
+               AND space = (SELECT key FROM spaces WHERE id = ?3)";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let mut rows = statement.query([tenant.as_str(), product.as_str(), &space.id]).map_err(sqlite)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let embedding = Embedding::from_le_bytes(blob(row, 1)?, space.dimension)
+            .map_err(|error| damaged("vector", error))?;
+        let (tenant, product, image) = (tenant.clone(), product.clone(), hash(row, 0)?);
+        found.push(VectorRow { tenant, product, image, embedding });
     }
     Ok(found)
 }

@@ -2,9 +2,9 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
-use crate::{error::OpenError, keyword};
+use crate::{error::OpenError, filter, keyword};
 
 /// How long a connection waits for another one's write, which lasts milliseconds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,7 +24,11 @@ const STEPS: &[&str] = &[
     include_str!("schema/4.sql"),
     include_str!("schema/5.sql"),
     include_str!("schema/6.sql"),
+    include_str!("schema/7.sql"),
 ];
+
+/// The step from which on dates are values of their own.
+const DATES: usize = 7;
 
 /// The connection that writes.
 pub(crate) fn writer(path: &Path) -> Result<Connection, OpenError> {
@@ -65,7 +69,33 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     for step in &STEPS[taken..] {
         transaction.execute_batch(step)?;
     }
+    if taken < DATES {
+        note_dates(&transaction)?;
+    }
     transaction.pragma_update(None, "user_version", known)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Notes of every text that was stored before whether it is a date.
+fn note_dates(transaction: &Transaction<'_>) -> Result<(), OpenError> {
+    let sql = "SELECT tenant, name, value, product FROM fields
+               WHERE typeof(value) = 'text' AND value GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*'";
+    let mut statement = transaction.prepare(sql)?;
+    let found = statement.query_map([], |row| {
+        Ok((
+            row.get::<_, String>(0)?,
+            row.get::<_, String>(1)?,
+            row.get::<_, String>(2)?,
+            row.get::<_, i64>(3)?,
+        ))
+    })?;
+    let found: Vec<_> = found.collect::<Result<_, _>>()?;
+    let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
+    for (tenant, name, text, product) in found {
+        if let Some(moment) = filter::date_value(&text) {
+            transaction.prepare_cached(sql)?.execute(params![tenant, name, moment, product])?;
+        }
+    }
     Ok(())
 }

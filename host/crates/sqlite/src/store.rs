@@ -9,12 +9,16 @@ use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
-    port::{About, Change, Counts, Intent, KnownImage, PortErrorKind, Position, Store, VectorRow},
+    port::{
+        About, Change, Counts, Edit, Edited, Intent, KnownImage, PortErrorKind, Position, Shelved, Store,
+        VectorRow,
+    },
 };
 use tokio::time::timeout;
 
 use crate::{
     access,
+    edit::EditOne,
     error::{OpenError, failed, sqlite},
     intents, keyword, lookup, rows, schema,
     threads::Threads,
@@ -141,9 +145,29 @@ impl Store for SqliteStore {
         .await
     }
 
-    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
-        let (tenant, filter) = (tenant.clone(), filter.clone());
-        self.read("matching", move |connection| lookup::matching(connection, &tenant, &filter, limit)).await
+    async fn listed(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&Shelved>,
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
+        let (tenant, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
+        self.read("listed", move |connection| {
+            lookup::listed(connection, &tenant, &filter, after.as_ref(), limit)
+        })
+        .await
+    }
+
+    async fn edit(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        revision: u64,
+        edit: &Edit,
+    ) -> PortResult<Edited> {
+        let edit = EditOne { tenant: tenant.clone(), product: product.clone(), revision, edit: edit.clone() };
+        self.writer.call("edit", move |connection| edit.run(connection)).await
     }
 
     async fn commit(
@@ -172,6 +196,17 @@ impl Store for SqliteStore {
     ) -> PortResult<Vec<(Position, VectorRow)>> {
         let (space, after) = (space.clone(), after.cloned());
         self.read("vectors", move |connection| rows::vectors(connection, &space, after.as_ref(), limit)).await
+    }
+
+    async fn vectors_of(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        space: &Space,
+    ) -> PortResult<Vec<VectorRow>> {
+        let (tenant, product, space) = (tenant.clone(), product.clone(), space.clone());
+        self.read("vectors_of", move |connection| rows::vectors_of(connection, &tenant, &product, &space))
+            .await
     }
 
     async fn version(&self, tenant: &TenantId) -> PortResult<u64> {

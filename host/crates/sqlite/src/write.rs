@@ -65,28 +65,25 @@ impl Commit {
         }
         let details = serde_json::to_string(&product.details)
             .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
-        let sql = "INSERT INTO products (tenant, id, details, index_text, created_at, updated_at)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let sql = "INSERT INTO products (tenant, id, details, index_text, created_at, updated_at, revision)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
         let (created, updated) = (product.created_at.as_microsecond(), product.updated_at.as_microsecond());
-        let values = params![self.tenant.as_str(), product.id.as_str(), details, text, created, updated];
+        let revision = product.revision.cast_signed();
+        let values =
+            params![self.tenant.as_str(), product.id.as_str(), details, text, created, updated, revision];
         unless_taken(execute(transaction, sql, values), || format!("product {}", product.id))?;
         let seq = transaction.last_insert_rowid();
         let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
         for (name, value) in filter::rows(&product.details) {
             execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
         }
-        let [tenant, name, words] = keyword::index_columns(&self.tenant, &product.details.name, text);
-        let sql = "INSERT INTO words (rowid, tenant, name, text) VALUES (?1, ?2, ?3, ?4)";
-        execute(transaction, sql, params![seq, tenant, name, words]).map_err(sqlite)?;
-        let sql = "INSERT INTO pieces (rowid, text) VALUES (?1, ?2)";
-        let pieces = format!("{}\n{text}", product.details.name);
-        execute(transaction, sql, params![seq, pieces]).map_err(sqlite)?;
+        keyword::add(transaction, seq, &self.tenant, &product.details.name, text)?;
         Ok(seq)
     }
 
     /// Notes that a product changed now; its number.
     fn touch(&self, transaction: &Transaction<'_>, product: &ProductId) -> PortResult<i64> {
-        let sql = "UPDATE products SET updated_at = ?3 WHERE tenant = ?1 AND id = ?2 RETURNING seq";
+        let sql = "UPDATE products SET updated_at = ?3, revision = revision + 1 WHERE tenant = ?1 AND id = ?2 RETURNING seq";
         let values = params![self.tenant.as_str(), product.as_str(), Timestamp::now().as_microsecond()];
         let mut statement = transaction.prepare_cached(sql).map_err(sqlite)?;
         let seq = statement.query_row(values, |row| row.get(0)).optional().map_err(sqlite)?;

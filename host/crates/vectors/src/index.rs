@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use futures::channel::oneshot;
 use parking_lot::RwLock;
 use taja_catalog::{
-    Embedding, PortError, PortResult, ProductId, TenantId,
+    Embedding, ImageHash, PortError, PortResult, ProductId, TenantId,
     port::{Neighbour, PortErrorKind, VectorIndex, VectorRow},
 };
 
@@ -285,6 +285,16 @@ impl VectorIndex for Index {
         let (inner, product) = (Arc::clone(&self.inner), product.clone());
         on_pool(move |_| {
             inner.write(&shelf, |shelf| shelf.remove(&product));
+            inner.tend(&shelf);
+        })
+        .await
+    }
+
+    async fn remove_images(&self, tenant: &TenantId, images: &[ImageHash]) -> PortResult<()> {
+        let Some(shelf) = self.inner.shelf(tenant) else { return Ok(()) };
+        let (inner, images) = (Arc::clone(&self.inner), images.to_vec());
+        on_pool(move |_| {
+            inner.write(&shelf, |shelf| shelf.remove_images(&images));
             inner.tend(&shelf);
         })
         .await

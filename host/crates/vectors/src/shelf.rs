@@ -205,6 +205,18 @@ impl Shelf {
         let _ = self.close_holes() && self.close_holes();
     }
 
+    /// Removes the vectors of pictures.
+    pub(crate) fn remove_images(&mut self, images: &[ImageHash]) {
+        let before = self.len();
+        for image in images {
+            if let Some(slot) = self.places.remove(image) {
+                self.retire(slot);
+            }
+        }
+        self.changes += u64::from(self.len() != before);
+        let _ = self.close_holes() && self.close_holes();
+    }
+
     /// Moves the last segment's rows into holes if there are enough to take them all. A graph's rows stay.
     pub(crate) fn close_holes(&mut self) -> bool {
         if self.graph.is_some() || self.holes.len() < SEGMENT {

@@ -187,3 +187,57 @@ async fn a_removal_that_broke_off_is_finished_by_the_next_sweep() {
     assert_eq!(sweep(&house, true).await, 1);
     assert!(house.store.intents(in_an_hour, 9).await.unwrap().is_empty());
 }
+
+fn more(effect: &str, product: &ProductId, seeds: &[u8]) -> MoreImages {
+    let NewProduct { effect, tenant, images, .. } = new(effect, seeds);
+    MoreImages { effect, tenant, product: product.clone(), images }
+}
+
+async fn add_images(house: &House, more: MoreImages) -> Result<Receipt, Failure> {
+    house.add.add_images(more, Arc::new(RecordingJob::default())).await
+}
+
+#[tokio::test]
+async fn pictures_are_added_to_a_product_once_and_known_ones_are_named() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let id = run(&house, new("job-1", &[1])).await.unwrap().product_id.unwrap();
+    let mut request = more("job-2", &id, &[1, 2, 2]);
+    request.images.push(Bytes::from_static(b"no picture"));
+    let receipt = add_images(&house, request.clone()).await.unwrap();
+    assert_eq!(
+        (receipt.status, receipt.added, receipt.duplicates, receipt.errors),
+        (AddStatus::Merged, 1, 2, 1)
+    );
+    let reasons: Vec<_> = receipt.duplicate_details.iter().map(|known| (known.index, known.reason)).collect();
+    assert_eq!(reasons, [(0, DropReason::ExactDuplicate), (2, DropReason::Repeated)]);
+    assert_eq!(add_images(&house, request).await.unwrap(), receipt, "a second run has no second effect");
+    let again = add_images(&house, more("job-3", &id, &[2])).await.unwrap();
+    assert_eq!((again.status, again.added), (AddStatus::Duplicate, 0));
+    let shop = "shop".parse().unwrap();
+    let stored = house.store.product(&shop, &id).await.unwrap().unwrap();
+    assert_eq!((stored.images.len(), house.index.len(), house.images.hosted(&shop).len()), (2, 2, 2));
+}
+
+#[tokio::test]
+async fn pictures_for_a_product_that_is_gone_are_not_hosted() {
+    let house = house(|submission| Ok(keep_all(submission)));
+    let failure = add_images(&house, more("job-1", &"nobody".parse().unwrap(), &[1])).await.unwrap_err();
+    assert_eq!((failure.blame, failure.code.as_str()), (crate::Blame::Client, "product_gone"));
+    assert!(house.images.hosted(&"shop".parse().unwrap()).is_empty());
+}
+
+#[tokio::test]
+async fn the_group_of_a_product_is_the_shops_whatever_the_policy_answers() {
+    let house = house(|submission| {
+        let mut decision = keep_all(submission);
+        if let Outcome::Create { details, .. } = &mut decision.outcome {
+            details.item_group_id = None;
+        }
+        Ok(decision)
+    });
+    let mut product = new("job-1", &[1]);
+    product.details.item_group_id = Some("shirts".into());
+    let id = run(&house, product).await.unwrap().product_id.unwrap();
+    let stored = house.store.product(&"shop".parse().unwrap(), &id).await.unwrap().unwrap();
+    assert_eq!(stored.details.item_group_id.as_deref(), Some("shirts"));
+}

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{creation, put, shop};
 use crate::{
-    filter::{Filter, Operand, Test},
+    filter::{Bound, Filter, Operand, Test},
     id::ProductId,
     port::Store,
     product::Details,
@@ -65,7 +65,7 @@ async fn passes_the_same(
 
 /// Few values, so that they meet; chosen so that a wrong type, a rounding or a prefix shows.
 fn text() -> impl Strategy<Value = String> {
-    const ODD: [&str; 21] = [
+    const ODD: [&str; 28] = [
         "",
         "1",
         "1.0",
@@ -87,6 +87,13 @@ fn text() -> impl Strategy<Value = String> {
         "\u{10ffff}",
         "a\u{10ffff}b",
         "a\u{d7ff}",
+        "1969-12-31",
+        "1970-01-01",
+        "1970-01-01T00:00:00Z",
+        "1970-01-01T01:00:00.0009+01:00",
+        "1970-01-01T00:00:00.001Z",
+        "1970-01-01T00:00:00",
+        "0000-01-01",
     ];
     prop_oneof![4 => prop::sample::select(&ODD[..]).prop_map(String::from), 1 => ".{0,3}"]
         .prop_map(|text| text.replace('\0', ""))
@@ -167,7 +174,14 @@ fn operand() -> impl Strategy<Value = Operand> {
 }
 
 fn test() -> impl Strategy<Value = Test> {
-    let bound = || prop_oneof![4 => number().prop_map(|n| n.as_f64().expect("a number of JSON is one")), 1 => any::<f64>()];
+    let bound = || {
+        prop_oneof![
+            4 => number().prop_map(|n| Bound::Number(n.as_f64().expect("a number of JSON is one"))),
+            1 => any::<f64>().prop_map(Bound::Number),
+            2 => prop::sample::select(vec![-86_400_000, -1, 0, 1, -62_167_219_200_000, i64::MIN, i64::MAX])
+                .prop_map(Bound::Date),
+        ]
+    };
     prop_oneof![
         3 => prop::collection::vec(operand(), 0..3).prop_map(Test::In),
         1 => bound().prop_map(Test::AtLeast),

@@ -23,6 +23,7 @@ pub async fn vector_index_suite<I: VectorIndex, G>(make: impl AsyncFn(usize) -> 
         another_shop_sees_nothing,
         the_same_image_is_replaced_and_not_doubled,
         a_removed_product_is_gone_and_its_neighbours_stay,
+        a_removed_picture_is_gone_and_the_products_others_stay,
         a_vector_of_another_dimension_is_refused,
         its_revision_tells_of_every_change,
     ];
@@ -146,6 +147,22 @@ async fn a_removed_product_is_gone_and_its_neighbours_stay(index: &impl VectorIn
     assert_eq!(index.len(), 3);
     index.insert(vec![row("shop", "east", "e", [1.0, 0.0, 0.0])]).await.expect("it can come back");
     assert_eq!(names(&nearest(index, &shop("shop"), [1.0, 0.0, 0.0], 1).await), ["east"]);
+}
+
+async fn a_removed_picture_is_gone_and_the_products_others_stay(index: &impl VectorIndex) {
+    fill(index).await;
+    index.insert(vec![row("shop", "east", "e2", [0.9, 0.1, 0.0])]).await.expect("rows are taken");
+    let hash = |name: &str| ImageHash::of(name.as_bytes());
+    let before = index.revision(&shop("shop"));
+    let gone = [hash("e"), hash("n"), hash("nobody's")];
+    index.remove_images(&shop("shop"), &gone).await.expect("pictures can be removed");
+    index.remove_images(&shop("other"), &[hash("w")]).await.expect("removing nothing is no error");
+    assert_ne!(index.revision(&shop("shop")), before);
+    let found = nearest(index, &shop("shop"), [1.0, 0.0, 0.0], 9).await;
+    assert_eq!(names(&found), ["east", "north-east", "west"]);
+    assert_eq!((found[0].image, index.len()), (hash("e2"), 3));
+    index.remove(&shop("shop"), &product("east")).await.expect("products can be removed");
+    assert_eq!(index.len(), 2);
 }
 
 async fn a_vector_of_another_dimension_is_refused(index: &impl VectorIndex) {

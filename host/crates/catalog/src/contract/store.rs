@@ -3,8 +3,8 @@
 use serde_json::json;
 
 use super::{
-    claims, creation, effect, finding, finding::words, image, intents, product, put, shelve, shoe, shop,
-    space, vector,
+    claims, creation, edits, effect, finding, finding::words, image, intents, product, put, shelve, shoe,
+    shop, space, vector,
 };
 use crate::{
     embedding::Space,
@@ -36,6 +36,7 @@ pub async fn store_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         vectors_of_another_space_stay_apart,
     ];
     intents::suite(&make).await;
+    edits::suite(&make).await;
     finding::suite(make).await;
 }
 

@@ -2,8 +2,13 @@
 
 use serde_json::json;
 
-use super::{claims, creation, finding::words, put, shop};
-use crate::{filter::Filter, id::ProductId, port::Store};
+use super::{claims, creation, finding::words, product, put, shop};
+use crate::{
+    filter::Filter,
+    id::ProductId,
+    port::{Edit, Store},
+    product::Details,
+};
 
 /// Runs every claim against a store made by `make`.
 ///
@@ -15,6 +20,7 @@ pub async fn words_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         the_name_counts_more_than_the_text_and_a_rare_word_more_than_a_common_one,
         scripts_without_spaces_are_searched_by_their_parts,
         a_part_of_a_compound_is_found_when_no_word_is,
+        a_part_of_a_compound_is_found_in_what_a_product_says_now,
         a_filter_as_large_as_can_be_is_answered,
     ];
 }
@@ -79,6 +85,18 @@ async fn a_part_of_a_compound_is_found_when_no_word_is(store: &impl Store) {
     assert_eq!(words(store, "shop", "schuh").await, ["word"], "a word is better than a part");
     let filter = Filter::parse(&json!({"color": "red"})).expect("answers");
     assert!(store.keyword(&shop("shop"), "aufschu", &filter, 9).await.expect("answers").is_empty());
+}
+
+async fn a_part_of_a_compound_is_found_in_what_a_product_says_now(store: &impl Store) {
+    add(store, "thing", "Wanderschuhe", "").await;
+    assert_eq!(words(store, "shop", "schuhe").await, ["thing"]);
+    let details = Details { name: "Thing".into(), ..Details::default() };
+    let edit = Edit::Describe { details: Box::new(details), index_text: Some("Regenjacke".into()) };
+    store.edit(&shop("shop"), &product("thing"), 1, &edit).await.expect("answers");
+    assert!(words(store, "shop", "schuhe").await.is_empty());
+    assert_eq!(words(store, "shop", "jacke").await, ["thing"]);
+    store.edit(&shop("shop"), &product("thing"), 2, &Edit::Delete).await.expect("answers");
+    assert!(words(store, "shop", "jacke").await.is_empty());
 }
 
 async fn a_filter_as_large_as_can_be_is_answered(store: &impl Store) {

@@ -93,6 +93,13 @@ impl VectorIndex for InMemoryIndex {
         Ok(())
     }
 
+    async fn remove_images(&self, tenant: &TenantId, images: &[ImageHash]) -> PortResult<()> {
+        self.fault.strike("index")?;
+        held(&self.rows).retain(|(owner, image), _| owner != tenant || !images.contains(image));
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn revision(&self, _tenant: &TenantId) -> u64 {
         self.changes.load(Ordering::Relaxed)
     }

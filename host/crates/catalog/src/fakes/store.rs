@@ -20,8 +20,8 @@ use crate::{
     models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
     picture::PerceptualHash,
     port::{
-        About, Change, Counts, Intent, KnownImage, NewImage, PortError, PortErrorKind, PortResult, Position,
-        Store, VectorRow,
+        About, Change, Counts, Edit, Edited, Intent, KnownImage, NewImage, PortError, PortErrorKind,
+        PortResult, Position, Shelved, Store, VectorRow,
     },
     product::Product,
 };
@@ -38,7 +38,8 @@ pub struct InMemoryStore {
 struct Tables {
     products: BTreeMap<(TenantId, ProductId), (Product, String)>,
     images: BTreeMap<(TenantId, ImageHash), ProductId>,
-    vectors: Vec<(String, VectorRow)>,
+    /// Nothing where one was removed.
+    vectors: Vec<Option<(String, VectorRow)>>,
     receipts: BTreeMap<(TenantId, EffectKey), Value>,
     versions: BTreeMap<TenantId, u64>,
     intents: BTreeMap<(TenantId, ImageHash), Intended>,
@@ -97,6 +98,7 @@ impl Tables {
                 };
                 stored.images.extend(images.iter().map(|new| new.image.clone()));
                 stored.updated_at = Timestamp::now();
+                stored.revision += 1;
                 self.add_images(tenant, space, &product, &images)
             }
         }
@@ -119,7 +121,7 @@ impl Tables {
             }
             let (tenant, product) = (tenant.clone(), product.clone());
             let row = VectorRow { tenant, product, image, embedding: new.embedding.clone() };
-            self.vectors.push((space.id.clone(), row));
+            self.vectors.push(Some((space.id.clone(), row)));
         }
         Ok(())
     }
@@ -138,10 +140,56 @@ impl Tables {
         Ok(())
     }
 
+    fn edit(&mut self, tenant: &TenantId, product: &ProductId, revision: u64, edit: &Edit) -> Edited {
+        let key = (tenant.clone(), product.clone());
+        let Some((stored, text)) = self.products.get_mut(&key) else { return Edited::Missing };
+        if stored.revision != revision {
+            return Edited::Changed;
+        }
+        let gone: Vec<_> = match edit {
+            Edit::Describe { details, index_text } => {
+                stored.details = details.as_ref().clone();
+                index_text.iter().for_each(|new| text.clone_from(new));
+                Vec::new()
+            }
+            Edit::RemoveImages(images) => {
+                let gone = stored.images.extract_if(.., |image| images.contains(&image.hash));
+                gone.map(|image| image.hash).collect()
+            }
+            Edit::Delete => stored.images.iter().map(|image| image.hash).collect(),
+        };
+        stored.revision += 1;
+        stored.updated_at = Timestamp::now();
+        let revision = stored.revision;
+        if matches!(edit, Edit::Delete) {
+            self.products.remove(&key);
+        }
+        *self.versions.entry(tenant.clone()).or_default() += 1;
+        self.vectors.iter_mut().for_each(|place| {
+            place.take_if(|(_, row)| row.tenant == *tenant && gone.contains(&row.image));
+        });
+        let left_over = gone.iter().copied().filter(|image| self.give_up(tenant, *image)).collect();
+        Edited::Done { revision, gone, left_over }
+    }
+
+    /// Takes a picture from its product; whether nobody wants it.
+    fn give_up(&mut self, tenant: &TenantId, image: ImageHash) -> bool {
+        let key = (tenant.clone(), image);
+        self.images.remove(&key);
+        let nobody = Intended { effects: BTreeSet::new(), at: Timestamp::now() };
+        self.intents.entry(key).or_insert(nobody).effects.is_empty()
+    }
+
+    /// Vectors with their places, which they keep when others go.
+    fn vectors(&self) -> impl Iterator<Item = (usize, &String, &VectorRow)> {
+        let there = (1..).zip(&self.vectors);
+        there.filter_map(|(at, place)| place.as_ref().map(|(space, row)| (at, space, row)))
+    }
+
     /// Pictures that have no vector in a space.
     fn without(&self, space: &Space) -> impl Iterator<Item = CatalogueImage> {
-        let vectors = self.vectors.iter().filter(|(id, _)| *id == space.id);
-        let with: BTreeSet<_> = vectors.map(|(_, row)| (&row.tenant, row.image)).collect();
+        let vectors = self.vectors().filter(|(_, id, _)| **id == space.id);
+        let with: BTreeSet<_> = vectors.map(|(_, _, row)| (&row.tenant, row.image)).collect();
         let images = self.products.values().flat_map(|(product, _)| {
             let (tenant, id) = (&product.tenant, &product.id);
             product.images.iter().map(move |image| (tenant, id, image))
@@ -235,16 +283,35 @@ impl Store for InMemoryStore {
         Ok(found.into_iter().map(|(found, product)| (product.id.clone(), found as f32)).collect())
     }
 
-    async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
+    async fn listed(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        after: Option<&Shelved>,
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
         let tables = held(&self.tables);
         let mut passing: Vec<_> = tables
             .of(tenant)
             .filter(|(product, _)| filter.matches(&product.details))
             .map(|(product, _)| (product.created_at, product.id.clone()))
             .collect();
+        let after = after.map(|after| (after.created_at, after.id.clone()));
+        passing.retain(|place| after.as_ref().is_none_or(|after| place < after));
         passing.sort_by(|one, other| other.cmp(one));
         passing.truncate(limit);
         Ok(passing.into_iter().map(|(_, id)| id).collect())
+    }
+
+    async fn edit(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        revision: u64,
+        edit: &Edit,
+    ) -> PortResult<Edited> {
+        self.fault.strike("store")?;
+        Ok(held(&self.tables).edit(tenant, product, revision, edit))
     }
 
     async fn commit(
@@ -289,8 +356,21 @@ impl Store for InMemoryStore {
             Some(Err(error)) => return refused(PortErrorKind::Invalid, error.to_string()),
         };
         let tables = held(&self.tables);
-        let rows = (1..).zip(&tables.vectors).skip(passed).filter(|(_, (id, _))| *id == space.id);
-        Ok(rows.take(limit).map(|(at, (_, row))| (Position(format!("{at}")), row.clone())).collect())
+        let rows = tables.vectors().filter(|(at, id, _)| *at > passed && **id == space.id);
+        Ok(rows.take(limit).map(|(at, _, row)| (Position(format!("{at}")), row.clone())).collect())
+    }
+
+    async fn vectors_of(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        space: &Space,
+    ) -> PortResult<Vec<VectorRow>> {
+        let tables = held(&self.tables);
+        let rows = tables
+            .vectors()
+            .filter(|(_, id, row)| (*id, &row.tenant, &row.product) == (&space.id, tenant, product));
+        Ok(rows.map(|(_, _, row)| row.clone()).collect())
     }
 
     async fn version(&self, tenant: &TenantId) -> PortResult<u64> {
@@ -361,7 +441,7 @@ impl Store for InMemoryStore {
     async fn spaces(&self) -> PortResult<BTreeMap<String, u64>> {
         let tables = held(&self.tables);
         let mut spaces = BTreeMap::new();
-        tables.vectors.iter().for_each(|(space, _)| *spaces.entry(space.clone()).or_default() += 1);
+        tables.vectors().for_each(|(_, space, _)| *spaces.entry(space.clone()).or_default() += 1);
         Ok(spaces)
     }
 }
@@ -413,7 +493,7 @@ impl ModelStore for InMemoryStore {
                 .any(|image| (&image.tenant, image.image.hash) == (&row.tenant, row.image));
             if without {
                 *tables.versions.entry(row.tenant.clone()).or_default() += 1;
-                tables.vectors.push((space.id.clone(), row));
+                tables.vectors.push(Some((space.id.clone(), row)));
             }
         }
         Ok(())
@@ -425,11 +505,11 @@ impl ModelStore for InMemoryStore {
             return refused(PortErrorKind::Conflict, format!("vectors of {space} are needed"));
         }
         let mut removed = 0;
-        tables.vectors.retain(|(id, _)| {
-            let goes = id == space && removed < limit as u64;
-            removed += u64::from(goes);
-            !goes
-        });
+        for place in &mut tables.vectors {
+            if removed < limit as u64 && place.take_if(|(id, _)| id == space).is_some() {
+                removed += 1;
+            }
+        }
         Ok(removed)
     }
 }

@@ -16,7 +16,8 @@ use crate::{
     failure::Failure,
     id::{ImageHash, TenantId},
     policy::JobHandle,
-    port::{Embedder, ImageDecoder, ImageHost, VectorIndex, VectorRow},
+    port::{Embedder, ImageDecoder, ImageHost, Store, VectorIndex, VectorRow},
+    retrieval,
 };
 
 /// Pictures whose vectors are written together. What an interruption costs.
@@ -48,6 +49,8 @@ pub struct Embedded {
 pub struct Embed {
     /// What has vectors and what has not.
     pub store: Arc<dyn ModelStore>,
+    /// What is still there.
+    pub catalogue: Arc<dyn Store>,
     /// Where the pictures are.
     pub images: Arc<dyn ImageHost>,
     /// What decodes them.
@@ -133,7 +136,7 @@ impl Embed {
         }
         embedded.added += rows.len() as u64;
         self.store.add_vectors(self.embedder.space(), rows.clone()).await?;
-        Ok(self.index.insert(rows).await?)
+        Ok(retrieval::add(self.catalogue.as_ref(), self.index.as_ref(), rows).await?)
     }
 
     /// The vector of a picture, or why it can have none. What may work later fails the walk.

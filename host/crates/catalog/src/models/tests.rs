@@ -67,6 +67,7 @@ impl Shop {
             images: images.iter().map(|new| new.image.clone()).collect(),
             created_at: now,
             updated_at: now,
+            revision: 1,
         };
         let change = Change::Create { product: Box::new(product), images, index_text: String::new() };
         let effect = format!("job-{number}").parse().unwrap();
@@ -81,6 +82,7 @@ impl Shop {
             before: Side { embedder: self.old.clone(), index: self.old_index.clone() },
             embed: Embed {
                 store: self.store.clone(),
+                catalogue: self.store.clone(),
                 images: self.images.clone(),
                 decoder: Arc::new(PpmDecoder),
                 embedder: new.clone(),

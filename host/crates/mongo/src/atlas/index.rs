@@ -17,7 +17,7 @@ use mongodb::{
     bson::{Binary, Bson, Document, binary::Vector, doc},
 };
 use taja_catalog::{
-    Embedding, PortResult, ProductId, Space, TenantId,
+    Embedding, ImageHash, PortResult, ProductId, Space, TenantId,
     port::{Neighbour, VectorIndex, VectorRow},
 };
 
@@ -177,6 +177,11 @@ impl VectorIndex for AtlasIndex {
     }
 
     async fn remove(&self, tenant: &TenantId, _product: &ProductId) -> PortResult<()> {
+        self.tell(tenant, |version| version + 1);
+        Ok(())
+    }
+
+    async fn remove_images(&self, tenant: &TenantId, _images: &[ImageHash]) -> PortResult<()> {
         self.tell(tenant, |version| version + 1);
         Ok(())
     }

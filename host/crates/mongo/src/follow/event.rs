@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mongodb::bson::{Bson, Document};
-use taja_catalog::{PortResult, Space, TenantId, port::VectorRow};
+use taja_catalog::{ImageHash, PortResult, Space, TenantId, port::VectorRow};
 
 use super::{VECTORS, VERSIONS};
+use crate::removed;
 
 /// A change.
 pub(super) struct Event {
@@ -28,9 +29,11 @@ pub(super) struct Transaction {
 pub(super) enum News {
     /// A vector was stored.
     Vector(VectorRow),
-    /// A shop's catalogue came to this version.
-    Version(TenantId, u64),
-    /// Vectors went, or changed; the event does not say whose.
+    /// A shop's catalogue came to this version, and these pictures are not in it any more.
+    Version(TenantId, u64, Vec<ImageHash>),
+    /// A vector was deleted; the event does not say whose.
+    Deleted,
+    /// Vectors changed, or all of them went.
     Lost(&'static str),
     /// Nothing that matters.
     Other,
@@ -78,7 +81,7 @@ fn news(event: &Document, space: &Space) -> PortResult<News> {
                 event.get_document("updateDescription").and_then(|of| of.get_document("updatedFields"));
             version(event.get_document("documentKey").ok(), updated.ok())
         }
-        ("delete", VECTORS) => News::Lost("a vector was deleted"),
+        ("delete", VECTORS) => News::Deleted,
         ("update", VECTORS) => News::Lost("a vector was changed"),
         ("drop" | "rename", VECTORS | VERSIONS) => News::Lost("a collection is gone"),
         ("dropDatabase" | "invalidate", _) => News::Lost("the database is gone"),
@@ -89,9 +92,10 @@ fn news(event: &Document, space: &Space) -> PortResult<News> {
 /// A shop's version, from what names the shop and what has the number.
 fn version(shop: Option<&Document>, number: Option<&Document>) -> News {
     let shop = shop.and_then(|shop| shop.get_str("_id").ok()?.parse().ok());
+    let gone = number.and_then(|number| removed::read(number.get_binary_generic("removed").ok()?));
     let number = number.and_then(|number| number.get("version").and_then(Bson::as_i64));
     match shop.zip(number) {
-        Some((shop, number)) => News::Version(shop, number.unsigned_abs()),
+        Some((shop, number)) => News::Version(shop, number.unsigned_abs(), gone.unwrap_or_default()),
         None => News::Other,
     }
 }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use mongodb::Database;
 use parking_lot::RwLock;
 use taja_catalog::{
-    Embedding, PortResult, ProductId, Space, TenantId,
+    Embedding, ImageHash, PortResult, ProductId, Space, TenantId,
     port::{Neighbour, Store, VectorIndex, VectorRow},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -177,6 +177,11 @@ impl VectorIndex for Follower {
 
     /// Does nothing: the stream brings what was committed.
     async fn remove(&self, _tenant: &TenantId, _product: &ProductId) -> PortResult<()> {
+        Ok(())
+    }
+
+    /// Does nothing: the stream brings what was committed.
+    async fn remove_images(&self, _tenant: &TenantId, _images: &[ImageHash]) -> PortResult<()> {
         Ok(())
     }
 

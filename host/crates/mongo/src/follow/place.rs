@@ -1,9 +1,10 @@
 //! Where a follower stands in the stream.
 //!
 //! A transaction's events come one after another, but perhaps in two batches, and its version may come before its
-//! vectors. So a version counts once an event of another transaction has come, or nothing more has.
+//! vectors. So a version counts once an event of another transaction has come, or nothing more has. Which pictures went
+//! comes with the version, which is written first; that their vectors were deleted is no news after that.
 
-use taja_catalog::{TenantId, port::VectorRow};
+use taja_catalog::{ImageHash, TenantId, port::VectorRow};
 
 use super::{
     event::{Event, News, Transaction},
@@ -18,21 +19,32 @@ pub(super) struct Place {
     transaction: Option<Transaction>,
     /// Versions it brought.
     held: Vec<(TenantId, u64)>,
+    /// Whether it told which pictures went.
+    told: bool,
+}
+
+/// A change of the index.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// These can be found.
+    Insert(Vec<VectorRow>),
+    /// These of a shop cannot any more.
+    Remove(TenantId, Vec<ImageHash>),
 }
 
 /// What is known by now.
 #[derive(Default)]
 pub(super) struct Known {
-    /// Vectors to be found.
-    pub(super) vectors: Vec<VectorRow>,
-    /// Versions that are complete with them.
+    /// What changed, in this order.
+    pub(super) steps: Vec<Step>,
+    /// Versions that are complete with that.
     pub(super) versions: Vec<(TenantId, u64)>,
 }
 
 impl Place {
     /// Where the stream begins.
     pub(super) fn new(from: Begin) -> Self {
-        Self { from, transaction: None, held: Vec::new() }
+        Self { from, transaction: None, held: Vec::new(), told: false }
     }
 
     /// Whether no version waits for the rest of its transaction.
@@ -50,10 +62,19 @@ impl Place {
             if event.transaction.is_none() || event.transaction != self.transaction {
                 known.versions.append(&mut self.held);
                 self.transaction = event.transaction;
+                self.told = false;
             }
             match event.news {
-                News::Vector(row) => known.vectors.push(row),
-                News::Version(tenant, version) => self.held.push((tenant, version)),
+                News::Vector(row) => known.insert(row),
+                News::Version(tenant, version, gone) => {
+                    if !gone.is_empty() {
+                        self.told = true;
+                        known.steps.push(Step::Remove(tenant.clone(), gone));
+                    }
+                    self.held.push((tenant, version));
+                }
+                News::Deleted if self.told => {}
+                News::Deleted => return Err("a vector was deleted"),
                 News::Lost(reason) => return Err(reason),
                 News::Other => {}
             }
@@ -63,7 +84,16 @@ impl Place {
 
     /// Nothing more has come.
     pub(super) fn rest(&mut self) -> Known {
-        Known { vectors: Vec::new(), versions: std::mem::take(&mut self.held) }
+        Known { steps: Vec::new(), versions: std::mem::take(&mut self.held) }
+    }
+}
+
+impl Known {
+    fn insert(&mut self, row: VectorRow) {
+        match self.steps.last_mut() {
+            Some(Step::Insert(rows)) => rows.push(row),
+            _ => self.steps.push(Step::Insert(vec![row])),
+        }
     }
 }
 
@@ -105,6 +135,28 @@ mod tests {
         Place::new(Begin::Moment(Timestamp { time: 1, increment: 1 }))
     }
 
+    fn removal(transaction: i64, version: i64, image: &str) -> Event {
+        let removed = crate::removed::write(&[ImageHash::of(image.as_bytes())]);
+        let what = doc! {
+            "operationType": "update", "documentKey": { "_id": "acme" },
+            "updateDescription": { "updatedFields": { "version": version, "removed": removed } },
+        };
+        event(transaction, "versions", what)
+    }
+
+    fn deletion(transaction: i64) -> Event {
+        event(transaction, "vectors", doc! { "operationType": "delete" })
+    }
+
+    /// Each step: how many vectors it brings, or the pictures that it takes.
+    fn steps(known: &Known) -> Vec<Result<usize, Vec<ImageHash>>> {
+        let step = |step: &Step| match step {
+            Step::Insert(rows) => Ok(rows.len()),
+            Step::Remove(_, images) => Err(images.clone()),
+        };
+        known.steps.iter().map(step).collect()
+    }
+
     fn versions(known: &Known) -> Vec<u64> {
         known.versions.iter().map(|(_, version)| *version).collect()
     }
@@ -113,12 +165,25 @@ mod tests {
     fn a_version_waits_for_the_rest_of_its_transaction() {
         let mut place = place();
         let known = place.learn(vec![version(1, 1), vector(1, "a")]).unwrap();
-        assert_eq!((known.vectors.len(), versions(&known)), (1, vec![]));
+        assert_eq!((steps(&known), versions(&known)), (vec![Ok(1)], vec![]));
         assert!(!place.is_settled());
         let known = place.learn(vec![vector(1, "b"), version(2, 2)]).unwrap();
-        assert_eq!((known.vectors.len(), versions(&known)), (1, vec![1]));
+        assert_eq!((steps(&known), versions(&known)), (vec![Ok(1)], vec![1]));
         assert_eq!(versions(&place.rest()), [2]);
         assert!(place.is_settled());
+    }
+
+    #[test]
+    fn what_went_goes_in_its_turn_and_its_deletion_is_no_news() {
+        let mut place = place();
+        let events = vec![vector(1, "a"), removal(2, 2, "a"), deletion(2), vector(3, "a"), vector(3, "b")];
+        let known = place.learn(events).unwrap();
+        assert_eq!(steps(&known), [Ok(1), Err(vec![ImageHash::of(b"a")]), Ok(2)]);
+        assert_eq!(versions(&known), [2]);
+        let mut place = self::place();
+        assert!(place.learn(vec![removal(1, 1, "a")]).is_ok());
+        assert!(place.learn(vec![deletion(1)]).is_ok(), "the rest may come later");
+        assert!(place.learn(vec![deletion(2)]).is_err(), "this is another's");
     }
 
     #[test]

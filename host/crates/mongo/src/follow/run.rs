@@ -9,7 +9,7 @@ use super::{
     FollowState, Shared,
     event::Event,
     fill::fill,
-    place::{Known, Place},
+    place::{Known, Place, Step},
     stream::{Batch, Begin, Ended, Stream},
 };
 
@@ -83,10 +83,14 @@ async fn apply(shared: &Shared, place: &mut Place, batch: Batch) -> Result<(), B
     let events: Vec<Event> = batch.events.iter().filter_map(|event| read(shared, event)).collect();
     shared.set_lag(events.iter().rev().find_map(Event::age).unwrap_or_default());
     let known = if batch.events.is_empty() { Ok(place.rest()) } else { place.learn(events) };
-    let Known { vectors, versions } = known.map_err(|reason| Break::Gap(reason.to_owned()))?;
-    if !vectors.is_empty() {
-        let inserted = shared.index().insert(vectors).await;
-        inserted.map_err(|error| Break::Gap(format!("the index refused vectors: {error}")))?;
+    let Known { steps, versions } = known.map_err(|reason| Break::Gap(reason.to_owned()))?;
+    for step in steps {
+        let index = shared.index();
+        let done = match step {
+            Step::Insert(rows) => index.insert(rows).await,
+            Step::Remove(tenant, images) => index.remove_images(&tenant, &images).await,
+        };
+        done.map_err(|error| Break::Gap(format!("the index refused a change: {error}")))?;
     }
     shared.applied.publish(versions);
     if let Some(end) = batch.end {

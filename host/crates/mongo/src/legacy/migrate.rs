@@ -14,7 +14,7 @@ use super::{Legacy, Old, old};
 use crate::{
     collections::Collections,
     deadline::{READ, WRITE, within},
-    document::{self, binary, hash},
+    document::{self, OPTIONAL, binary, hash},
     error::{damaged, failed, mongo},
     transaction::{Transaction, transact},
     vectors,
@@ -23,8 +23,6 @@ use crate::{
 
 /// Documents looked at in one go.
 const PAGE: i64 = 200;
-/// Fields that a product may lack; one that cannot be read is taken away.
-const OPTIONAL: [&str; 6] = ["currency", "category", "sku", "stock", "weight_kg", "color"];
 
 /// What a migration did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -152,7 +150,7 @@ async fn bring_one(
     if let Some(reason) = fault.or_else(|| old.details.check().err().map(|error| error.to_string())) {
         return Ok(Brought::Skipped(reason));
     }
-    count_up(collections, session, &legacy.tenant).await?;
+    count_up(collections, session, &legacy.tenant, &[]).await?;
     let before = old.images.len();
     drop_taken(collections, session, legacy, &mut old).await?;
     let product = old.product(&legacy.tenant);
@@ -207,6 +205,7 @@ fn left_out(stored: &Document, old: &Old, legacy: &Legacy) -> u64 {
 
 fn update(stored: &Document, product: &Product, text: &str, drop_vectors: bool) -> Document {
     let set = document::product(product, text);
+    // One that cannot be read is taken away.
     let unreadable = OPTIONAL.iter().filter(|name| stored.contains_key(**name) && !set.contains_key(**name));
     let mut unset: Document = unreadable.map(|name| ((*name).to_owned(), "".into())).collect();
     if drop_vectors && stored.contains_key("embeddings") {

@@ -71,6 +71,7 @@ impl Old {
             images: self.images.iter().map(stored).collect(),
             created_at: self.created_at,
             updated_at: self.updated_at,
+            revision: 0,
         }
     }
 
@@ -108,6 +109,7 @@ fn details(document: &Document, price: f64) -> Details {
         color: text("color"),
         sizes: texts(document.get("sizes")),
         key_features: texts(document.get("key_features")),
+        item_group_id: None,
         attributes: serde_json::Map::new(),
     }
 }

@@ -9,10 +9,10 @@ use mongodb::{
 };
 use taja_catalog::{
     Filter, ImageHash, PortResult, Product, ProductId, Space,
-    port::{Counts, KnownImage, Position, VectorRow},
+    port::{Counts, KnownImage, Position, Shelved, VectorRow},
 };
 
-use super::{Legacy, Old, any_case, old, with_images};
+use super::{Legacy, Old, any_case, old, read::OldImage, with_images};
 use crate::{
     collections::Collections,
     document::whole,
@@ -52,6 +52,23 @@ pub(crate) async fn products(
     Ok(found)
 }
 
+/// The vectors of one product in the space of all of them.
+pub(crate) async fn vectors_of(
+    collections: &Collections,
+    legacy: &Legacy,
+    space: &Space,
+    id: &ProductId,
+) -> PortResult<Vec<VectorRow>> {
+    let Some(key) = Legacy::key(id) else { return Ok(Vec::new()) };
+    let found = collections.products.find_one(doc! { "_id": key, "tenant": null }).await.map_err(mongo)?;
+    let old = found.and_then(|found| Old::read(&found, Some(space)));
+    let row = |image: OldImage| {
+        let (tenant, product) = (legacy.tenant.clone(), id.clone());
+        Some(VectorRow { tenant, product, image: image.hash, embedding: image.embedding? })
+    };
+    Ok(old.into_iter().flat_map(|old| old.images).filter_map(row).collect())
+}
+
 /// The image with these very bytes.
 pub(crate) async fn image(collections: &Collections, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
     let wanted = with_images(std::slice::from_ref(hash));
@@ -61,16 +78,21 @@ pub(crate) async fn image(collections: &Collections, hash: &ImageHash) -> PortRe
     Ok(known.map(|product| KnownImage { product, hash: *hash, distance: 0 }))
 }
 
-/// Products that pass a filter, newest first.
-pub(crate) async fn matching(
+/// Products that pass a filter, newest first, after a place in that order.
+pub(crate) async fn listed(
     collections: &Collections,
     filter: &Filter,
+    after: Option<&Shelved>,
     limit: usize,
 ) -> PortResult<Vec<Placed>> {
+    let is_after = |old: &Old| {
+        let place = (old.created_at, old.product_id());
+        after.is_none_or(|after| place < (after.created_at, after.id.clone()))
+    };
     let mut cursor = described(collections).await?;
     let mut newest = Vec::new();
     while let Some(old) = next(&mut cursor).await? {
-        if filter.matches(&old.details) {
+        if is_after(&old) && filter.matches(&old.details) {
             newest.push(placed(&old, 0.0));
             if newest.len() >= limit.saturating_mul(2) {
                 newest = best([newest], limit);

@@ -86,7 +86,7 @@ fn product() -> Document {
     });
     let optional = doc! {
         "currency": is("string"), "category": is("string"), "sku": is("string"), "color": is("string"),
-        "stock": whole(), "weight_kg": amount(),
+        "item_group_id": is("string"), "revision": whole(), "stock": whole(), "weight_kg": amount(),
     };
     if let Ok(properties) = schema.get_document_mut("properties") {
         properties.extend(optional);
@@ -129,7 +129,11 @@ fn receipt() -> Document {
 }
 
 fn version() -> Document {
-    rule(required(doc! { "_id": name(), "version": is("long") }))
+    let mut schema = required(doc! { "_id": name(), "version": is("long") });
+    if let Ok(properties) = schema.get_document_mut("properties") {
+        properties.insert("removed", is("binData"));
+    }
+    rule(schema)
 }
 
 fn intent() -> Document {

@@ -112,6 +112,8 @@ fn parsed(details: guest::Details) -> Checked<Details> {
         color: optional(details.color),
         sizes: details.sizes,
         key_features: details.key_features,
+        // Policies know of no groups: the host keeps what the shop said.
+        item_group_id: None,
         attributes,
     })
 }

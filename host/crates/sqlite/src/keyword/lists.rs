@@ -1,8 +1,9 @@
 //! The index's lists of rows, kept in memory once they were asked for: reading the rows of a common word out of the index
 //! takes milliseconds, going through a list takes microseconds.
 //!
-//! Rows of the index are only ever added, with ever higher numbers. So a list that reaches to some row stays right, and is
-//! read on from there when rows have come, whoever wrote them. Where the numbers of rows do not fit that, all is forgotten.
+//! Rows of the index are mostly added, with ever higher numbers. So a list that reaches to some row stays right, and is
+//! read on from there when rows have come, whoever wrote them. When one changed or went, the index is of another age, and
+//! all is forgotten; so it is where the numbers of rows do not fit that.
 
 use std::{collections::HashMap, ops::Deref, sync::Arc};
 
@@ -59,6 +60,8 @@ impl FromIterator<Posting> for Rows {
 /// What a search sees of the index, from its beginning to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Snapshot {
+    /// How often rows changed or went.
+    pub(super) age: i64,
     /// Number of the last product.
     pub(super) last: u32,
     /// How many rows there are.
@@ -70,18 +73,20 @@ pub(super) struct Snapshot {
 impl Snapshot {
     /// Looks through the rows of an expression; none when there are none.
     pub(super) fn read(connection: &Connection, expression: &str) -> PortResult<Option<Self>> {
-        let sql = "SELECT (SELECT max(seq) FROM products), word_rows(words), word_tokens(words)
+        let sql = "SELECT (SELECT max(seq) FROM products), word_rows(words), word_tokens(words),
+                          (SELECT age FROM words_age)
                    FROM words WHERE words MATCH ?1 LIMIT 1";
         let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
         let row = statement.query_row([expression], |row| {
-            Ok(Self { last: row.get(0)?, rows: row.get(1)?, tokens: row.get(2)? })
+            Ok(Self { last: row.get(0)?, rows: row.get(1)?, tokens: row.get(2)?, age: row.get(3)? })
         });
         row.optional().map_err(sqlite)
     }
 
     /// Whether one became the other by rows that came, and nothing else, as far as the numbers tell.
     fn fits(&self, other: &Self) -> bool {
-        self.rows - other.rows == i64::from(self.last) - i64::from(other.last)
+        self.age == other.age
+            && self.rows - other.rows == i64::from(self.last) - i64::from(other.last)
             && (self.rows != other.rows || self.tokens == other.tokens)
     }
 }

@@ -151,7 +151,7 @@ mod tests {
 
     /// Numbers in several blocks, at their borders and at the end of all.
     const PRODUCTS: [u32; 8] = [0, 1, BLOCK - 1, BLOCK, 5 * BLOCK + 7, 9 * BLOCK, u32::MAX - 1, u32::MAX];
-    const SNAPSHOT: Snapshot = Snapshot { last: u32::MAX, rows: 1000, tokens: 9000 };
+    const SNAPSHOT: Snapshot = Snapshot { age: 0, last: u32::MAX, rows: 1000, tokens: 9000 };
 
     fn row(product: u32) -> Posting {
         let length = 4 + product % 9;

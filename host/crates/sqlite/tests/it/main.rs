@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use taja_catalog::{
-    Details, EffectKey, Filter, Product, Space, TenantId, contract,
-    port::{Change, PortErrorKind, Store},
+    Details, EffectKey, Filter, Product, ProductId, Space, TenantId, contract,
+    port::{Change, Edit, Edited, PortErrorKind, Store},
 };
 use taja_sqlite::{OpenError, SqliteStore};
 use tempfile::TempDir;
@@ -33,6 +33,7 @@ fn creation(id: &str, details: Details, text: &str) -> Change {
         images: Vec::new(),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         updated_at: jiff::Timestamp::UNIX_EPOCH,
+        revision: 1,
     };
     Change::Create { product: Box::new(product), images: Vec::new(), index_text: text.into() }
 }
@@ -131,4 +132,64 @@ async fn a_write_waits_for_another_connection_and_reads_do_not() {
     held.commit().unwrap();
     write.await.unwrap();
     assert_eq!(store.counts().await.unwrap().products, 1);
+}
+
+/// The tables as they were when products could only be added.
+const BEFORE_EDITS: [&str; 6] = [
+    include_str!("../../src/schema/1.sql"),
+    include_str!("../../src/schema/2.sql"),
+    include_str!("../../src/schema/3.sql"),
+    include_str!("../../src/schema/4.sql"),
+    include_str!("../../src/schema/5.sql"),
+    include_str!("../../src/schema/6.sql"),
+];
+
+#[tokio::test]
+async fn products_of_a_file_from_before_can_be_edited_and_their_dates_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("taja.db");
+    let file = rusqlite::Connection::open(&path).unwrap();
+    BEFORE_EDITS.iter().for_each(|step| file.execute_batch(step).unwrap());
+    let rows = r#"INSERT INTO products VALUES
+            (1, 'shop', 'shoe', '{"name": "Shoe", "attributes": {"since": "2026-03-01"}}', 'rain', 1, 1);
+        INSERT INTO fields VALUES ('shop', 'name', 'Shoe', 1), ('shop', 'attributes.since', '2026-03-01', 1);
+        INSERT INTO words (rowid, tenant, name, text) VALUES (1, 'x73686f700', 'Shoe', 'rain');
+        INSERT INTO pieces (rowid, text) VALUES (1, 'Shoe rain');"#;
+    file.execute_batch(rows).unwrap();
+    file.pragma_update(None, "user_version", 6).unwrap();
+    drop(file);
+
+    let store = SqliteStore::open(&path).unwrap();
+    let id: ProductId = "shoe".parse().unwrap();
+    assert_eq!(words(&store, "rain").await, ["shoe"]);
+    let before_april = Filter::parse(&serde_json::json!({"since": {"lt": "2026-04-01"}})).unwrap();
+    assert_eq!(store.matching(&shop(), &before_april, 9).await.unwrap(), std::slice::from_ref(&id));
+    let revision = store.product(&shop(), &id).await.unwrap().unwrap().revision;
+    let edit = Edit::Describe { details: Box::new(named("Boot")), index_text: Some("snow".into()) };
+    let edited = store.edit(&shop(), &id, revision, &edit).await.unwrap();
+    assert_eq!(edited, Edited::Done { revision: revision + 1, gone: vec![], left_over: vec![] });
+    assert!(store.matching(&shop(), &before_april, 9).await.unwrap().is_empty());
+    assert_eq!((words(&store, "rain").await, words(&store, "snow").await), (vec![], vec!["shoe".to_owned()]));
+}
+
+#[tokio::test]
+async fn an_edit_leaves_nothing_of_what_was_behind() {
+    let (store, folder) = fresh();
+    let attributes =
+        serde_json::json!({"since": "2026-03-01", "tags": ["a", "b"]}).as_object().unwrap().clone();
+    put(&store, "shoe", Details { attributes, ..named("Shoe") }, "rain").await;
+    let id = "shoe".parse().unwrap();
+    let plain = Edit::Describe { details: Box::new(named("Shoe")), index_text: None };
+    store.edit(&shop(), &id, 1, &plain).await.unwrap();
+    let file = rusqlite::Connection::open(folder.path().join("taja.db")).unwrap();
+    let count = |table: &str| -> i64 {
+        file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    };
+    // Its name, price and description.
+    assert_eq!(count("fields"), 3);
+    store.edit(&shop(), &id, 2, &Edit::Delete).await.unwrap();
+    for table in ["products", "fields", "images", "vectors"] {
+        assert_eq!(count(table), 0, "{table}");
+    }
+    assert_eq!(count("receipts"), 1);
 }

@@ -44,8 +44,15 @@ async fn add(store: &SqliteStore, tenant: &TenantId, n: u64) {
     let now = jiff::Timestamp::UNIX_EPOCH;
     let details = Details { price: n as f64, ..named(&text(n, 1 + n % 3)) };
     let id: ProductId = format!("p{n}").parse().unwrap();
-    let product =
-        Product { tenant: tenant.clone(), id, details, images: vec![], created_at: now, updated_at: now };
+    let product = Product {
+        tenant: tenant.clone(),
+        id,
+        details,
+        images: vec![],
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
     let change =
         Change::Create { product: Box::new(product), images: vec![], index_text: text(n + 1000, n * 7 % 23) };
     let effect = format!("e{n}").parse().unwrap();

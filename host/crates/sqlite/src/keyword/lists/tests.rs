@@ -6,7 +6,9 @@ fn index(rows: &[(u32, &str)]) -> Connection {
     let connection = Connection::open_in_memory().unwrap();
     register(&connection).unwrap();
     let sql = "CREATE VIRTUAL TABLE words USING fts5 (tenant, name, text);
-        CREATE TABLE products (seq INTEGER PRIMARY KEY)";
+        CREATE TABLE products (seq INTEGER PRIMARY KEY);
+        CREATE TABLE words_age (age INTEGER);
+        INSERT INTO words_age VALUES (0)";
     connection.execute_batch(sql).unwrap();
     rows.iter().for_each(|(number, text)| add(&connection, *number, text));
     connection
@@ -82,6 +84,19 @@ fn a_row_that_went_or_changed_makes_everything_be_read_again() {
         earlier.rows(&connection, "hat").unwrap();
         assert!(!lists.kept.lock().lists.contains_key("hat"));
     }
+}
+
+#[test]
+fn a_row_whose_words_were_changed_for_as_many_others_is_read_again() {
+    let connection = index(&[(1, "shoe"), (2, "hat")]);
+    let lists = Lists::default();
+    let earlier = lists.begin(snapshot(&connection));
+    assert_eq!(found(&lists, &connection, "hat"), [2]);
+    let change = "UPDATE words_age SET age = age + 1; UPDATE words SET text = 'hat' WHERE rowid = 1";
+    connection.execute_batch(change).unwrap();
+    assert_eq!(found(&lists, &connection, "hat"), [1, 2]);
+    earlier.rows(&connection, "shoe").unwrap();
+    assert!(!lists.kept.lock().lists.contains_key("shoe"));
 }
 
 #[test]
