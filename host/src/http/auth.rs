@@ -79,6 +79,11 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail))
     }
 
+    /// Refuses a caller whose key has neither scope that products may be read with.
+    pub fn may_read(&self) -> Result<(), Problem> {
+        self.may(Scope::Catalogue).or_else(|_| self.may(Scope::Search))
+    }
+
     /// Refuses everybody but the operator.
     pub fn must_operate(&self) -> Result<(), Problem> {
         if self.is_operator() {

@@ -11,6 +11,7 @@ mod models;
 mod origin;
 mod plugins;
 mod problem;
+mod products;
 mod recordings;
 mod results;
 mod search;
@@ -49,7 +50,7 @@ pub type Shared = Arc<App>;
                        and at /api/v1. Long work is a job: 202 with its id, then poll, or ask with the header Prefer: wait=N."
     ),
     tags(
-        (name = "products", description = "Taking products in"),
+        (name = "products", description = "Taking products in, and changing them"),
         (name = "search", description = "Finding them by words, pictures and videos"),
         (name = "jobs", description = "What runs in the background"),
         (name = "plugins", description = "Policies: their versions, which of them serve whom, how they have been doing"),
@@ -97,6 +98,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(models::forget))
         .routes(routes!(recordings::read))
         .routes(routes!(images::image))
+        .merge(products::routes())
         .merge(plugins::routes())
 }
 

@@ -1,0 +1,117 @@
+//! `GET /products`: what a shop has, newest first.
+
+use axum::{
+    Json,
+    extract::{Query, State},
+};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taja_catalog::{Filter, Product, port::Shelved};
+use utoipa::{IntoParams, ToSchema};
+
+use super::{
+    super::{Problem, Shared},
+    ProductView, view,
+};
+use crate::{access::Caller, http::search::MAX_LIMIT};
+
+/// Products on a page unless the client says otherwise.
+const DEFAULT_LIMIT: u32 = 20;
+
+/// Which products to list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ListOptions {
+    /// Conditions on fields, as JSON: `{"category": "shoes", "stock": {"gt": 0}}`.
+    filter: Option<String>,
+    /// Products on the page, 1 to 100; 20 unless told.
+    limit: Option<u32>,
+    /// Where to go on: `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// A page of products.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct ProductList {
+    /// The products, newest first.
+    products: Vec<ProductView>,
+    /// What to send as `cursor` for the next page.
+    next: Option<String>,
+}
+
+/// Lists products, newest first. Pages go on where they stood whatever is added, edited or deleted meanwhile.
+#[utoipa::path(
+    get, path = "/products", tag = "products", params(ListOptions),
+    responses((status = 200, body = ProductList), (status = 422, body = Problem), (status = 503, body = Problem))
+)]
+pub async fn list(
+    State(app): State<Shared>,
+    caller: Caller,
+    Query(options): Query<ListOptions>,
+) -> Result<Json<Value>, Problem> {
+    caller.may_read()?;
+    let limit = read_limit(options.limit, DEFAULT_LIMIT)?;
+    let filter = read_filter(options.filter.as_deref())?;
+    let after = options.cursor.as_deref().map(read_cursor).transpose()?;
+    // One more tells whether there is a next page.
+    let mut ids = app.store.listed(&caller.tenant, &filter, after.as_ref(), limit + 1).await?;
+    let is_last = ids.len() <= limit;
+    ids.truncate(limit);
+    let products = app.store.products(&caller.tenant, &ids).await?;
+    let mut page =
+        json!({ "products": products.iter().map(|product| view(&app, product)).collect::<Vec<_>>() });
+    if let Some(last) = products.last().filter(|_| !is_last) {
+        page["next"] = write_cursor(last).into();
+    }
+    Ok(Json(page))
+}
+
+pub(super) fn read_limit(limit: Option<u32>, usual: u32) -> Result<usize, Problem> {
+    let limit = limit.unwrap_or(usual);
+    if (1..=MAX_LIMIT).contains(&limit) {
+        Ok(limit as usize)
+    } else {
+        Err(Problem::field("limit", format!("is not a number from 1 to {MAX_LIMIT}")))
+    }
+}
+
+pub(super) fn read_filter(filter: Option<&str>) -> Result<Filter, Problem> {
+    Filter::parse_text(filter.unwrap_or_default())
+        .map_err(|error| Problem::field("filter", format!("{}: {}", error.at, error.problem)))
+}
+
+/// The place of a product in the list.
+fn write_cursor(product: &Product) -> String {
+    let place = format!("{}:{}", product.created_at.as_microsecond(), product.id);
+    BASE64_URL_SAFE_NO_PAD.encode(place)
+}
+
+fn read_cursor(cursor: &str) -> Result<Shelved, Problem> {
+    let read = || {
+        let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (created, id) = place.split_once(':')?;
+        let created_at = Timestamp::from_microsecond(created.parse().ok()?).ok()?;
+        Some(Shelved { created_at, id: id.parse().ok()? })
+    };
+    read().ok_or_else(|| Problem::field("cursor", "is none that a list gave"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_that_no_list_gave_is_refused() {
+        let place = BASE64_URL_SAFE_NO_PAD.encode("1700000000000000:shoe");
+        assert_eq!(read_cursor(&place).unwrap().id.as_str(), "shoe");
+        for text in ["", "shoe", "1:", "9223372036854775807:shoe", "-:shoe", "1:no id!"] {
+            let cursor = BASE64_URL_SAFE_NO_PAD.encode(text);
+            assert_eq!(read_cursor(&cursor).unwrap_err().status, 422, "{text}");
+        }
+        assert_eq!(read_cursor("%%%").unwrap_err().status, 422);
+    }
+}
