@@ -110,6 +110,9 @@ pub struct SearchJob {
     pub limit: u32,
     /// Whether pages explain themselves.
     pub explain: bool,
+    /// Whether products of one group are one match.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub group: bool,
     /// Whether it is recorded, to be played again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
@@ -294,6 +297,7 @@ impl UseCases {
             filter,
             sort: search.sort.clone(),
             facets: search.facets.clone(),
+            group: search.group,
             tape: tape.clone(),
         };
         let mut set = self.search.run(query, lineup.as_ref(), handle(job)).await?;

@@ -139,8 +139,10 @@ impl ResultCache {
     /// Pages and explanations are made from a result when it is read, so they are not part of the key. The day is: it is
     /// told to rankings.
     fn key(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> String {
-        let SearchJob { parts, filter, sort, facets, limit: _, explain: _, record: _, pins: _ } = search;
-        let whole = serde_json::json!([tenant, self.space, moment, today(), parts, filter, sort, facets]);
+        let SearchJob { parts, filter, sort, facets, group, limit: _, explain: _, record: _, pins: _ } =
+            search;
+        let whole =
+            serde_json::json!([tenant, self.space, moment, today(), parts, filter, sort, facets, group]);
         Sha256::digest(whole.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
@@ -181,6 +183,7 @@ mod tests {
             facets: vec![],
             limit,
             explain: false,
+            group: false,
             record: false,
             pins: Pins::default(),
         }

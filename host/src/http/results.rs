@@ -26,12 +26,18 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     }
     let start = options.cursor.as_deref().map_or(Ok(0), |cursor| read_cursor(cursor, job.id))?;
     let page: Vec<&Found> = set.found.iter().skip(start).take(limit as usize).collect();
-    let ids: Vec<_> = page.iter().map(|found| found.product.clone()).collect();
+    let ids = page.iter().flat_map(|found| std::iter::once(&found.product).chain(&found.variants));
+    let ids: Vec<_> = ids.cloned().collect();
     let tenant = job.tenant.parse().map_err(|error| Problem::internal(&error))?;
     let products = app.store.products(&tenant, &ids).await?;
     let products: BTreeMap<_, _> = products.iter().map(|product| (&product.id, product)).collect();
     let one = |found: &&Found| {
-        products.get(&found.product).map(|product| one_match(app, product, found, &set, query.explain))
+        let mut row = one_match(app, products.get(&found.product)?, found, &set, query.explain);
+        if query.group {
+            let variants = found.variants.iter().filter_map(|id| products.get(id));
+            row["variants"] = variants.map(|product| of_product(app, product)).collect();
+        }
+        Some(row)
     };
     let mut body = json!({
         "matches": page.iter().filter_map(one).collect::<Vec<_>>(),

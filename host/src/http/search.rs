@@ -62,6 +62,9 @@ pub struct SearchBody {
     weights: Option<Value>,
     /// Whether each match tells the legs that found it.
     explain: Option<bool>,
+    /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others that were found in
+    /// `variants`. Total, pages and facets count matches.
+    group: Option<bool>,
     /// Whether the search is recorded, to be played again through other versions of its policies; needs the scope `admin`.
     record: Option<bool>,
 }
@@ -174,6 +177,7 @@ fn search_job(
     let facets = options.take(&mut fields, "facets", Options::names).unwrap_or_default();
     let weights = options.take(&mut fields, "weights", Options::weights).unwrap_or_default();
     let explain = options.take(&mut fields, "explain", Options::truth).unwrap_or_default();
+    let group = options.take(&mut fields, "group", Options::truth).unwrap_or_default();
     let record = options.take(&mut fields, "record", Options::truth).unwrap_or_default();
     for (name, value) in fields {
         options.add_text_part(&name, &value, parts, modalities);
@@ -194,7 +198,7 @@ fn search_job(
         return Err(Problem::fields(options.mistakes));
     }
     let parts = std::mem::take(parts);
-    Ok(SearchJob { parts, filter, sort, facets, limit, explain, record, pins: Pins::default() })
+    Ok(SearchJob { parts, filter, sort, facets, limit, explain, group, record, pins: Pins::default() })
 }
 
 struct Options {

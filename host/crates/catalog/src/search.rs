@@ -1,6 +1,7 @@
 //! The use case that answers a query: legs from the search policies, one order from the ranking policy.
 
 mod arrange;
+mod fold;
 mod joined;
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
@@ -110,6 +111,8 @@ pub struct Query {
     pub sort: Vec<Sort>,
     /// Fields to count the values of.
     pub facets: Vec<String>,
+    /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others as its variants.
+    pub group: bool,
     /// Records what the policies are given, ask and answer.
     pub tape: Option<Arc<Tape>>,
 }
@@ -145,6 +148,16 @@ pub struct Found {
     /// What the ranking policy told about this place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Found products of the same group, best first and without this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<ProductId>,
+}
+
+impl Found {
+    /// The product and its variants.
+    fn products(&self) -> impl Iterator<Item = &ProductId> {
+        std::iter::once(&self.product).chain(&self.variants)
+    }
 }
 
 /// A leg, as the answer names it.
@@ -219,7 +232,7 @@ impl Search {
         let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
         let mut set = joined.result_set(&legs, ranking, &context);
         set.found.truncate(RESULT_SET as usize);
-        self.arrange(&query.tenant, &mut set, &query.sort, &query.facets).await?;
+        self.arrange(&query.tenant, &mut set, &query.sort, &query.facets, query.group).await?;
         Ok(set)
     }
 
@@ -256,15 +269,16 @@ impl Search {
         Ok(products.into_iter().map(|product| (product.id.clone(), product)).collect())
     }
 
-    /// Sorts by fields and counts facets, when asked to.
+    /// Sorts by fields, folds groups and counts facets, when asked to.
     async fn arrange(
         &self,
         tenant: &TenantId,
         set: &mut ResultSet,
         sort: &[Sort],
         facets: &[String],
+        group: bool,
     ) -> Result<(), Failure> {
-        if sort.is_empty() && facets.is_empty() {
+        if sort.is_empty() && facets.is_empty() && !group {
             return Ok(());
         }
         let ids: Vec<_> = set.found.iter().map(|found| found.product.clone()).collect();
@@ -278,8 +292,12 @@ impl Search {
             };
             sort.iter().map(by_field).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
         });
+        if group {
+            fold::groups(&mut set.found, |id| products[id].details.item_group_id.as_deref());
+        }
         for field in facets {
-            let values = set.found.iter().filter_map(|found| products[&found.product].details.field(field));
+            let value = |id: &ProductId| products[id].details.field(field);
+            let values = set.found.iter().map(|found| found.products().filter_map(value));
             set.facets.insert(field.clone(), count_values(values));
         }
         Ok(())

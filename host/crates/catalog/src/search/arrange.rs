@@ -1,6 +1,9 @@
 //! Sorting by fields and counting their values.
 
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 use serde_json::Value;
 
@@ -28,15 +31,19 @@ pub(super) fn text_of(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// Counts values, most frequent first; each entry of a list counts.
-pub(super) fn count_values(values: impl Iterator<Item = Value>) -> Vec<FacetCount> {
+/// Counts the matches that have each value, most frequent first; each entry of a list counts. A match has the values of all
+/// its products, each once: so a count is the number of matches that a filter by the value would leave.
+pub(super) fn count_values<M: Iterator<Item = Value>>(matches: impl Iterator<Item = M>) -> Vec<FacetCount> {
     let mut counts: HashMap<String, FacetCount> = HashMap::new();
-    let scalars = values.flat_map(|value| match value {
-        Value::Array(entries) => entries,
-        scalar => vec![scalar],
-    });
-    for value in scalars {
-        counts.entry(value.to_string()).or_insert(FacetCount { value, count: 0 }).count += 1;
+    for values in matches {
+        let scalars = values.flat_map(|value| match value {
+            Value::Array(entries) => entries,
+            scalar => vec![scalar],
+        });
+        let distinct: BTreeMap<String, Value> = scalars.map(|value| (value.to_string(), value)).collect();
+        for (text, value) in distinct {
+            counts.entry(text).or_insert(FacetCount { value, count: 0 }).count += 1;
+        }
     }
     let mut counts: Vec<_> = counts.into_values().collect();
     counts.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| text_of(&a.value).cmp(&text_of(&b.value))));
@@ -66,8 +73,17 @@ mod tests {
 
     #[test]
     fn each_entry_of_a_list_counts_in_a_facet() {
-        let counts = count_values([serde_json::json!(["41", "42"]), serde_json::json!("42")].into_iter());
+        let matches = [vec![serde_json::json!(["41", "42", "42"])], vec![serde_json::json!("42")]];
+        let counts = count_values(matches.into_iter().map(Vec::into_iter));
         assert_eq!(counts[0], FacetCount { value: "42".into(), count: 2 });
         assert_eq!(counts.len(), 2);
+    }
+
+    #[test]
+    fn a_match_of_several_products_counts_once_for_each_value() {
+        let matches = [vec![Value::from("red"), "blue".into(), "red".into()], vec!["red".into()]];
+        let counts = count_values(matches.into_iter().map(Vec::into_iter));
+        let counts: Vec<_> = counts.iter().map(|count| (text_of(&count.value), count.count)).collect();
+        assert_eq!(counts, [("red".to_owned(), 2), ("blue".to_owned(), 1)]);
     }
 }

@@ -98,6 +98,7 @@ impl Joined {
             evidence: ranked.evidence.iter().map(|place| evidence(*place as usize)).collect(),
             legs: std::mem::take(&mut best[ranked.product as usize]),
             notes: notes.remove(&place).unwrap_or_default(),
+            variants: Vec::new(),
         });
         let summary = |leg: &Leg| LegSummary {
             name: leg.name.clone(),
