@@ -28,7 +28,7 @@ const CELL_SEPARATOR: char = ';';
 ///
 /// NDJSON (one JSON object per line) or CSV (a header row; several images, sizes or key features in one cell are
 /// separated by `;`). Columns: name, price, description, category, weight_kg, color, sizes, key_features, sku, stock,
-/// currency, attributes (a JSON object) and images (paths, relative to the file). Prints one result per product.
+/// currency, item_group_id, attributes (a JSON object) and images (paths, relative to the file). Prints one result per product.
 #[derive(Args)]
 pub struct Import {
     /// The file: .ndjson, .jsonl or .csv

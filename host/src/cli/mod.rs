@@ -7,6 +7,7 @@ mod jobs;
 mod migrate;
 mod model;
 mod plugin;
+mod products;
 mod pull;
 mod search;
 mod serve;
@@ -45,6 +46,9 @@ enum Command {
     Import(import::Import),
     /// Find products by words, a picture, a video, or several together
     Search(search::SearchCommand),
+    /// List, show and delete products
+    #[command(subcommand)]
+    Products(products::Products),
     /// Look at jobs that failed, and start them again
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -108,6 +112,7 @@ fn start(command: Command) -> anyhow::Result<bool> {
             Command::Worker(process) => process.run(Role::Worker).await,
             Command::Import(import) => import.run().await,
             Command::Search(search) => search.run().await,
+            Command::Products(products) => products.run().await,
             Command::Jobs(jobs) => jobs.run().await,
             Command::Tenant(tenants) => tenants.run().await,
             Command::Key(keys) => keys.run().await,
