@@ -53,8 +53,13 @@ impl Cluster {
         self.folder.path().join(name)
     }
 
+    /// How many pictures are hosted.
+    pub fn assets(&self) -> usize {
+        self.cloudinary.assets().len()
+    }
+
     /// A process of this role with a folder of its own.
-    async fn process(&self, role: &str, name: &str) -> Server {
+    pub async fn process(&self, role: &str, name: &str) -> Server {
         self.process_with(role, name, &[]).await
     }
 

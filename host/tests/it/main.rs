@@ -13,6 +13,7 @@ mod models;
 mod pictures;
 mod plugins;
 mod policies;
+mod products;
 mod support;
 mod surface;
 mod tenants;

@@ -104,6 +104,7 @@ async fn what_is_anothers_is_answered_like_what_is_not_there() {
     let recorded = server.done(&theirs, "/search", words("cup").text("record", "true")).await;
     let recording = recorded["result"]["recording"].as_str().unwrap();
     let digest = server.uploaded(&theirs, "", build("their-rank", "1.0.0", "")).await;
+    let picture = taja_catalog::ImageHash::of(&photograph("coffee")).to_string();
     let nothing = "0192f0c1-2a3b-7c4d-8e5f-001122334455";
     let mut asked = 0;
     for (method, path) in server.guarded().await.into_iter().filter(|(_, path)| path.contains('{')) {
@@ -111,6 +112,8 @@ async fn what_is_anothers_is_answered_like_what_is_not_there() {
             vec![("theirs", "nobody")]
         } else if path.starts_with("/plugins") {
             vec![("their-rank", "no-rank")]
+        } else if path.starts_with("/products") {
+            vec![(added["result"]["product_id"].as_str().unwrap(), nothing)]
         } else if path.starts_with("/recordings") {
             vec![(recording, "0192f0c1-2a3b-7c4d-8e5f-001122334455.00")]
         } else {
@@ -122,7 +125,8 @@ async fn what_is_anothers_is_answered_like_what_is_not_there() {
                 let body = order.map_or(r#"{"scopes": ["admin"]}"#, |(_, body)| body);
                 let body = if path.starts_with("/models") { "{}" } else { body };
                 let path = path.replace("{id}", id).replace("{key}", key_id);
-                let path = path.replace("{name}", id).replace("{digest}", &digest);
+                let path =
+                    path.replace("{name}", id).replace("{digest}", &digest).replace("{hash}", &picture);
                 let request = server.asked_with(&ours, method.clone(), &path).body(body);
                 let response = request.header("content-type", "application/json").send().await;
                 answer(response.unwrap()).await
