@@ -8,22 +8,50 @@ use std::{
 use serde_json::Value;
 
 use super::FacetCount;
+use crate::date;
 
 /// Most values counted for one facet.
 const MAX_FACET_VALUES: usize = 100;
 
-/// By number, else by text; what has no value comes last either way.
+/// What a value is sorted by. Numbers before dates, and those before all other texts: an attribute may be a number here and
+/// text there, and the order must be total.
+enum Key {
+    Number(f64),
+    Date(i64),
+    Text(String),
+}
+
+impl Key {
+    fn of(value: &Value) -> Self {
+        let date = || value.as_str().and_then(date::milliseconds);
+        match (value.as_f64(), date()) {
+            (Some(number), _) => Self::Number(number),
+            (None, Some(date)) => Self::Date(date),
+            (None, None) => Self::Text(text_of(value)),
+        }
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let kind = |key: &Self| match key {
+            Self::Number(_) => 0,
+            Self::Date(_) => 1,
+            Self::Text(_) => 2,
+        };
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Date(a), Self::Date(b)) => a.cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (a, b) => kind(a).cmp(&kind(b)),
+        }
+    }
+}
+
+/// By number, by moment, else by text; what has no value comes last either way.
 pub(super) fn compare_missing_last(a: Option<&Value>, b: Option<&Value>, descending: bool) -> Ordering {
     let (Some(a), Some(b)) = (a, b) else {
         return a.is_none().cmp(&b.is_none());
     };
-    // Numbers before everything else: an attribute may be a number here and text there, and the order must be total.
-    let order = match (a.as_f64(), b.as_f64()) {
-        (Some(a), Some(b)) => a.total_cmp(&b),
-        (a_number, b_number) => {
-            b_number.is_some().cmp(&a_number.is_some()).then_with(|| text_of(a).cmp(&text_of(b)))
-        }
-    };
+    let order = Key::of(a).order(&Key::of(b));
     if descending { order.reverse() } else { order }
 }
 
@@ -61,6 +89,13 @@ mod tests {
         assert!(compare_missing_last(Some(&two), None, true).is_lt());
         assert!(compare_missing_last(None, Some(&two), false).is_gt());
         assert!(compare_missing_last(Some(&two), Some(&ten), true).is_gt());
+    }
+
+    #[test]
+    fn dates_are_sorted_as_moments() {
+        let (early, late) = (Value::from("2026-03-02T00:30:00+02:00"), Value::from("2026-03-01T23:00:00Z"));
+        assert!(compare_missing_last(Some(&early), Some(&late), false).is_lt());
+        assert!(compare_missing_last(Some(&late), Some(&Value::from("10 years ago")), false).is_lt());
     }
 
     #[test]
