@@ -1,6 +1,6 @@
 //! How long a failed job waits before its next attempt: exponential, capped, with full jitter.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::JobId;
 
@@ -37,6 +37,29 @@ impl Backoff {
     }
 }
 
+/// How long failed jobs wait: as usual, and those of some kinds otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backoffs {
+    /// The usual wait.
+    pub usual: Backoff,
+    /// That of jobs of these kinds.
+    pub kinds: BTreeMap<String, Backoff>,
+}
+
+impl Backoffs {
+    /// The wait of jobs of this kind.
+    #[must_use]
+    pub fn of(&self, kind: &str) -> Backoff {
+        self.kinds.get(kind).copied().unwrap_or(self.usual)
+    }
+}
+
+impl From<Backoff> for Backoffs {
+    fn from(usual: Backoff) -> Self {
+        Self { usual, kinds: BTreeMap::new() }
+    }
+}
+
 /// A number in `0.0..1.0` from a job's random bits and the attempt (the finaliser of SplitMix64).
 fn draw(job: JobId, attempt: u32) -> f64 {
     let mut x = job.random_bits().wrapping_add(u64::from(attempt).wrapping_mul(0x9e37_79b9_7f4a_7c15));
@@ -64,6 +87,13 @@ mod tests {
         let backoff = Backoff { base: Duration::from_secs(1), cap: Duration::from_secs(5) };
         let ceilings: Vec<u64> = (1..=5).map(|attempt| backoff.ceiling(attempt).as_secs()).collect();
         assert_eq!(ceilings, [1, 2, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_kind_may_wait_otherwise_than_the_rest() {
+        let patient = Backoff { base: Duration::from_secs(60), cap: Duration::from_secs(3600) };
+        let backoffs = Backoffs { kinds: [("b".to_owned(), patient)].into(), ..Backoffs::default() };
+        assert_eq!((backoffs.of("a"), backoffs.of("b")), (Backoff::default(), patient));
     }
 
     #[test]

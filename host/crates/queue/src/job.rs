@@ -22,6 +22,14 @@ impl JobId {
         Self(Uuid::now_v7())
     }
 
+    /// The id of a job that stands for something else and is pushed again until it is known to be there: the same moment
+    /// and seed make the same id. It sorts among those made at that moment.
+    #[must_use]
+    pub fn derived(moment: Timestamp, seed: [u8; 10]) -> Self {
+        let milliseconds = u64::try_from(moment.as_millisecond()).unwrap_or_default();
+        Self(uuid::Builder::from_unix_timestamp_millis(milliseconds, &seed).into_uuid())
+    }
+
     /// The low half of the id, 62 bits of which are random.
     pub(crate) fn random_bits(self) -> u64 {
         self.0.as_u64_pair().1
@@ -82,6 +90,8 @@ pub struct NewJob {
     pub idempotency: Option<Idempotency>,
     /// What its acknowledgements survive.
     pub durability: Durability,
+    /// Whether somebody has to be told how it ended, see [`crate::Queue::untold`].
+    pub tell: bool,
 }
 
 impl NewJob {
@@ -95,6 +105,7 @@ impl NewJob {
             max_attempts: 3,
             idempotency: None,
             durability: Durability::Disk,
+            tell: false,
         }
     }
 
@@ -109,6 +120,13 @@ impl NewJob {
     #[must_use]
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
+        self
+    }
+
+    /// Asks for its end to be told.
+    #[must_use]
+    pub fn tell(mut self) -> Self {
+        self.tell = true;
         self
     }
 
@@ -207,6 +225,9 @@ pub struct JobRecord {
     pub error: Option<JobError>,
     /// Whether its cancellation was asked for while it ran.
     pub cancel_asked: bool,
+    /// Whether somebody has to be told how it ended.
+    #[serde(default)]
+    pub tell: bool,
     /// When it was pushed.
     pub created_at: Timestamp,
     /// When its latest attempt started.
@@ -227,6 +248,15 @@ mod tests {
         assert!(older < newer && older.to_string() < newer.to_string());
         assert_eq!(older.to_string().parse::<JobId>().unwrap(), older);
         assert!("not-an-id".parse::<JobId>().is_err());
+    }
+
+    #[test]
+    fn a_derived_id_is_the_same_each_time_and_sorts_by_its_moment() {
+        let now = Timestamp::now();
+        let later = now + std::time::Duration::from_secs(1);
+        assert_eq!(JobId::derived(now, [7; 10]), JobId::derived(now, [7; 10]));
+        assert_ne!(JobId::derived(now, [7; 10]), JobId::derived(now, [8; 10]));
+        assert!(JobId::derived(now, [9; 10]) < JobId::derived(later, [1; 10]));
     }
 
     #[test]

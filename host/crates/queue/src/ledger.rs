@@ -67,7 +67,14 @@ pub trait Ledger: std::fmt::Debug + Send + Sync + 'static {
     /// How many jobs there are of each kind and status; open ones as pending.
     async fn depth(&self) -> Result<Vec<Depth>>;
 
-    /// Forgets jobs of these terminal statuses that finished before a moment; answers how many.
+    /// Ended jobs that were entered with [`NewJob::tell`] and are not told; a job that is reopened has to be told again.
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>>;
+
+    /// Notes that this end of a job was told.
+    async fn told(&self, job: &JobRecord) -> Result<()>;
+
+    /// Forgets jobs of these terminal statuses that finished before a moment and are told if they have to be; answers how
+    /// many.
     async fn purge(&self, statuses: &[Status], finished_before: Timestamp) -> Result<u64>;
 
     /// Open jobs of every tenant in the order of their ids, after the given one.

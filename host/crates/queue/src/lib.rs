@@ -44,7 +44,7 @@ mod worker;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 
-pub use backoff::Backoff;
+pub use backoff::{Backoff, Backoffs};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use failure::{Blame, JobError};

@@ -192,7 +192,16 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     /// How many jobs there are of each kind and status.
     async fn depth(&self) -> Result<Vec<Depth>>;
 
-    /// Forgets jobs of these terminal statuses that finished longer ago than this; answers how many.
+    /// Finished jobs that were pushed with [`NewJob::tell`] and whose end is not known to be told, whosever they are,
+    /// in no particular order. That an end has to be told is written with the end itself, by whatever it came about,
+    /// so nothing that happens to a process can lose it.
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>>;
+
+    /// Notes that the end of this job, as recorded, was told. One that was redriven meanwhile has another end to tell.
+    async fn told(&self, job: &JobRecord) -> Result<()>;
+
+    /// Forgets jobs of these terminal statuses that finished longer ago than this and have nothing to be told; answers
+    /// how many.
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64>;
 
     /// What it runs on, such as `redis 7.2.4`, found out by a round trip: an error when it does not serve.

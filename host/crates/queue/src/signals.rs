@@ -1,4 +1,4 @@
-//! What rings inside one process: new work, a finished job, a cancellation.
+//! What rings inside one process: new work, a job that moved on or finished, a cancellation.
 //!
 //! A ring saves waiting; it is never the only way to learn something. Whoever listens also looks by itself now and
 //! then, because another process's rings may not be heard: Redis passes them on as long as it is there, SQLite does not.
@@ -6,20 +6,17 @@
 use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::{JobId, JobRecord};
 
-/// The latest news of a job.
+/// The news of a job since somebody began to watch it.
 #[derive(Debug, Clone, Default)]
-pub enum JobNews {
-    /// Nothing happened since the watch began.
-    #[default]
-    None,
+pub struct JobNews {
     /// Its cancellation was asked for while it runs.
-    CancelAsked,
+    pub cancel_asked: bool,
     /// It became terminal.
-    Finished(Arc<JobRecord>),
+    pub finished: Option<Arc<JobRecord>>,
 }
 
 type Watched = Arc<Mutex<HashMap<JobId, watch::Sender<JobNews>>>>;
@@ -30,6 +27,8 @@ pub struct Signals {
     /// How many times work of each kind arrived.
     arrivals: watch::Sender<HashMap<String, u64>>,
     watched: Watched,
+    /// Kept for whoever comes to wait for it.
+    untold: Notify,
 }
 
 impl Signals {
@@ -43,18 +42,33 @@ impl Signals {
         });
     }
 
+    /// Rings for a job that started, got further, or went back to those that wait.
+    pub fn moved(&self, id: JobId) {
+        if let Some(sender) = self.watched.lock().get(&id) {
+            sender.send_modify(|_| {});
+        }
+    }
+
     /// Rings for a running job whose cancellation was asked for.
     pub fn cancel_asked(&self, id: JobId) {
         if let Some(sender) = self.watched.lock().get(&id) {
-            sender.send_replace(JobNews::CancelAsked);
+            sender.send_modify(|news| news.cancel_asked = true);
         }
     }
 
     /// Rings for a job that became terminal, and closes its channel: whoever watches a redriven job starts afresh.
     pub fn finished(&self, job: Arc<JobRecord>) {
-        if let Some(sender) = self.watched.lock().remove(&job.id) {
-            sender.send_replace(JobNews::Finished(job));
+        if job.tell {
+            self.untold.notify_one();
         }
+        if let Some(sender) = self.watched.lock().remove(&job.id) {
+            sender.send_modify(|news| news.finished = Some(job));
+        }
+    }
+
+    /// Waits for an end that has to be told (see [`crate::Queue::untold`]). There is one listener.
+    pub async fn untold(&self) {
+        self.untold.notified().await;
     }
 
     /// Watches one job from now on.
@@ -89,15 +103,22 @@ pub struct JobWatch {
 impl JobWatch {
     /// Waits until the job is terminal.
     pub async fn finished(&mut self) -> Arc<JobRecord> {
-        match self.until(|news| matches!(news, JobNews::Finished(_))).await {
-            JobNews::Finished(job) => job,
-            _ => std::future::pending().await,
+        match self.until(|news| news.finished.is_some()).await.finished {
+            Some(job) => job,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until anything happens to the job that was not waited for before: a ring while nobody waits is not lost.
+    pub async fn moved(&mut self) {
+        if self.news.changed().await.is_err() {
+            std::future::pending::<()>().await;
         }
     }
 
     /// Waits until the job's cancellation is asked for.
     pub async fn cancel_asked(&mut self) {
-        self.until(|news| matches!(news, JobNews::CancelAsked)).await;
+        self.until(|news| news.cancel_asked).await;
     }
 
     async fn until(&mut self, wanted: impl Fn(&JobNews) -> bool) -> JobNews {
@@ -163,6 +184,18 @@ mod tests {
         assert_eq!(signals.watched.lock().len(), 1);
         drop(second);
         assert!(signals.watched.lock().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_move_between_the_watch_and_the_wait_is_not_missed() {
+        let signals = Signals::default();
+        let id = JobId::new();
+        let mut watch = signals.watch(id);
+        signals.moved(id);
+        watch.moved().await;
+        signals.cancel_asked(id);
+        signals.moved(id);
+        watch.cancel_asked().await;
     }
 
     #[tokio::test]

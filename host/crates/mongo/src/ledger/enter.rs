@@ -65,6 +65,7 @@ async fn entry(new: &NewJob, place: usize, now: Timestamp) -> Result<Entry<'_>> 
         result: None,
         error: None,
         cancel_asked: false,
+        tell: new.tell,
         created_at: now,
         started_at: None,
         finished_at: None,

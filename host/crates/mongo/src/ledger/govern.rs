@@ -8,7 +8,7 @@ use mongodb::{
     options::ReturnDocument,
 };
 use serde::Deserialize;
-use taja_queue::{Error, JobError, JobId, OpenJob, Result, Status};
+use taja_queue::{Error, JobError, JobId, JobRecord, OpenJob, Result, Status};
 
 use super::{
     error::{Restless, queue},
@@ -62,6 +62,14 @@ pub(super) async fn reopen(
     Err(Error::unavailable(Restless))
 }
 
+pub(super) async fn told(jobs: &Collection<Row>, job: &JobRecord) -> Result<()> {
+    let Some(finished_at) = job.finished_at else { return Ok(()) };
+    let end = doc! { "_id": job.id.to_string(), "finished_at": finished_at.as_microsecond(), "telling": row::UNTOLD };
+    let told = doc! { "$set": { "telling": row::TOLD } };
+    within(PATIENCE, jobs.update_one(end, told)).await.map_err(queue)?;
+    Ok(())
+}
+
 fn revival(now: Timestamp) -> Vec<Document> {
     let now = now.as_microsecond();
     // What cost its workers their lives is not let near others again.
@@ -70,7 +78,13 @@ fn revival(now: Timestamp) -> Vec<Document> {
         "status": Status::Pending.as_str(), "attempts": 0_i64, "progress": -1, "message": "", "cancel_asked": false,
         "updated_at": now, "due_at": now, "lone": lone,
     };
-    vec![doc! { "$set": alive }, doc! { "$unset": ["finished_at", "token", "ending"] }]
+    // Its next end has to be told again; one that nobody is told of stays without the field.
+    let telling = doc! { "$cond": [{ "$eq": ["$telling", row::TOLD] }, row::UNTOLD, "$telling"] };
+    vec![
+        doc! { "$set": alive },
+        doc! { "$set": { "telling": telling } },
+        doc! { "$unset": ["finished_at", "token", "ending"] },
+    ]
 }
 
 /// A job by its id alone.
@@ -90,8 +104,11 @@ pub(super) async fn purge(
     if terminal.is_empty() {
         return Ok(0);
     }
-    let old =
-        doc! { "status": { "$in": terminal }, "finished_at": { "$lt": finished_before.as_microsecond() } };
+    let old = doc! {
+        "status": { "$in": terminal },
+        "finished_at": { "$lt": finished_before.as_microsecond() },
+        "telling": { "$ne": row::UNTOLD },
+    };
     let mut gone = 0;
     loop {
         let look = async {

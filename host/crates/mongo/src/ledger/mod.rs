@@ -84,6 +84,14 @@ impl Ledger for MongoLedger {
         read::depth(&self.jobs).await
     }
 
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>> {
+        read::untold(&self.jobs, limit).await
+    }
+
+    async fn told(&self, job: &JobRecord) -> Result<()> {
+        govern::told(&self.jobs, job).await
+    }
+
     async fn purge(&self, statuses: &[Status], finished_before: Timestamp) -> Result<u64> {
         govern::purge(&self.jobs, statuses, finished_before).await
     }

@@ -68,6 +68,13 @@ pub(super) async fn dead(jobs: &Collection<Row>, tenant: Option<&str>, limit: u3
     records(page(jobs, wanted, doc! { "finished_at": -1, "_id": -1 }, limit).await?).await
 }
 
+pub(super) async fn untold(jobs: &Collection<Row>, limit: u32) -> Result<Vec<JobRecord>> {
+    let ended = Status::ALL.iter().filter(|status| status.is_terminal()).map(|status| status.as_str());
+    let ended: Vec<&str> = ended.collect();
+    let untold = doc! { "telling": row::UNTOLD, "status": { "$in": ended } };
+    records(page(jobs, untold, doc! {}, limit).await?).await
+}
+
 pub(super) async fn open_jobs(
     jobs: &Collection<Row>,
     after: Option<JobId>,

@@ -9,6 +9,10 @@ use taja_queue::{Error, Idempotency, JobError, JobRecord, OpenJob, Result};
 
 use super::{error::Damaged, json};
 
+/// An end that has to be told, and one that was.
+pub(super) const UNTOLD: &str = "untold";
+pub(super) const TOLD: &str = "told";
+
 /// What is stored of a job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -38,6 +42,9 @@ pub(super) struct Row {
     pub(super) idempotency: Option<Idempotency>,
     due_at: i64,
     lone: bool,
+    /// Whether its end has to be told, and whether it was; there only if it has to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    telling: Option<String>,
     /// The number of the token it was closed with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) token: Option<i64>,
@@ -70,6 +77,7 @@ impl Row {
             idempotency,
             due_at: now,
             lone: false,
+            telling: job.tell.then(|| UNTOLD.to_owned()),
             token: None,
             ending: None,
         }
@@ -110,6 +118,7 @@ impl Row {
             result: self.result.as_ref().map(|stored| json::value(&self.id, "result", stored)).transpose()?,
             error: self.error.clone(),
             cancel_asked: self.cancel_asked,
+            tell: self.telling.is_some(),
             created_at: self.moment("created_at", self.created_at)?,
             started_at: moment("started_at", self.started_at)?,
             finished_at: moment("finished_at", self.finished_at)?,

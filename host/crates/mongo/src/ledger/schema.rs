@@ -82,6 +82,7 @@ fn rules() -> Document {
             "updated_at": time.clone(),
             "due_at": time,
             "lone": { "bsonType": "bool" },
+            "telling": { "enum": ["untold", "told"] },
             "idempotency": {
                 "bsonType": "object",
                 "required": ["key", "body_digest"],
@@ -119,6 +120,8 @@ fn indexes() -> Vec<IndexModel> {
         only(doc! { "finished_at": -1, "_id": -1 }, doc! { "status": "failed" }),
         // Open jobs by id.
         only(doc! { "status": 1, "_id": 1 }, doc! { "status": "pending" }),
+        // Ends that have to be told.
+        only(doc! { "telling": 1, "status": 1 }, doc! { "telling": "untold" }),
         index(counted()),
     ]
 }

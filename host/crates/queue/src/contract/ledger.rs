@@ -43,6 +43,7 @@ where
         the_grave_is_listed_latest_first,
         depth_counts_open_jobs_as_pending,
         purging_forgets_only_old_finished_jobs,
+        an_end_is_told_once_and_again_after_a_reopening,
         open_jobs_are_paged_in_the_order_of_their_ids,
     }
 }
@@ -120,6 +121,7 @@ async fn what_is_entered_is_open(book: Book) {
         result: None,
         error: None,
         cancel_asked: false,
+        tell: false,
         created_at: at(0),
         started_at: None,
         finished_at: None,
@@ -386,6 +388,29 @@ async fn purging_forgets_only_old_finished_jobs(book: Book) {
     assert_eq!(book.get(&died).await, None);
     // Its key is free again.
     book.enter(&NewJob { id: JobId::new(), ..request }).await;
+}
+
+async fn an_end_is_told_once_and_again_after_a_reopening(book: Book) {
+    let untold = async || {
+        let untold = book.0.untold(100).await.unwrap();
+        untold.into_iter().map(|job| (job.id, job.finished_at)).collect::<Vec<_>>()
+    };
+    let silent = book.enter_new("a", "acme").await;
+    book.close(ended(&silent, Status::Completed, at(1)), Some(1)).await;
+    let job = book.enter(&new("a", "acme").tell()).await;
+    assert!(untold().await.is_empty());
+    let died = dead(&job, permanent(), at(2));
+    book.close(died.clone(), Some(1)).await;
+    assert_eq!(untold().await, [(job.id, Some(at(2)))]);
+    assert_eq!(book.0.purge(&[Status::Failed], at(9)).await.unwrap(), 0);
+    book.0.told(&died).await.unwrap();
+    assert!(untold().await.is_empty());
+
+    let open = book.0.reopen("acme", job.id, at(3)).await.unwrap().unwrap();
+    book.close(ended(&open.job, Status::Cancelled, at(4)), None).await;
+    book.0.told(&died).await.unwrap();
+    assert_eq!(untold().await, [(job.id, Some(at(4)))]);
+    assert!(book.0.untold(0).await.unwrap().is_empty());
 }
 
 async fn open_jobs_are_paged_in_the_order_of_their_ids(book: Book) {

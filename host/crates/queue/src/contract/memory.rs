@@ -23,6 +23,8 @@ struct Entry {
     lone: bool,
     /// What it was closed with.
     token: Option<i64>,
+    /// Whether its end was told.
+    told: bool,
 }
 
 impl Entry {
@@ -40,12 +42,20 @@ impl Entry {
             result: None,
             error: None,
             cancel_asked: false,
+            tell: job.tell,
             created_at: now,
             started_at: None,
             finished_at: None,
             updated_at: now,
         };
-        Self { job: record, request: job.idempotency.clone(), due_at: now, lone: false, token: None }
+        Self {
+            job: record,
+            request: job.idempotency.clone(),
+            due_at: now,
+            lone: false,
+            token: None,
+            told: false,
+        }
     }
 
     fn is_open(&self) -> bool {
@@ -139,6 +149,7 @@ impl Ledger for MemoryLedger {
         entry.lone = entry.job.error.as_ref().is_some_and(|error| error.code == JobError::WORKER_LOST);
         entry.due_at = now;
         entry.token = None;
+        entry.told = false;
         let job = &mut entry.job;
         (job.status, job.attempts, job.progress) = (Status::Pending, 0, -1);
         (job.finished_at, job.updated_at, job.cancel_asked) = (None, now, false);
@@ -188,15 +199,33 @@ impl Ledger for MemoryLedger {
         Ok(counts.into_iter().map(|((kind, status), jobs)| Depth { kind, status, jobs }).collect())
     }
 
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>> {
+        let entries = self.0.lock();
+        let untold = entries.values().filter(|entry| entry.job.tell && !entry.told && !entry.is_open());
+        Ok(untold.map(|entry| entry.job.clone()).take(limit as usize).collect())
+    }
+
+    async fn told(&self, job: &JobRecord) -> Result<()> {
+        if let Some(entry) = self.0.lock().get_mut(&job.id)
+            && entry.job.finished_at == job.finished_at
+            && !entry.is_open()
+        {
+            entry.told = true;
+        }
+        Ok(())
+    }
+
     async fn purge(&self, statuses: &[Status], finished_before: Timestamp) -> Result<u64> {
-        let old = |job: &JobRecord| {
-            job.status.is_terminal()
+        let old = |entry: &Entry| {
+            let job = &entry.job;
+            (entry.told || !entry.job.tell)
+                && job.status.is_terminal()
                 && statuses.contains(&job.status)
                 && job.finished_at.is_some_and(|finished| finished < finished_before)
         };
         let mut entries = self.0.lock();
         let before = entries.len();
-        entries.retain(|_, entry| !old(&entry.job));
+        entries.retain(|_, entry| !old(entry));
         Ok((before - entries.len()) as u64)
     }
 

@@ -9,6 +9,7 @@ mod ledger;
 mod life;
 mod memory;
 mod owners;
+mod telling;
 mod waiting;
 
 use std::{sync::Arc, time::Duration};
@@ -95,6 +96,10 @@ where
         waiting::a_waiter_gets_the_finished_job,
         waiting::a_waiter_is_answered_when_its_time_is_up,
         waiting::a_waiter_for_nothing_is_told_so,
+        waiting::whoever_watches_hears_a_job_move,
+        telling::every_end_that_has_to_be_told_is_untold_until_it_is,
+        telling::a_redriven_job_has_another_end_to_tell,
+        telling::what_is_untold_is_not_forgotten,
     }
 }
 

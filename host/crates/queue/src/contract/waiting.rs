@@ -33,3 +33,16 @@ pub(super) async fn a_waiter_is_answered_when_its_time_is_up(bench: Bench) {
 pub(super) async fn a_waiter_for_nothing_is_told_so(bench: Bench) {
     assert_eq!(bench.queue.wait("acme", JobId::new(), LONG).await.unwrap(), None);
 }
+
+pub(super) async fn whoever_watches_hears_a_job_move(bench: Bench) {
+    let job = bench.push("a", "acme").await;
+    let claim = bench.claim().await.unwrap();
+    let mut watch = bench.queue.signals().watch(job.id);
+    bench.queue.progress(&claim.token, 40, "embedding").await.unwrap();
+    // The ring came before anybody waited.
+    tokio::time::timeout(LONG, watch.moved()).await.unwrap();
+    assert_eq!(bench.get(&job).await.progress, 40);
+    bench.queue.complete(&claim.token, json!(1).into()).await.unwrap();
+    tokio::time::timeout(LONG, watch.moved()).await.unwrap();
+    assert!(bench.get(&job).await.status.is_terminal());
+}

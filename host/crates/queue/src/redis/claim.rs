@@ -76,6 +76,7 @@ impl Core {
         }
         let waited = Duration::from_micros(u64::try_from(now - live.due_at).unwrap_or(0));
         telemetry::claimed(&live.job, waited);
+        self.signals.moved(live.job.id);
         Ok(Some(Claim { job: Arc::clone(&token.claimed), token }))
     }
 

@@ -11,7 +11,7 @@ use super::{
     live::{Fields, Live},
     scripts::Scripts,
 };
-use crate::{Backoff, Clock, Ending, JobId, JobRecord, Ledger, NewJob, Pushed, Result, Signals};
+use crate::{Backoffs, Clock, Ending, JobId, JobRecord, Ledger, NewJob, Pushed, Result, Signals};
 
 pub(super) struct Core {
     pub(super) link: Link,
@@ -23,7 +23,7 @@ pub(super) struct Core {
     pub(super) forgetting: Batcher<Closed, ()>,
     pub(super) signals: Signals,
     pub(super) clock: Arc<dyn Clock>,
-    pub(super) backoff: Backoff,
+    pub(super) backoffs: Backoffs,
     /// Whether a job was entered that may not be in Redis.
     pub(super) stranded: AtomicBool,
     /// What all keys begin with.

@@ -43,6 +43,8 @@ impl Live {
             result: None,
             error: json("error")?.map(serde_json::from_value).transpose()?,
             cancel_asked: text("cancel_asked")? == "1",
+            // What an earlier version put there does not say.
+            tell: fields.get("tell").is_some_and(|tell| tell == "1"),
             created_at: moment(required(fields, "created_at")?),
             started_at: time("started_at")?,
             finished_at: None,
@@ -75,6 +77,7 @@ pub(super) fn write(
     call.arg("progress").arg(-1).arg("message").arg("");
     call.arg("payload").arg(job.payload.to_string());
     call.arg("cancel_asked").arg(0);
+    call.arg("tell").arg(u8::from(job.tell));
     call.arg("created_at").arg(job.created_at.as_microsecond());
     call.arg("updated_at").arg(job.updated_at.as_microsecond());
     call.arg("to_disk").arg(u8::from(durability == Durability::Disk));

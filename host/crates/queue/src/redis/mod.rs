@@ -61,7 +61,7 @@ use self::{
     scripts::Scripts,
 };
 use crate::{
-    Backoff, Claim, Clock, Company, Depth, Ending, Error, JobError, JobFilter, JobId, JobRecord, JsonText,
+    Backoffs, Claim, Clock, Company, Depth, Ending, Error, JobError, JobFilter, JobId, JobRecord, JsonText,
     Ledger, NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict,
     clock::micros, clock::moment,
 };
@@ -74,7 +74,7 @@ pub struct RedisOptions {
     /// Tells the time. The clocks of all processes have to agree to within a fraction of a lease.
     pub clock: Arc<dyn Clock>,
     /// How long a failed job waits.
-    pub backoff: Backoff,
+    pub backoffs: Backoffs,
     /// How often to look for open jobs that Redis does not know. After a loss of data this happens at once.
     pub reconcile_every: Duration,
 }
@@ -84,7 +84,7 @@ impl Default for RedisOptions {
         Self {
             name: "jobs".to_owned(),
             clock: Arc::new(SystemClock),
-            backoff: Backoff::default(),
+            backoffs: Backoffs::default(),
             reconcile_every: Duration::from_secs(30),
         }
     }
@@ -94,7 +94,7 @@ impl std::fmt::Debug for RedisOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RedisOptions")
             .field("name", &self.name)
-            .field("backoff", &self.backoff)
+            .field("backoffs", &self.backoffs)
             .field("reconcile_every", &self.reconcile_every)
             .finish_non_exhaustive()
     }
@@ -122,7 +122,7 @@ impl RedisQueue {
     /// [`Error::Unavailable`] if Redis does not answer; [`Error::Storage`] if the address or the name makes no sense, or
     /// the server is too old.
     pub async fn open(url: &str, ledger: Arc<dyn Ledger>, options: RedisOptions) -> Result<Self> {
-        let RedisOptions { name, clock, backoff, reconcile_every } = options;
+        let RedisOptions { name, clock, backoffs, reconcile_every } = options;
         if name.is_empty() || !name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)) {
             return Err(Error::storage(std::io::Error::other(format!("`{name}` cannot name a queue"))));
         }
@@ -169,7 +169,7 @@ impl RedisQueue {
             ledger,
             signals: Signals::default(),
             clock,
-            backoff,
+            backoffs,
             stranded: AtomicBool::new(false),
             prefix: format!("taja:{{{name}}}:"),
             origin: JobId::new().to_string(),
@@ -258,6 +258,14 @@ impl Queue for RedisQueue {
 
     async fn redrive(&self, tenant: &str, id: JobId) -> Result<Option<JobRecord>> {
         self.core.redrive(tenant, id).await
+    }
+
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>> {
+        self.core.ledger.untold(limit).await
+    }
+
+    async fn told(&self, job: &JobRecord) -> Result<()> {
+        self.core.ledger.told(job).await
     }
 
     async fn depth(&self) -> Result<Vec<Depth>> {

@@ -1,4 +1,4 @@
-//! News between processes: what arrived, what finished, what was called off.
+//! News between processes: what arrived, what got further, what finished, what was called off.
 //!
 //! Each message is a list of words: who needs not hear it, what happened, and to what. News save waiting and nothing
 //! else: whoever waits looks by itself now and then, so a lost message or a lost connection costs no more than that.
@@ -67,6 +67,11 @@ fn spread(core: &Arc<Core>, message: &Msg, tasks: &mut JoinSet<()>) {
     match words[..] {
         [origin, ..] if origin == core.origin => {}
         [_, "arrived", kind] => core.signals.arrived(kind),
+        [_, "moved", id] => {
+            if let Ok(id) = id.parse() {
+                core.signals.moved(id);
+            }
+        }
         [_, "cancel_asked", id] => {
             if let Ok(id) = id.parse() {
                 core.signals.cancel_asked(id);

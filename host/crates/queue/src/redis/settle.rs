@@ -53,7 +53,11 @@ impl Core {
         let mut call = self.call(&self.scripts.progress);
         call.arg(token.job().to_string()).arg(token.number).arg(percent.clamp(-1, 100)).arg(message);
         let noted: bool = self.link.script(&call).await?;
-        if noted { Ok(()) } else { Err(Error::LeaseLost(token.job())) }
+        if !noted {
+            return Err(Error::LeaseLost(token.job()));
+        }
+        self.signals.moved(token.job());
+        Ok(())
     }
 
     pub(super) async fn cancelled(&self, token: &Token) -> Result<bool> {
@@ -83,8 +87,8 @@ impl Core {
             let dead = JobRecord { error: Some(error), ..live.job };
             return self.finish(self.ended(dead, Status::Failed), token).await.map(|()| Verdict::Buried);
         }
-        let due_at =
-            self.clock.now_us().saturating_add(micros(self.backoff.delay(token.job(), live.job.attempts)));
+        let delay = self.backoffs.of(&live.job.kind).delay(token.job(), live.job.attempts);
+        let due_at = self.clock.now_us().saturating_add(micros(delay));
         let failure = serde_json::to_string(&error)?;
         let job = JobRecord {
             status: Status::Pending,
@@ -103,6 +107,7 @@ impl Core {
             return self.finish_cancelled(open.job, token).await.map(|()| Verdict::Cancelled);
         }
         telemetry::retried(&open.job);
+        self.signals.moved(open.job.id);
         if due_at <= self.clock.now_us() {
             self.signals.arrived(&open.job.kind);
         }

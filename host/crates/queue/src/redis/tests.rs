@@ -41,8 +41,8 @@ impl Stage {
     /// The queue as another process has it.
     async fn open(&self) -> Arc<RedisQueue> {
         // No wait before a retry.
-        let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
-        self.open_with(RedisOptions { backoff, ..RedisOptions::default() }).await
+        let backoff = crate::Backoff { base: Duration::ZERO, cap: Duration::ZERO };
+        self.open_with(RedisOptions { backoffs: backoff.into(), ..RedisOptions::default() }).await
     }
 
     async fn open_with(&self, options: RedisOptions) -> Arc<RedisQueue> {
@@ -309,6 +309,7 @@ async fn news_cross_from_process_to_process() {
     stage.heard_by(2).await;
     let handlers = Handlers::new().on("a", |job: JobContext| async move {
         if job.payload() == "endless" {
+            job.progress(40, "waiting");
             job.cancellation().cancelled().await;
             return Err(JobError::permanent(Blame::Client, "cancelled", "called off"));
         }
@@ -327,7 +328,8 @@ async fn news_cross_from_process_to_process() {
     let endless = new(json!("endless"));
     let mut watch = api.signals().watch(endless.id);
     api.push(endless.clone()).await.unwrap();
-    until(async || api.get("acme", endless.id).await.unwrap().unwrap().status == Status::Processing).await;
+    tokio::time::timeout(LONG, watch.moved()).await.unwrap();
+    assert_eq!(api.get("acme", endless.id).await.unwrap().unwrap().message, "waiting");
     api.cancel("acme", endless.id).await.unwrap();
     let cancelled = tokio::time::timeout(LONG, watch.finished()).await.unwrap();
     assert_eq!(cancelled.status, Status::Cancelled);

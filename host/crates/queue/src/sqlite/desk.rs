@@ -4,14 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use rusqlite::{Connection, params};
 
-use super::row::{COLUMNS, record};
-use crate::{Backoff, JobRecord, Result, Signals, Status, telemetry};
+use super::{
+    SqliteOptions,
+    row::{COLUMNS, record},
+};
+use crate::{JobRecord, Result, Signals, Status, telemetry};
 
 /// The transaction, the time, and a pad for the news.
 pub(super) struct Desk<'a> {
     pub(super) connection: &'a Connection,
     pub(super) now: i64,
-    pub(super) backoff: Backoff,
+    pub(super) options: &'a SqliteOptions,
     pub(super) news: &'a mut Vec<News>,
 }
 
@@ -19,6 +22,7 @@ pub(super) struct Desk<'a> {
 pub(super) enum News {
     Arrived(String),
     Claimed { job: Arc<JobRecord>, waited: Duration },
+    Moved(crate::JobId),
     Retried(JobRecord),
     WorkerLost(JobRecord),
     CancelAsked(crate::JobId),
@@ -29,8 +33,15 @@ impl News {
     pub(super) fn publish(self, signals: &Signals) {
         match self {
             Self::Arrived(kind) => signals.arrived(&kind),
-            Self::Claimed { job, waited } => telemetry::claimed(&job, waited),
-            Self::Retried(job) => telemetry::retried(&job),
+            Self::Claimed { job, waited } => {
+                telemetry::claimed(&job, waited);
+                signals.moved(job.id);
+            }
+            Self::Moved(id) => signals.moved(id),
+            Self::Retried(job) => {
+                telemetry::retried(&job);
+                signals.moved(job.id);
+            }
             Self::WorkerLost(job) => telemetry::worker_lost(&job),
             Self::CancelAsked(id) => signals.cancel_asked(id),
             Self::Finished(job) => {
@@ -72,7 +83,7 @@ impl Desk<'_> {
         let sql = format!(
             "UPDATE queue_jobs SET status = 'pending', due_at = ?2, lone = ?3, attempts = ?4, \
              error = coalesce(?5, error), progress = -1, message = '', updated_at = ?6, finished_at = NULL, \
-             worker = NULL, lease_until = NULL WHERE seq = ?1 RETURNING {COLUMNS}"
+             worker = NULL, lease_until = NULL, telling = min(telling, 1) WHERE seq = ?1 RETURNING {COLUMNS}"
         );
         let job = self
             .connection

@@ -42,10 +42,16 @@ pub(super) fn redrive(desk: &mut Desk<'_>, tenant: &str, id: JobId) -> Result<Op
 /// Forgets at most `limit` jobs of this status; answers how many it were.
 pub(super) fn purge(desk: &mut Desk<'_>, status: Status, older_than: Duration, limit: u32) -> Result<u32> {
     let sql = "DELETE FROM queue_jobs WHERE seq IN (SELECT seq FROM queue_jobs \
-               WHERE status = ?1 AND finished_at < ?2 LIMIT ?3)";
+               WHERE status = ?1 AND finished_at < ?2 AND telling <> 1 LIMIT ?3)";
     let before = desk.now.saturating_sub(micros(older_than));
     let gone = desk.connection.prepare_cached(sql)?.execute(params![status.as_str(), before, limit])?;
     Ok(u32::try_from(gone).unwrap_or(limit))
+}
+
+pub(super) fn told(desk: &mut Desk<'_>, id: JobId, finished_at: i64) -> Result<()> {
+    let sql = "UPDATE queue_jobs SET telling = 2 WHERE id = ?1 AND finished_at = ?2 AND telling = 1";
+    desk.connection.prepare_cached(sql)?.execute(params![id.to_string(), finished_at])?;
+    Ok(())
 }
 
 fn find(desk: &Desk<'_>, tenant: &str, id: JobId) -> Result<Option<(i64, JobRecord)>> {

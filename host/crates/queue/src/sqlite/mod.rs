@@ -19,17 +19,25 @@ mod writer;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use rusqlite::{Connection, config::DbConfig};
 
 use self::{desk::Desk, writer::Writer};
 use crate::{
-    Backoff, Claim, Clock, Company, Depth, Durability, Error, JobError, JobFilter, JobId, JobRecord,
+    Backoffs, Claim, Clock, Company, Depth, Durability, Error, JobError, JobFilter, JobId, JobRecord,
     JsonText, NewJob, Pushed, Queue, Result, Signals, Standing, Status, SystemClock, Token, Verdict,
 };
 
 /// The layout of `schema.sql`; a file with a newer one is refused.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
+
+/// What a file of the first version lacks.
+const SINCE_VERSION_1: &str = "ALTER TABLE queue_jobs ADD COLUMN telling INTEGER NOT NULL DEFAULT 0; UPDATE queue_schema SET version = 2";
+
+/// Made once the column is there. It holds a job from its end until its end is told.
+const UNTOLD: &str = "CREATE INDEX IF NOT EXISTS queue_jobs_untold ON queue_jobs (finished_at) \
+                      WHERE telling = 1 AND finished_at IS NOT NULL";
 
 /// How many jobs one transaction forgets, so that a large purge keeps nobody waiting.
 const PURGE_STEP: u32 = 500;
@@ -40,7 +48,7 @@ pub struct SqliteOptions {
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
     /// How long a failed job waits.
-    pub backoff: Backoff,
+    pub backoffs: Backoffs,
     /// How long to wait for another connection's transaction before an operation is refused as unavailable.
     pub busy_timeout: Duration,
 }
@@ -49,7 +57,7 @@ impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             clock: Arc::new(SystemClock),
-            backoff: Backoff::default(),
+            backoffs: Backoffs::default(),
             busy_timeout: Duration::from_secs(5),
         }
     }
@@ -57,7 +65,7 @@ impl Default for SqliteOptions {
 
 impl std::fmt::Debug for SqliteOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SqliteOptions").field("backoff", &self.backoff).finish_non_exhaustive()
+        f.debug_struct("SqliteOptions").field("backoffs", &self.backoffs).finish_non_exhaustive()
     }
 }
 
@@ -132,12 +140,17 @@ fn prepare(connection: &Connection) -> Result<()> {
         "INSERT INTO queue_schema (version) SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM queue_schema)",
         [SCHEMA_VERSION],
     )?;
-    connection.execute_batch("COMMIT")?;
     let version: i64 = connection.query_row("SELECT max(version) FROM queue_schema", [], |row| row.get(0))?;
     if version > SCHEMA_VERSION {
+        connection.execute_batch("ROLLBACK")?;
         let newer = format!("the queue's tables have version {version}, newer than {SCHEMA_VERSION}");
         return Err(Error::storage(std::io::Error::other(newer)));
     }
+    if version < SCHEMA_VERSION {
+        connection.execute_batch(SINCE_VERSION_1)?;
+    }
+    connection.execute_batch(UNTOLD)?;
+    connection.execute_batch("COMMIT")?;
     Ok(())
 }
 
@@ -239,6 +252,16 @@ impl Queue for SqliteQueue {
             Ok(connection.query_row("SELECT 'sqlite ' || sqlite_version()", [], |row| row.get(0))?)
         })
         .await
+    }
+
+    async fn untold(&self, limit: u32) -> Result<Vec<JobRecord>> {
+        self.read(move |connection| read::untold(connection, limit)).await
+    }
+
+    async fn told(&self, job: &JobRecord) -> Result<()> {
+        let Some(finished_at) = job.finished_at.map(Timestamp::as_microsecond) else { return Ok(()) };
+        let id = job.id;
+        self.write(Durability::Process, move |desk| govern::told(desk, id, finished_at)).await
     }
 
     async fn purge(&self, statuses: &[Status], older_than: Duration) -> Result<u64> {

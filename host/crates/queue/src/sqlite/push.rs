@@ -54,7 +54,8 @@ fn request_name(job: &NewJob) -> String {
 fn insert(desk: &Desk<'_>, job: &NewJob, payload: &str) -> Result<JobRecord> {
     let sql = format!(
         "INSERT INTO queue_jobs (id, kind, tenant, status, max_attempts, payload, created_at, updated_at, due_at, \
-         idempotency_key, body_digest, to_disk) VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9) \
+         idempotency_key, body_digest, to_disk, telling) \
+         VALUES (?1, ?2, ?3, 'pending', ?4, ?5, ?6, ?6, ?6, ?7, ?8, ?9, ?10) \
          RETURNING {COLUMNS}"
     );
     let (key, digest) = match &job.idempotency {
@@ -72,6 +73,7 @@ fn insert(desk: &Desk<'_>, job: &NewJob, payload: &str) -> Result<JobRecord> {
         key,
         digest,
         to_disk,
+        job.tell,
     ];
     Ok(desk.connection.prepare_cached(&sql)?.query_row(values, record)?)
 }

@@ -39,6 +39,15 @@ pub(super) fn dead(connection: &Connection, tenant: Option<&str>, limit: u32) ->
     Ok(statement.query_map(params![tenant, limit], record)?.collect::<Result<_, _>>()?)
 }
 
+pub(super) fn untold(connection: &Connection, limit: u32) -> Result<Vec<JobRecord>> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM queue_jobs INDEXED BY queue_jobs_untold \
+         WHERE telling = 1 AND finished_at IS NOT NULL LIMIT ?1"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    Ok(statement.query_map([limit], record)?.collect::<Result<_, _>>()?)
+}
+
 pub(super) fn depth(connection: &Connection) -> Result<Vec<Depth>> {
     let sql = "SELECT kind, status, count(*) FROM queue_jobs GROUP BY kind, status";
     let mut statement = connection.prepare_cached(sql)?;

@@ -10,7 +10,7 @@ macro_rules! columns {
         concat!(
             "id, kind, tenant, status, attempts, max_attempts, progress, message, payload, ",
             $result,
-            ", error, cancel_asked, created_at, started_at, finished_at, updated_at"
+            ", error, cancel_asked, created_at, started_at, finished_at, updated_at, telling"
         )
     };
 }
@@ -22,7 +22,7 @@ pub(super) const COLUMNS: &str = columns!("result");
 pub(super) const COLUMNS_BUT_RESULT: &str = columns!("NULL");
 
 /// How many columns [`record`] takes; what a query adds comes after them.
-pub(super) const WIDTH: usize = 16;
+pub(super) const WIDTH: usize = 17;
 
 pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
     Ok(JobRecord {
@@ -42,6 +42,7 @@ pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<JobRecord> {
         started_at: row.get::<_, Option<i64>>(13)?.map(moment),
         finished_at: row.get::<_, Option<i64>>(14)?.map(moment),
         updated_at: moment(row.get(15)?),
+        tell: row.get::<_, u8>(16)? > 0,
     })
 }
 

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS queue_jobs (
     lone            INTEGER NOT NULL DEFAULT 0, -- lost its worker: runs by itself
     token           INTEGER NOT NULL DEFAULT 0, -- grows with every claim
     worker          TEXT,
-    lease_until     INTEGER
+    lease_until     INTEGER,
+    telling         INTEGER NOT NULL DEFAULT 0  -- whether its end has to be told: 0 no, 1 yes, 2 it was
 );
 
 CREATE UNIQUE INDEX IF NOT EXISTS queue_jobs_request ON queue_jobs (tenant, idempotency_key)

@@ -57,6 +57,7 @@ pub(super) fn progress(desk: &mut Desk<'_>, token: &Token, percent: i8, message:
     let sql = "UPDATE queue_jobs SET progress = ?2, message = ?3, updated_at = ?4 WHERE seq = ?1";
     let percent = percent.clamp(-1, 100);
     desk.connection.prepare_cached(sql)?.execute(params![job.seq, percent, message, desk.now])?;
+    desk.news.push(News::Moved(token.job()));
     Ok(())
 }
 
@@ -93,7 +94,8 @@ pub(super) fn fail(desk: &mut Desk<'_>, token: &Token, error: &JobError) -> Resu
         desk.finish(job.seq, Status::Failed, Some(&text))?;
         return Ok(Verdict::Buried);
     }
-    let due_at = desk.now.saturating_add(micros(desk.backoff.delay(token.job(), job.attempts)));
+    let backoff = desk.options.backoffs.of(&token.claimed.kind);
+    let due_at = desk.now.saturating_add(micros(backoff.delay(token.job(), job.attempts)));
     // It came to an end of its own, so it is no danger to others (any more).
     let back = Return { due_at, lone: false, attempts: job.attempts, error: Some(&text) };
     let job = desk.send_back(job.seq, &back)?;

@@ -120,7 +120,7 @@ where
 
     fn run(&mut self, connection: &Connection, options: &SqliteOptions) -> bool {
         let now = options.clock.now_us();
-        let mut desk = Desk { connection, now, backoff: options.backoff, news: &mut self.news };
+        let mut desk = Desk { connection, now, options, news: &mut self.news };
         self.outcome = self.work.take().map(|work| work(&mut desk));
         matches!(self.outcome, Some(Ok(_)))
     }

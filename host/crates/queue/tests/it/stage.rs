@@ -35,7 +35,7 @@ impl Stage {
         let folder = TempDir::new().unwrap();
         // No wait before a retry.
         let backoff = Backoff { base: Duration::ZERO, cap: Duration::ZERO };
-        let options = SqliteOptions { clock, backoff, ..SqliteOptions::default() };
+        let options = SqliteOptions { clock, backoffs: backoff.into(), ..SqliteOptions::default() };
         let queue = Arc::new(SqliteQueue::open(&folder.path().join("jobs.db"), options).unwrap());
         Self { queue, folder }
     }
