@@ -7,7 +7,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{id::TenantId, port::PortResult};
+use crate::{
+    callback::{CallbackSecret, CallbackSecrets},
+    id::TenantId,
+    port::PortResult,
+};
 
 /// What a key may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -244,6 +248,16 @@ pub trait AccessStore: Send + Sync {
     async fn keys(&self, tenant: &TenantId) -> PortResult<Vec<ApiKey>>;
     /// Revokes a shop's key; false when the shop has no such key. One that is revoked stays as it is.
     async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool>;
+    /// What a registered shop's callbacks are signed with, once something was.
+    async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>>;
+    /// Keeps a registered shop's secrets in the place of those with this current one, or of none; false when others took
+    /// their place meanwhile, or when there is no such shop.
+    async fn replace_callback_secrets(
+        &self,
+        tenant: &TenantId,
+        current: Option<&CallbackSecret>,
+        secrets: &CallbackSecrets,
+    ) -> PortResult<bool>;
 }
 
 #[cfg(test)]

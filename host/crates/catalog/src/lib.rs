@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod add_product;
+pub mod callback;
 pub mod date;
 pub mod edit;
 pub mod embedding;

@@ -4,18 +4,22 @@ use futures::TryStreamExt;
 use jiff::Timestamp;
 use mongodb::{
     Collection,
-    bson::{Bson, Document, deserialize_from_document, doc, serialize_to_document},
+    bson::{Bson, Document, deserialize_from_bson, deserialize_from_document, doc, serialize_to_document},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use taja_catalog::{
     PortResult, TenantId,
     access::{ApiKey, KeyId, Tenant},
+    callback::{CallbackSecret, CallbackSecrets},
 };
 
 use crate::{
     collections::Collections,
     error::{damaged, is_duplicate, mongo, unless_taken},
 };
+
+/// The field of a shop's document that holds what its callbacks are signed with.
+const SECRETS: &str = "callback_secrets";
 
 /// Registers a shop; false when it is there.
 pub(crate) async fn add_tenant(collections: &Collections, tenant: &Tenant) -> PortResult<bool> {
@@ -66,6 +70,32 @@ pub(crate) async fn revoke_key(
     let update = vec![doc! { "$set": { "revoked_at": first } }];
     let revoked = collections.api_keys.update_one(key, update).await.map_err(mongo)?;
     Ok(revoked.matched_count == 1)
+}
+
+/// What a shop's callbacks are signed with. It lies in the shop's document, beside what a [`Tenant`] says.
+pub(crate) async fn callback_secrets(
+    collections: &Collections,
+    tenant: &TenantId,
+) -> PortResult<Option<CallbackSecrets>> {
+    let shop = collections.tenants.find_one(doc! { "_id": tenant.as_str() }).await.map_err(mongo)?;
+    let secrets = shop.and_then(|mut shop| shop.remove(SECRETS));
+    secrets.map(deserialize_from_bson).transpose().map_err(|error| damaged(SECRETS, error))
+}
+
+/// Keeps a shop's secrets in the place of those with this current one.
+pub(crate) async fn replace_callback_secrets(
+    collections: &Collections,
+    tenant: &TenantId,
+    current: Option<&CallbackSecret>,
+    secrets: &CallbackSecrets,
+) -> PortResult<bool> {
+    // Null is found where there is no such field.
+    let current = current.map_or(Bson::Null, |secret| secret.expose().into());
+    let which = doc! { "_id": tenant.as_str(), "callback_secrets.current": current };
+    let secrets = serialize_to_document(secrets).map_err(|error| damaged(SECRETS, error))?;
+    let update = doc! { "$set": { SECRETS: secrets } };
+    let replaced = collections.tenants.update_one(which, update).await.map_err(mongo)?;
+    Ok(replaced.matched_count == 1)
 }
 
 async fn found<T: DeserializeOwned>(records: &Collection<Document>, id: &str) -> PortResult<Option<T>> {

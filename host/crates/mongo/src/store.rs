@@ -12,6 +12,7 @@ use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
+    callback::{CallbackSecret, CallbackSecrets},
     port::{About, Change, Counts, Edit, Edited, Intent, KnownImage, Position, Shelved, Store, VectorRow},
 };
 
@@ -405,5 +406,19 @@ impl AccessStore for MongoStore {
 
     async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool> {
         within(READ, "revoke_key", access::revoke_key(&self.collections, tenant, id, at)).await
+    }
+
+    async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {
+        within(READ, "callback_secrets", access::callback_secrets(&self.collections, tenant)).await
+    }
+
+    async fn replace_callback_secrets(
+        &self,
+        tenant: &TenantId,
+        current: Option<&CallbackSecret>,
+        secrets: &CallbackSecrets,
+    ) -> PortResult<bool> {
+        let replace = access::replace_callback_secrets(&self.collections, tenant, current, secrets);
+        within(READ, "replace_callback_secrets", replace).await
     }
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use taja_catalog::{
     PortResult, TenantId,
     access::{ApiKey, KeyId, Tenant},
+    callback::{CallbackSecret, CallbackSecrets},
 };
 
 use crate::{
@@ -60,4 +61,27 @@ pub(crate) fn revoke_key(
         transaction.commit().map_err(sqlite)?;
     }
     Ok(true)
+}
+
+/// What a shop's callbacks are signed with. It lies in the shop's record, beside what a [`Tenant`] says.
+pub(crate) fn callback_secrets(
+    connection: &Connection,
+    tenant: &TenantId,
+) -> PortResult<Option<CallbackSecrets>> {
+    let sql = "SELECT record -> '$.callback_secrets' FROM tenants \
+               WHERE id = ?1 AND record -> '$.callback_secrets' IS NOT NULL";
+    Ok(records(connection, sql, [tenant.as_str()])?.pop())
+}
+
+/// Keeps a shop's secrets in the place of those with this current one.
+pub(crate) fn replace_callback_secrets(
+    connection: &Connection,
+    tenant: &TenantId,
+    current: Option<&CallbackSecret>,
+    secrets: &CallbackSecrets,
+) -> PortResult<bool> {
+    let sql = "UPDATE tenants SET record = json_set(record, '$.callback_secrets', json(?3)) \
+               WHERE id = ?1 AND record ->> '$.callback_secrets.current' IS ?2";
+    let row = (tenant.as_str(), current.map(CallbackSecret::expose), text(secrets)?);
+    Ok(connection.execute(sql, row).map_err(sqlite)? == 1)
 }

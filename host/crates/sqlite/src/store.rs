@@ -9,6 +9,7 @@ use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
+    callback::{CallbackSecret, CallbackSecrets},
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, PortErrorKind, Position, Shelved, Store,
         VectorRow,
@@ -290,5 +291,24 @@ impl AccessStore for SqliteStore {
         let (tenant, id) = (tenant.clone(), id.clone());
         let revoke = move |connection: &mut Connection| access::revoke_key(connection, &tenant, &id, at);
         self.writer.call("revoke_key", revoke).await
+    }
+
+    async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {
+        let tenant = tenant.clone();
+        let read = move |connection: &Connection| access::callback_secrets(connection, &tenant);
+        self.read("callback_secrets", read).await
+    }
+
+    async fn replace_callback_secrets(
+        &self,
+        tenant: &TenantId,
+        current: Option<&CallbackSecret>,
+        secrets: &CallbackSecrets,
+    ) -> PortResult<bool> {
+        let (tenant, current, secrets) = (tenant.clone(), current.cloned(), secrets.clone());
+        let replace = move |connection: &mut Connection| {
+            access::replace_callback_secrets(connection, &tenant, current.as_ref(), &secrets)
+        };
+        self.writer.call("replace_callback_secrets", replace).await
     }
 }

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::{claims, shop};
 use crate::{
     access::{AccessStore, ApiKey, KEY_BYTES, Scope, ShownKey, Tenant},
+    callback::{CallbackSecret, CallbackSecrets, SECRET_BYTES},
     port::PortErrorKind,
 };
 
@@ -18,6 +19,7 @@ pub async fn access_suite<S: AccessStore, G>(make: impl AsyncFn() -> (S, G)) {
         a_key_comes_back_as_it_was_kept,
         a_key_belongs_to_one_shop,
         a_revoked_key_stays_revoked,
+        secrets_of_callbacks_take_the_place_of_those_that_were_read,
     ];
 }
 
@@ -77,4 +79,26 @@ async fn a_revoked_key_stays_revoked(store: &impl AccessStore) {
     }
     let revoked = ApiKey { revoked_at: Some(moment(5)), ..key.clone() };
     assert_eq!(store.key(&key.id).await.expect("answers"), Some(revoked));
+}
+
+async fn secrets_of_callbacks_take_the_place_of_those_that_were_read(store: &impl AccessStore) {
+    let secret = |byte| CallbackSecret::of_random(&[byte; SECRET_BYTES]);
+    let first = CallbackSecrets::first(secret(1), moment(5));
+    let replace = async |current: Option<&CallbackSecret>, secrets: &CallbackSecrets| {
+        store.replace_callback_secrets(&shop("a"), current, secrets).await.expect("answers")
+    };
+    assert!(!replace(None, &first).await, "the shop is not registered");
+    for name in ["a", "b"] {
+        store.add_tenant(&tenant(name)).await.expect("answers");
+    }
+    assert_eq!(store.callback_secrets(&shop("a")).await.expect("answers"), None);
+    assert!(!replace(Some(&secret(1)), &first).await, "there is none to replace");
+    assert!(replace(None, &first).await);
+    assert!(!replace(None, &CallbackSecrets::first(secret(2), moment(6))).await, "somebody was first");
+    let rotated = first.rotated(secret(3), moment(7), moment(9));
+    assert!(replace(Some(&secret(1)), &rotated).await);
+    assert!(!replace(Some(&secret(1)), &first).await);
+    assert_eq!(store.callback_secrets(&shop("a")).await.expect("answers"), Some(rotated));
+    assert_eq!(store.callback_secrets(&shop("b")).await.expect("answers"), None);
+    assert_eq!(store.tenant(&shop("a")).await.expect("answers"), Some(tenant("a")));
 }
