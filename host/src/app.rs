@@ -2,6 +2,7 @@
 //! `app/backends.rs` for what stands behind it.
 
 mod backends;
+mod callbacks;
 mod indexes;
 mod model;
 mod plugins;
@@ -38,10 +39,12 @@ pub(crate) use self::serving::Serving;
 use self::{backends::Backends, indexes::LiveIndexes, serving::Parts};
 use crate::{
     access::{Door, DoorConfig},
+    callbacks::Courier,
     config::{Config, Role},
-    http,
+    http::{self, Streams},
     image_folder::ImageFolder,
     jobs::{self, Models},
+    outbound::Guard,
     staging::Staging,
     telemetry,
 };
@@ -84,6 +87,12 @@ pub struct App {
     pub(crate) folder: Option<ImageFolder>,
     /// Uploads.
     pub(crate) staging: Staging,
+    /// Where callbacks may be posted to.
+    pub(crate) outbound: Guard,
+    /// Room for streams of events.
+    pub(crate) streams: Streams,
+    /// Told when the service is to stop.
+    pub(crate) stopping: CancellationToken,
     /// The metrics to show.
     pub metrics: PrometheusHandle,
 }
@@ -132,9 +141,12 @@ pub async fn start(config: Config) -> Result<Running> {
         indexes: indexes.clone(),
     };
     let serving = Serving::open(parts).await?;
+    let outbound = Guard::new(config.callback_networks.clone());
+    let courier = Courier::new(outbound.clone(), backends.access.clone()).context("callbacks")?;
     let worker = config.role.works().then(|| {
         let models: Arc<dyn Models> = Arc::new(serving.clone());
-        Worker::new(backends.queue.clone(), jobs::handlers(&models), worker_config(&config))
+        let handlers = courier.handle(jobs::handlers(&models));
+        Worker::new(backends.queue.clone(), handlers, worker_config(&config))
     });
     let worker = worker.transpose().context("worker")?;
     let door = DoorConfig {
@@ -159,6 +171,9 @@ pub async fn start(config: Config) -> Result<Running> {
         images: backends.images,
         folder: backends.folder,
         staging: backends.staging,
+        outbound,
+        streams: Streams::new(config.event_streams, config.event_streams_per_tenant),
+        stopping: CancellationToken::new(),
         metrics,
         config,
     });
@@ -176,7 +191,7 @@ impl Running {
         worker: Option<Worker>,
         lock: std::fs::File,
     ) -> Self {
-        let shutdown = CancellationToken::new();
+        let shutdown = app.stopping.clone();
         let mut tasks = JoinSet::new();
         let stop = shutdown.clone();
         let router = match app.config.role {
@@ -207,6 +222,7 @@ impl Running {
             tasks.spawn(plugins::report(app.clone(), shutdown.clone()));
         }
         tasks.spawn(app.serving.clone().keep(shutdown.clone()));
+        tasks.spawn(callbacks::tell(app.clone(), shutdown.clone()));
         tasks.spawn(plugins::follow(app.clone(), shutdown.clone()));
         if app.config.redis.is_some() {
             tasks.spawn(plugins::announce(app.clone(), shutdown.clone()));
@@ -341,6 +357,7 @@ fn worker_config(config: &Config) -> WorkerConfig {
         Lane::new("search", [jobs::SEARCH, jobs::SIMILAR], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
+        Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs),
     ];
     WorkerConfig { lease: config.lease, drain: config.drain, ..WorkerConfig::new(lanes) }
 }

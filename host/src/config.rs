@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use serde_json::Value;
 use taja_cloudinary::Credentials;
@@ -147,6 +148,18 @@ pub struct Config {
     pub search_jobs: usize,
     /// Products at once.
     pub ingest_jobs: usize,
+    /// Callbacks that are posted at once.
+    pub callback_jobs: usize,
+    /// How often a callback is tried.
+    pub callback_attempts: u32,
+    /// Longest wait for its second try.
+    pub callback_retry: Duration,
+    /// Networks that callbacks may be posted to beside public addresses.
+    pub callback_networks: Vec<IpNet>,
+    /// Streams of events that are open at once.
+    pub event_streams: usize,
+    /// The same of one shop.
+    pub event_streams_per_tenant: usize,
     /// A silent worker's hold on a job.
     pub lease: Duration,
     /// Starts before a job is buried.
@@ -237,7 +250,7 @@ impl Config {
             plugin_settings: reader.plugin_settings(),
             compiler: None,
             trusted_keys: reader.trusted_keys(),
-            tenant_capabilities: reader.capabilities("tenant-capabilities"),
+            tenant_capabilities: reader.listed_as("tenant-capabilities"),
             plugin_poll: Duration::from_secs(reader.at_least("plugin-poll-seconds", 1)),
             plugin_limits: reader.plugin_limits("plugin-limits", taja_sandbox::Limits::OPERATORS),
             tenant_plugin_limits: reader.plugin_limits("tenant-plugin-limits", taja_sandbox::Limits::SHOPS),
@@ -263,6 +276,12 @@ impl Config {
                 .saturating_mul(1024 * 1024),
             search_jobs: reader.at_least("search-jobs", 1),
             ingest_jobs: reader.at_least("ingest-jobs", 1),
+            callback_jobs: reader.at_least("callback-jobs", 1),
+            callback_attempts: reader.at_least("callback-attempts", 1),
+            callback_retry: Duration::from_secs(reader.at_least("callback-retry-seconds", 0)),
+            callback_networks: reader.listed_as("callback-networks"),
+            event_streams: reader.at_least("event-streams", 1),
+            event_streams_per_tenant: reader.at_least("event-streams-per-tenant", 1),
             lease: Duration::from_secs(reader.at_least("lease-seconds", 1)),
             attempts: reader.at_least("attempts", 1),
             result_lifetime: Duration::from_secs(

@@ -34,8 +34,11 @@ pub const SEARCH: &str = "search";
 /// The kind of a job that lets another model serve.
 pub const ACTIVATE_MODEL: &str = "activate_model";
 
+/// The kind of a job that tells how another one ended.
+pub const CALLBACK: &str = "callback";
+
 /// Every kind.
-pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, ACTIVATE_MODEL];
+pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, ACTIVATE_MODEL, CALLBACK];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -47,6 +50,9 @@ pub struct AddJob {
     pub details: Details,
     /// Its images in the order of the request.
     pub images: Vec<ImageHash>,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -116,6 +122,9 @@ pub struct SearchJob {
     /// Whether it is recorded, to be played again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -134,6 +143,9 @@ pub struct ActivateJob {
     pub model: String,
     /// What has to hold before it serves.
     pub conditions: Conditions,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 /// The models of this process: the one that serves, and how another one comes to.
@@ -245,7 +257,7 @@ fn job_error(failure: Failure) -> JobError {
 
 impl UseCases {
     async fn run_add_product(&self, job: &JobContext) -> Result<JsonText, Failure> {
-        let AddJob { details, images, pins } = payload(job)?;
+        let AddJob { details, images, pins, callback_url: _ } = payload(job)?;
         let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
         let tenant = tenant(job)?;
         if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {

@@ -4,12 +4,14 @@
 
 pub mod access;
 pub mod app;
+mod callbacks;
 pub mod cli;
 mod cloudinary_host;
 pub mod config;
 pub mod http;
 mod image_folder;
 mod jobs;
+mod outbound;
 mod recordings;
 mod result_cache;
 mod staging;

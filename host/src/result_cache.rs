@@ -139,8 +139,18 @@ impl ResultCache {
     /// Pages and explanations are made from a result when it is read, so they are not part of the key. The day is: it is
     /// told to rankings.
     fn key(&self, tenant: &TenantId, search: &SearchJob, moment: &Moment) -> String {
-        let SearchJob { parts, filter, sort, facets, group, limit: _, explain: _, record: _, pins: _ } =
-            search;
+        let SearchJob {
+            parts,
+            filter,
+            sort,
+            facets,
+            group,
+            limit: _,
+            explain: _,
+            record: _,
+            callback_url: _,
+            pins: _,
+        } = search;
         let whole =
             serde_json::json!([tenant, self.space, moment, today(), parts, filter, sort, facets, group]);
         Sha256::digest(whole.to_string()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -185,6 +195,7 @@ mod tests {
             explain: false,
             group: false,
             record: false,
+            callback_url: None,
             pins: Pins::default(),
         }
     }

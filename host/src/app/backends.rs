@@ -17,15 +17,17 @@ use taja_mongo::{
     FollowOptions, Follower, GridUploads, Legacy, MigrationReport, Mongo, MongoLedger, MongoOptions,
     MongoStore, MongoStoreOptions,
 };
-use taja_queue::{Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue};
+use taja_queue::{Backoffs, Queue, RedisOptions, RedisQueue, SqliteOptions, SqliteQueue};
 use taja_sqlite::SqliteStore;
 use taja_vectors::Index;
 
 use super::vector_file::VectorFile;
 use crate::{
+    callbacks,
     cloudinary_host::CloudinaryHost,
     config::{CloudinarySettings, Config, MongoConfig},
     image_folder::ImageFolder,
+    jobs,
     staging::Staging,
 };
 
@@ -71,11 +73,18 @@ impl Backends {
         let queue: Arc<dyn Queue> = match (&config.redis, &mongo) {
             (Some(url), Some((mongo, _))) => {
                 let ledger = Arc::new(MongoLedger::open(mongo).await.context("job records")?);
-                let options = RedisOptions { name: queue_name(config), ..RedisOptions::default() };
+                let options = RedisOptions {
+                    name: queue_name(config),
+                    backoffs: backoffs(config),
+                    ..RedisOptions::default()
+                };
                 let queue = RedisQueue::open(url.expose_secret(), ledger, options);
                 Arc::new(queue.await.context("job queue")?)
             }
-            _ => Arc::new(SqliteQueue::open(&database, SqliteOptions::default()).context("job queue")?),
+            _ => {
+                let options = SqliteOptions { backoffs: backoffs(config), ..SqliteOptions::default() };
+                Arc::new(SqliteQueue::open(&database, options).context("job queue")?)
+            }
         };
         let uploads: Option<Arc<dyn UploadStore>> = match (&config.redis, &mongo) {
             (Some(_), Some((mongo, _))) => Some(Arc::new(GridUploads::open(mongo).await.context("uploads")?)),
@@ -133,6 +142,12 @@ impl Kept {
             plugins: database,
         }
     }
+}
+
+/// Whoever receives callbacks may be away for hours.
+fn backoffs(config: &Config) -> Backoffs {
+    let kinds = [(jobs::CALLBACK.to_owned(), callbacks::backoff(config.callback_retry))].into();
+    Backoffs { kinds, ..Backoffs::default() }
 }
 
 /// What keys in Redis begin with: jobs belong to the database that keeps their records.

@@ -1,16 +1,11 @@
 //! Where a setting's value comes from, and what is wrong with it.
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    fmt,
-    path::Path,
-    str::FromStr,
-};
+use std::{collections::HashMap, fmt, path::Path, str::FromStr};
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use taja_cloudinary::Credentials;
-use taja_sandbox::{Capability, Limits, signature::TrustedKeys};
+use taja_sandbox::{Limits, signature::TrustedKeys};
 
 use super::{CloudinarySettings, Config, MongoConfig, Role, SETTINGS, Setting, Sources};
 
@@ -167,16 +162,18 @@ impl<'a> Reader<'a> {
         })
     }
 
-    pub(super) fn capabilities(&mut self, name: &str) -> BTreeSet<Capability> {
+    /// A list that is separated by commas.
+    pub(super) fn listed_as<T, C>(&mut self, name: &str) -> C
+    where
+        T: FromStr,
+        T::Err: fmt::Display,
+        C: FromIterator<T>,
+    {
         let (text, origin) = self.text(name);
-        let mut capabilities = BTreeSet::new();
-        for word in Self::listed(&text) {
-            match word.parse() {
-                Ok(capability) => drop(capabilities.insert(capability)),
-                Err(error) => self.mistakes.push(format!("{origin}: {error}")),
-            }
-        }
-        capabilities
+        let read = |word: &str| {
+            word.parse().map_err(|error| self.mistakes.push(format!("{origin}: {word:?}: {error}"))).ok()
+        };
+        Self::listed(&text).filter_map(read).collect()
     }
 
     /// Limits of a plugin's call; those that are not named are the default's.

@@ -16,11 +16,12 @@ use utoipa::ToSchema;
 use super::{
     FieldProblem, Problem, Shared,
     form::{FileKind, Form},
-    jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions},
+    jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions, SubmitHeaders},
 };
 use crate::{
     access::Caller,
     jobs::{ADD_PRODUCT, AddJob},
+    outbound::Guard,
 };
 
 /// The form of a new product.
@@ -56,11 +57,13 @@ pub struct AddProductForm {
     item_group_id: Option<String>,
     /// JSON object of texts, numbers, booleans and lists of texts.
     attributes: Option<String>,
+    /// Where the job's end is posted to: an `http` or `https` address. See `/tenants/{id}/callback-secret`.
+    callback_url: Option<String>,
 }
 
 /// Adds a product with its pictures.
 #[utoipa::path(
-    post, path = "/add_product", tag = "products",
+    post, path = "/add_product", params(SubmitHeaders), tag = "products",
     request_body(content = AddProductForm, content_type = "multipart/form-data"),
     responses(
         (status = 202, body = Accepted, description = "The job; poll `Location`"),
@@ -79,14 +82,14 @@ pub async fn submit(
     let mut batch = app.staging.batch(JobId::new());
     let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
     let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
-    let job = add_job(form, app.config.limits.images)?;
+    let job = add_job(form, app.config.limits.images, &app.outbound)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
     job_views::submit(&app, &caller, &headers, batch, ADD_PRODUCT, payload, pin).await
 }
 
 /// Reads the fields; all that is wrong with them comes together.
-fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
+fn add_job(form: Form, max_images: usize, outbound: &Guard) -> Result<AddJob, Problem> {
     let mut fields = Fields { texts: form.texts, mistakes: Vec::new() };
     let details = Details {
         name: fields.required("name"),
@@ -103,6 +106,7 @@ fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
         item_group_id: fields.optional("item_group_id"),
         attributes: fields.json("attributes", "a JSON object").unwrap_or_default(),
     };
+    let callback_url = fields.callback_url(outbound);
     let mut mistakes = fields.mistakes;
     match form.files.len() {
         0 => mistakes.push(FieldProblem::new("images", "is missing: send one picture or more")),
@@ -120,7 +124,7 @@ fn add_job(form: Form, max_images: usize) -> Result<AddJob, Problem> {
         return Err(Problem::fields(mistakes));
     }
     let images = form.files.into_iter().map(|file| file.hash).collect();
-    Ok(AddJob { details, images, pins: Pins::default() })
+    Ok(AddJob { details, images, callback_url, pins: Pins::default() })
 }
 
 struct Fields {
@@ -158,6 +162,12 @@ impl Fields {
                 None
             }
         }
+    }
+
+    fn callback_url(&mut self, outbound: &Guard) -> Option<String> {
+        let text = self.optional("callback_url")?;
+        let read = outbound.read(text.trim());
+        read.map_err(|detail| self.mistake("callback_url", &detail)).ok().map(Into::into)
     }
 
     fn json<T: DeserializeOwned>(&mut self, name: &str, what: &str) -> Option<T> {
@@ -222,7 +232,8 @@ mod tests {
     #[test]
     fn every_field_at_fault_is_named_at_once() {
         let problem =
-            add_job(form(&[("price", "cheap"), ("sizes", "41"), ("stock", "-1")], 0), 20).unwrap_err();
+            add_job(form(&[("price", "cheap"), ("sizes", "41"), ("stock", "-1")], 0), 20, &Guard::default())
+                .unwrap_err();
         assert_eq!(pointers(&problem), ["/name", "/price", "/description", "/sizes", "/stock", "/images"]);
         assert_eq!(problem.status, 422);
     }
@@ -230,14 +241,24 @@ mod tests {
     #[test]
     fn a_form_without_category_is_served() {
         let texts = [("name", "shoe"), ("price", "10"), ("description", ""), ("sizes", "[\"41\"]")];
-        let job = add_job(form(&texts, 1), 20).unwrap();
+        let job = add_job(form(&texts, 1), 20, &Guard::default()).unwrap();
         assert_eq!((job.details.sizes.as_slice(), job.details.category), (&["41".to_owned()][..], None));
+    }
+
+    #[test]
+    fn a_callback_goes_to_a_public_address_or_nowhere() {
+        let fields = |url| [("name", "shoe"), ("price", "10"), ("description", ""), ("callback_url", url)];
+        let read = |url| add_job(form(&fields(url), 1), 20, &Guard::default()).map(|job| job.callback_url);
+        let url = "https://shop.example/hook";
+        assert_eq!(read(url).unwrap().as_deref(), Some(url));
+        assert_eq!(read("").unwrap(), None);
+        assert_eq!(pointers(&read("http://169.254.169.254/").unwrap_err()), ["/callback_url"]);
     }
 
     #[test]
     fn a_negative_price_and_too_many_pictures_are_refused() {
         let texts = [("name", "shoe"), ("price", "-1"), ("description", "x")];
-        let problem = add_job(form(&texts, 3), 2).unwrap_err();
+        let problem = add_job(form(&texts, 3), 2, &Guard::default()).unwrap_err();
         assert_eq!(pointers(&problem), ["/images", "/price"]);
     }
 }

@@ -16,7 +16,7 @@ use taja_queue::{JobError, JobFilter, JobId, JobRecord, NewJob, Queue, Status};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{Problem, Shared, results};
-use crate::{access::Caller, jobs, staging::Batch};
+use crate::{access::Caller, callbacks, jobs, staging::Batch};
 
 /// Longest that a request may wait for a job, whatever it asks for.
 pub const MAX_WAIT: Duration = Duration::from_secs(30);
@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product`, `add_images`, `search`, `similar` or `activate_model`.
+    /// `add_product`, `add_images`, `search`, `similar`, `activate_model`, or `callback` for the delivery of another one's end.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,
@@ -151,6 +151,23 @@ pub struct ReadOptions {
     pub cursor: Option<String>,
     /// Products on the page, 1 to 100.
     pub limit: Option<u32>,
+}
+
+/// How a request that makes a job may be sent.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes headers for the OpenAPI document")]
+pub struct SubmitHeaders {
+    /// Names this request, so that it can be sent again: the same key with the same body is the same job, with another
+    /// body it is refused (422).
+    #[param(rename = "Idempotency-Key", min_length = 1, max_length = 255, pattern = "^[\\x21-\\x7e]+$")]
+    idempotency_key: Option<String>,
+    /// `wait=N` waits for the job's end, N seconds and 30 at most.
+    #[param(rename = "Prefer", example = "wait=10")]
+    prefer: Option<String>,
+    /// The conversation it is part of: all of one are served by one side of a trial of policies.
+    #[param(rename = "Taja-Session", min_length = 1, max_length = 255, pattern = "^[\\x21-\\x7e]+$")]
+    taja_session: Option<String>,
 }
 
 fn failure_view(error: &JobError) -> FailureView {
@@ -198,6 +215,7 @@ pub async fn submit(
     let pins = pin(&session(headers)?.unwrap_or_else(|| id.to_string()));
     let mut job = NewJob::new(kind, caller.tenant.as_str(), payload).max_attempts(app.config.attempts);
     job.id = id;
+    job.tell = callbacks::url_of(&job.payload).is_some();
     if kind == jobs::SEARCH {
         // Its client is waiting, and would ask again.
         job = job.durability(taja_queue::Durability::Process);
@@ -281,12 +299,15 @@ fn short_header(headers: &HeaderMap, name: &str, code: &'static str) -> Result<O
     }
 }
 
-/// `Prefer: wait=N`, N in seconds (RFC 7240).
+/// `Prefer: wait=N`, N in seconds (RFC 7240). What cannot be understood is no preference.
 fn prefer_wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-    let mut preferences = preferences.flat_map(|value| value.split(',')).map(str::trim);
-    let seconds = preferences.find_map(|preference| preference.strip_prefix("wait="))?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
+    let mut preferences = preferences.flat_map(|value| value.split(','));
+    let seconds = preferences.find_map(|preference| {
+        let (name, value) = preference.split(';').next()?.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("wait").then(|| value.trim().trim_matches('"'))
+    })?;
+    seconds.parse().ok().map(Duration::from_secs)
 }
 
 /// A job of the caller's tenant, of this kind if one is asked for; waits for its end if told to.
@@ -316,7 +337,12 @@ pub async fn find(
 
 /// What it takes to make and to read jobs of a kind.
 fn scope_of(kind: &str) -> Scope {
-    if matches!(kind, jobs::SEARCH | jobs::SIMILAR) { Scope::Search } else { Scope::Catalogue }
+    match kind {
+        jobs::SEARCH | jobs::SIMILAR => Scope::Search,
+        // They tell where a shop's other services are.
+        jobs::CALLBACK => Scope::Admin,
+        _ => Scope::Catalogue,
+    }
 }
 
 /// What a polling route answers.
@@ -457,8 +483,19 @@ pub async fn cancel(
     resource(&app, &job, &ReadOptions::default()).await.map(Json)
 }
 
-async fn resource(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<JobResource, Problem> {
+/// A job as `/jobs/{id}` shows it.
+pub async fn resource(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Result<JobResource, Problem> {
     Ok(summary(job, result_of(app, job, options).await?))
+}
+
+/// The same as text. A result that can never be shown is left out; an error is one of now.
+pub async fn text(app: &Shared, job: &JobRecord) -> anyhow::Result<String> {
+    let resource = match resource(app, job, &ReadOptions::default()).await {
+        Ok(resource) => resource,
+        Err(problem) if problem.retry_after.is_some() => anyhow::bail!("{}", problem.detail),
+        Err(_) => summary(job, None),
+    };
+    Ok(serde_json::to_string(&resource)?)
 }
 
 /// What a result of any kind may hold.
@@ -483,5 +520,28 @@ fn summary(job: &JobRecord, result: Option<Value>) -> JobResource {
         created_at: job.created_at,
         started_at: job.started_at,
         finished_at: job.finished_at,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wish_to_wait_is_read_as_the_standard_has_it() {
+        let wait = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append("prefer", HeaderValue::from_static(line));
+            }
+            prefer_wait(&headers).map(|wait| wait.as_secs())
+        };
+        for line in ["wait=5", "Wait = 5", "respond-async, wait=5", "wait=\"5\"; why=\"tired\""] {
+            assert_eq!(wait(&[line]), Some(5), "{line}");
+        }
+        assert_eq!(wait(&["handling=lenient", "wait=7"]), Some(7));
+        for line in ["", "wait", "wait=", "wait=soon", "wait=-1", "waiting=5"] {
+            assert_eq!(wait(&[line]), None, "{line}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 mod add_product;
 mod auth;
+mod description;
 mod docs;
+mod events;
 mod form;
 mod images;
 mod jobs;
@@ -35,6 +37,8 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use events::Streams;
+pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};
 
 use crate::app::App;
@@ -89,10 +93,13 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::read, jobs::cancel))
         .routes(routes!(jobs::redrive))
+        .routes(routes!(events::events))
         .routes(routes!(tenants::list, tenants::register))
         .routes(routes!(tenants::read))
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
+        .routes(routes!(tenants::callback_secret))
+        .routes(routes!(tenants::rotate_callback_secret))
         .routes(routes!(models::list))
         .routes(routes!(models::activate))
         .routes(routes!(models::forget))
@@ -104,7 +111,7 @@ fn routes() -> OpenApiRouter<Shared> {
 
 /// The OpenAPI 3.1 description of every route.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    routes().split_for_parts().1
+    description::complete(routes().split_for_parts().1)
 }
 
 /// Everything that is served.
@@ -113,7 +120,7 @@ pub fn router(app: Shared) -> Router {
     let prefix = app.config.api_prefix.clone();
     let (api, description) = routes().split_for_parts();
     // Routes are cloned with every request, and with them what they hold.
-    let description = Arc::new(description);
+    let description = Arc::new(description::complete(description));
     let api = api
         .route("/openapi.json", get(move || async move { axum::Json(&*description).into_response() }))
         .route("/docs", get(docs::page));

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     Problem, Shared,
-    jobs::{self as job_views, Accepted, JobView},
+    jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
 };
 use crate::{
     access::Caller,
@@ -83,6 +83,8 @@ pub struct ActivateModel {
     /// Whether pictures that cannot be fetched or decoded any more may be left behind.
     #[serde(default)]
     allow_lacking: bool,
+    /// Where the job's end is posted to: an `http` or `https` address. See `/tenants/{id}/callback-secret`.
+    callback_url: Option<String>,
 }
 
 impl ActivateModel {
@@ -159,7 +161,7 @@ pub async fn list(State(app): State<Shared>, caller: Caller) -> Result<Json<Mode
 /// compared on the pictures of the catalogue; then it takes over at once. To go back, activate the one that served before.
 #[utoipa::path(
     post, path = "/models/{name}/activate", tag = "models", request_body = ActivateModel,
-    params(("name" = String, Path, description = "The model")),
+    params(("name" = String, Path, description = "The model"), SubmitHeaders),
     responses(
         (status = 202, body = Accepted, description = "The job; poll `Location`"),
         (status = 200, body = JobView, description = "The finished job, when `Prefer: wait=N` was met"),
@@ -184,7 +186,9 @@ pub async fn activate(
         // Its files may lie with the workers alone.
         Err(_) => name,
     };
-    let job = ActivateJob { model, conditions };
+    let callback_url = asked.callback_url.map(|text| app.outbound.read(text.trim()).map(String::from));
+    let callback_url = callback_url.transpose().map_err(|detail| Problem::field("callback_url", detail))?;
+    let job = ActivateJob { model, conditions, callback_url };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let batch = app.staging.batch(JobId::new());
     job_views::submit(&app, &caller, &headers, batch, ACTIVATE_MODEL, payload, |_| Pins::default()).await

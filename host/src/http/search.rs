@@ -17,11 +17,12 @@ use utoipa::ToSchema;
 use super::{
     FieldProblem, Problem, Shared,
     form::{FileKind, Form},
-    jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions},
+    jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions, SubmitHeaders},
 };
 use crate::{
     access::Caller,
     jobs::{SEARCH, SearchJob, StagedContent, StagedPart},
+    outbound::Guard,
 };
 
 /// Products on a page unless the client says otherwise.
@@ -65,13 +66,15 @@ pub struct SearchBody {
     /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others that were found in
     /// `variants`. Total, pages and facets count matches.
     group: Option<bool>,
+    /// Where the job's end is posted to: an `http` or `https` address. See `/tenants/{id}/callback-secret`.
+    callback_url: Option<String>,
     /// Whether the search is recorded, to be played again through other versions of its policies; needs the scope `admin`.
     record: Option<bool>,
 }
 
 /// Searches by words, a picture, a video, or several together.
 #[utoipa::path(
-    post, path = "/search", tag = "search",
+    post, path = "/search", params(SubmitHeaders), tag = "search",
     request_body(content(
         (SearchBody = "multipart/form-data"),
         (SearchBody = "application/json"),
@@ -122,7 +125,7 @@ pub async fn submit(
             weight: 1.0,
         })
         .collect();
-    let job = search_job(fields, &mut parts, &app.policies.modalities(&caller.tenant))?;
+    let job = search_job(fields, &mut parts, &app.policies.modalities(&caller.tenant), &app.outbound)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     if job.record {
         caller.may(Scope::Admin)?;
@@ -169,6 +172,7 @@ fn search_job(
     mut fields: BTreeMap<String, Value>,
     parts: &mut Vec<StagedPart>,
     modalities: &std::collections::HashSet<String>,
+    outbound: &Guard,
 ) -> Result<SearchJob, Problem> {
     let mut options = Options { mistakes: Vec::new() };
     let limit = options.take(&mut fields, "limit", Options::limit).unwrap_or(DEFAULT_LIMIT);
@@ -179,6 +183,10 @@ fn search_job(
     let explain = options.take(&mut fields, "explain", Options::truth).unwrap_or_default();
     let group = options.take(&mut fields, "group", Options::truth).unwrap_or_default();
     let record = options.take(&mut fields, "record", Options::truth).unwrap_or_default();
+    let callback_url = options.take(&mut fields, "callback_url", |value| {
+        let text = value.as_str().ok_or("is not text")?;
+        outbound.read(text.trim()).map(String::from)
+    });
     for (name, value) in fields {
         options.add_text_part(&name, &value, parts, modalities);
     }
@@ -198,7 +206,18 @@ fn search_job(
         return Err(Problem::fields(options.mistakes));
     }
     let parts = std::mem::take(parts);
-    Ok(SearchJob { parts, filter, sort, facets, limit, explain, group, record, pins: Pins::default() })
+    Ok(SearchJob {
+        parts,
+        filter,
+        sort,
+        facets,
+        limit,
+        explain,
+        group,
+        record,
+        callback_url,
+        pins: Pins::default(),
+    })
 }
 
 struct Options {
@@ -350,7 +369,7 @@ mod tests {
     fn read(fields: &Value) -> Result<SearchJob, Problem> {
         let fields = fields.as_object().unwrap().clone().into_iter().collect();
         let modalities = ["text", "image", "barcode"].map(str::to_owned).into();
-        search_job(fields, &mut Vec::new(), &modalities)
+        search_job(fields, &mut Vec::new(), &modalities, &Guard::default())
     }
 
     #[test]
@@ -381,6 +400,17 @@ mod tests {
                 .unwrap_err();
         let pointers: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/limit", "/filter", "/explain", "/smell"]);
+    }
+
+    #[test]
+    fn a_callback_is_an_option_and_no_part_of_the_query() {
+        let url = "https://shop.example/hook";
+        let job = read(&json!({"query": "x", "callback_url": url})).unwrap();
+        assert_eq!((job.parts.len(), job.callback_url.as_deref()), (1, Some(url)));
+        for url in [json!("http://localhost.:80@x/"), json!("http://[::1]/"), json!(7)] {
+            let problem = read(&json!({"query": "x", "callback_url": url})).unwrap_err();
+            assert_eq!(problem.errors[0].pointer, "/callback_url");
+        }
     }
 
     #[test]

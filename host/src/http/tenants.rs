@@ -11,11 +11,15 @@ use serde::{Deserialize, Serialize};
 use taja_catalog::{
     TenantId,
     access::{ApiKey, KeyId, Scope, Tenant},
+    callback::CallbackSecrets,
 };
 use utoipa::ToSchema;
 
 use super::{FieldProblem, Problem, Shared};
-use crate::access::{self, Caller};
+use crate::{
+    access::{self, Caller},
+    callbacks,
+};
 
 /// Longest name of a shop and label of a key, characters.
 const MAX_TEXT: usize = 200;
@@ -114,6 +118,40 @@ pub struct NewKey {
     per_minute: Option<u32>,
     /// Days until it expires; never unless told.
     days: Option<u32>,
+}
+
+/// What a shop's callbacks are signed with.
+#[derive(Serialize, ToSchema)]
+pub struct CallbackSecretView {
+    /// `whsec_` and the base64 of the key.
+    secret: String,
+    /// Since when it counts.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// The secret before, which callbacks are signed with as well for the time being.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<RetiringSecretView>,
+}
+
+/// A secret on its way out.
+#[derive(Serialize, ToSchema)]
+pub struct RetiringSecretView {
+    /// The secret.
+    secret: String,
+    /// From when on nothing is signed with it.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+}
+
+impl From<CallbackSecrets> for CallbackSecretView {
+    fn from(secrets: CallbackSecrets) -> Self {
+        let previous = secrets.previous.filter(|previous| Timestamp::now() < previous.until);
+        let previous = previous.map(|previous| RetiringSecretView {
+            secret: previous.secret.expose().to_owned(),
+            until: previous.until,
+        });
+        Self { secret: secrets.current.expose().to_owned(), since: secrets.since, previous }
+    }
 }
 
 /// Shops: every one for the operator, the caller's own for others.
@@ -250,6 +288,41 @@ pub async fn revoke_key(
     app.door.forget(&key);
     tracing::info!(tenant = %tenant.id, %key, "key revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What a shop's callbacks are signed with. A job that names a `callback_url` is posted there when it has ended, as
+/// `/jobs/{id}` shows it, with the headers of the Standard Webhooks specification: `webhook-id` (the same at every try),
+/// `webhook-timestamp` (seconds since 1970), and `webhook-signature` (`v1,` and the base64 of an HMAC-SHA-256 over id,
+/// timestamp and body, joined by full stops). It is tried again until it is answered 2xx, or 410 for never again.
+#[utoipa::path(
+    get, path = "/tenants/{id}/callback-secret", tag = "tenants",
+    params(("id" = String, Path, description = "The shop")),
+    responses((status = 200, body = CallbackSecretView), (status = 404, body = Problem))
+)]
+pub async fn callback_secret(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<CallbackSecretView>, Problem> {
+    let tenant = tenant(&app, &caller, &id).await?;
+    let secrets = callbacks::secrets(app.door.store(), &tenant.id).await?;
+    Ok(Json(secrets.into()))
+}
+
+/// Draws another secret. For a day callbacks are signed with both, so that receivers can change over.
+#[utoipa::path(
+    post, path = "/tenants/{id}/callback-secret/rotate", tag = "tenants",
+    params(("id" = String, Path, description = "The shop")),
+    responses((status = 200, body = CallbackSecretView), (status = 404, body = Problem))
+)]
+pub async fn rotate_callback_secret(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<CallbackSecretView>, Problem> {
+    let tenant = tenant(&app, &caller, &id).await?;
+    let secrets = callbacks::rotate(app.door.store(), &tenant.id).await?;
+    Ok(Json(secrets.into()))
 }
 
 /// A shop that the caller may administer.

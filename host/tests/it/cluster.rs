@@ -12,6 +12,7 @@ use taja_testkit::{FakeCloudinary, MongoServer, RedisServer, cloudinary::Fault};
 use tempfile::TempDir;
 
 use crate::{
+    callbacks::Receiver,
     pictures::{another_view, photograph},
     support::{Server, image_query, names, product, provisioned, taja, words},
 };
@@ -128,6 +129,29 @@ async fn two_apis_and_two_workers_are_one_service() {
     the_same_bytes_at_once_are_one_picture(&cluster, [&one, &other]).await;
     assert!(worker.terminate().await.success());
     assert_eq!(one.found(words("model rocket")).await[0], "Model rocket", "one worker is enough");
+}
+
+#[tokio::test]
+async fn what_a_worker_does_is_told_by_an_api_as_it_happens_and_posted_when_it_is_over() {
+    let cluster = Cluster::start().await;
+    let mut receiver = Receiver::start(&[]).await;
+    let here = [("callback-networks", "127.0.0.0/8")];
+    let (api, worker) = tokio::join!(
+        cluster.process_with("api", "api", &here),
+        cluster.process_with("worker", "worker", &here)
+    );
+    let pictures = vec![photograph("coffee"), photograph("rocket"), photograph("chelsea")];
+    let form = product("Cup", pictures).text("callback_url", receiver.url.clone());
+    let (status, accepted) = api.post("/add_product", form).await;
+    assert_eq!(status, 202, "{accepted}");
+    let id = accepted["job_id"].as_str().unwrap();
+    let told = api.told(id).await;
+    let (end, progress) = told.split_last().unwrap();
+    assert!(progress.iter().all(|event| event.name == "progress") && !progress.is_empty(), "{told:?}");
+    let (_, job) = api.get(&format!("/jobs/{id}")).await;
+    assert_eq!((end.name.as_str(), &end.data, &job["status"]), ("end", &job, &json!("completed")));
+    assert_eq!(receiver.next().await.job(), job);
+    assert!(worker.terminate().await.success());
 }
 
 async fn pictures_are_delivered(cluster: &Cluster, server: &Server) {

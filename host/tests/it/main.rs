@@ -3,11 +3,13 @@
 
 mod activation;
 mod bad_input;
+mod callbacks;
 mod cluster;
 mod command_line;
 #[path = "../../crates/sandbox/fixtures/component.rs"]
 mod component;
 mod crash;
+mod events;
 mod journey;
 mod models;
 mod pictures;
