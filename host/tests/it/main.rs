@@ -4,6 +4,7 @@
 mod activation;
 mod bad_input;
 mod callbacks;
+mod clients;
 mod cluster;
 mod command_line;
 #[path = "../../crates/sandbox/fixtures/component.rs"]
