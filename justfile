@@ -39,7 +39,7 @@ serve *ARGS: setup build
     exec {{ quote(target / "release/taja") }} serve "$@"
 
 # Set up, build and pass all tests; ARGS go to the runner of the Rust tests
-test *ARGS: setup (setup "redis" "mongod" "registry" "node" "photographs" "b32") _setup_tests _test_build (_pack "debug") (_examples "debug")
+test *ARGS: setup (setup "redis" "mongod" "registry" "node" "photographs" "b32" "schemathesis") _setup_tests _test_build (_pack "debug") (_examples "debug")
     #!/usr/bin/env bash
     set -euo pipefail
     # Tests never see what `.env` or the shell say about a real shop.
@@ -62,6 +62,8 @@ test *ARGS: setup (setup "redis" "mongod" "registry" "node" "photographs" "b32")
     # Whoever asked for some tests wants those.
     if [ $# -eq 0 ]; then
         {{ quote(target / "debug/examples/chaos") }} --quick
+        PYTHONPATH={{ quote(tools / "schemathesis") }} {{ quote(python) }} {{ quote(root / "host/fuzz/http.py") }} \
+            {{ quote(target / "debug/taja") }} --seconds 60
     fi
 
 # Run the built `taja ARGS` with everything it needs found, for example: just run search --text "red shoe"
@@ -136,6 +138,11 @@ chaos *ARGS: setup (setup "redis" "mongod")
     cargo build --quiet --workspace --bins --example chaos $options
     {{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} _pack "$profile"
     exec {{ quote(target) }}/"$profile"/examples/chaos "$@"
+
+# Ask a service all that its OpenAPI description allows and more; ARGS as `python3 host/fuzz/http.py --help` tells (--seconds N)
+fuzz-http *ARGS: setup (setup "schemathesis") _test_build (_pack "debug")
+    PYTHONPATH={{ quote(tools / "schemathesis") }} {{ quote(python) }} {{ quote(root / "host/fuzz/http.py") }} \
+        {{ quote(target / "debug/taja") }} "$@"
 
 # Remove all that set-up fetched
 clean-tools:

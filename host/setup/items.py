@@ -25,6 +25,7 @@ BUILD_SECONDS = 60 * 60
 WASM_TARGET = "wasm32-wasip2"
 RANDOM_B32_BYTES = 900_000_000  # the model 605 MB, numpy and onnx 200 MB
 RANDOM_L14_BYTES = 2_100_000_000
+SCHEMATHESIS_REQUIREMENTS = "host/fuzz/requirements.txt"
 CELERY_REQUIREMENTS = "host/benches/celery/requirements.txt"
 OCI_REGISTRY = "docker-registry"
 INSTALL_RUST = "install Rust with rustup (no root needed), then open a new shell"
@@ -151,6 +152,11 @@ def celery(place):
     _python_packages(place, place.project / CELERY_REQUIREMENTS, "celery")
 
 
+def schemathesis(place):
+    """What asks the service everything its description allows, and more."""
+    _python_packages(place, place.project / SCHEMATHESIS_REQUIREMENTS, "schemathesis")
+
+
 def node_js(place):
     """What builds TypeScript plugins, where there is none or one that is too old."""
     found = _installed("node", place)
@@ -199,6 +205,7 @@ ON_REQUEST = {
     "b32": random_b32,
     "l14": random_l14,
     "celery": celery,
+    "schemathesis": schemathesis,
     "nextest": nextest,
     "node": node_js,
     "registry": oci_registry,

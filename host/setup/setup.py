@@ -1,8 +1,8 @@
 """Puts in place what Taja needs beside Rust, Python and a C compiler, all of it in `.tools`.
 
     python3 host/setup/setup.py [ITEM...]      items: wasm just onnxruntime ffmpeg model sample, or all of them;
-                                               on request: redis, mongod, node, registry, photographs and
-                                               b32 (for the tests),
+                                               on request: redis, mongod, node, registry, photographs,
+                                               schemathesis and b32 (for the tests),
                                                l14 and celery (for the benchmarks), nextest
 
 Running it again costs a fraction of a second and no network. Everything fetched is pinned by SHA-256; pip, npm,
