@@ -65,6 +65,9 @@ pub struct AddImagesJob {
     pub product: ProductId,
     /// The images in the order of the request.
     pub images: Vec<ImageHash>,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
 }
 
 /// What a [`SIMILAR`] job carries.
@@ -271,7 +274,7 @@ impl UseCases {
     }
 
     async fn run_add_images(&self, job: &JobContext) -> Result<JsonText, Failure> {
-        let AddImagesJob { product, images } = payload(job)?;
+        let AddImagesJob { product, images, callback_url: _ } = payload(job)?;
         let effect = job.id().to_string().parse().map_err(|_| unreadable("job id is no effect key"))?;
         let tenant = tenant(job)?;
         if let Some(receipt) = self.add_product.receipt(&tenant, &effect).await? {

@@ -16,7 +16,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use parking_lot::Mutex;
-use reqwest::Method;
+use reqwest::{Method, multipart::Form};
 use serde_json::{Value, json};
 use sha2::Sha256;
 use taja_queue::{NewJob, Queue, SqliteOptions, SqliteQueue};
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     pictures::photograph,
-    support::{Server, product, words},
+    support::{Server, file, product, words},
     tenants::answer,
 };
 
@@ -145,11 +145,17 @@ async fn the_end_of_a_job_is_posted_and_signed() {
     let sent_at: i64 = got.headers["webhook-timestamp"].parse().unwrap();
     assert!((jiff::Timestamp::now().as_second() - sent_at).abs() < 300);
 
+    let more = Form::new().part("images", file(photograph("rocket"), "more"));
+    let path = format!("/products/{}/images", job["result"]["product_id"].as_str().unwrap());
+    let (status, further) = server.post(&path, more.text("callback_url", receiver.url.clone())).await;
+    assert_eq!(status, 202, "{further}");
+    assert_eq!(receiver.next().await.job()["job_id"], further["job_id"]);
+
     let delivery = server.delivery(&got).await;
     assert_eq!((&delivery["kind"], &delivery["status"]), (&json!("callback"), &json!("completed")));
     assert_eq!(delivery["result"], json!({ "job_id": accepted["job_id"], "status": 204 }));
     let (_, listed) = server.get("/jobs?kind=callback").await;
-    assert_eq!(listed["jobs"].as_array().unwrap().len(), 1, "{listed}");
+    assert_eq!(listed["jobs"].as_array().unwrap().len(), 2, "{listed}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use taja_catalog::{ImageHash, access::Scope, policy::Pins, port::Edit};
+use taja_catalog::{ImageHash, ProductId, access::Scope, policy::Pins, port::Edit};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
@@ -13,7 +13,7 @@ use super::{
     super::{
         FieldProblem, Problem, Shared,
         form::{FileKind, Form},
-        jobs::{self as job_views, Accepted, JobView},
+        jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
     },
     change::change,
     revision, stored,
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     access::Caller,
     jobs::{ADD_IMAGES, AddImagesJob},
+    outbound::Guard,
 };
 
 /// The form of further pictures.
@@ -30,6 +31,8 @@ pub struct AddImagesForm {
     /// One or more pictures: JPEG, PNG, WebP, GIF (first frame) or BMP.
     #[schema(value_type = Vec<String>, format = Binary)]
     images: Vec<String>,
+    /// Where the job's end is posted to: an `http` or `https` address. See `/tenants/{id}/callback-secret`.
+    callback_url: Option<String>,
 }
 
 /// Adds pictures to a product. They are embedded, so it is a job, whose result tells what was added. No policy is asked: a
@@ -40,6 +43,7 @@ pub struct AddImagesForm {
     params(
         ("id" = String, Path, description = "The product"),
         ("If-Match" = Option<String>, Header, description = "Begin only if it is still at one of these"),
+        SubmitHeaders,
     ),
     request_body(content = AddImagesForm, content_type = "multipart/form-data"),
     responses(
@@ -66,13 +70,19 @@ pub async fn add(
     let mut batch = app.staging.batch(JobId::new());
     let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
     let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
-    let images = images_of(form, app.config.limits.images)?;
-    let payload = serde_json::to_value(AddImagesJob { product: product.id, images });
-    let payload = payload.map_err(|error| Problem::internal(&error))?;
+    let job = add_images_job(product.id, form, app.config.limits.images, &app.outbound)?;
+    let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     job_views::submit(&app, &caller, &headers, batch, ADD_IMAGES, payload, |_| Pins::default()).await
 }
 
-fn images_of(form: Form, most: usize) -> Result<Vec<ImageHash>, Problem> {
+fn add_images_job(
+    product: ProductId,
+    mut form: Form,
+    most: usize,
+    outbound: &Guard,
+) -> Result<AddImagesJob, Problem> {
+    let callback_url = form.texts.remove("callback_url").filter(|text| !text.trim().is_empty());
+    let callback_url = callback_url.map(|text| outbound.read(text.trim()).map(String::from)).transpose();
     let strange = form.texts.keys().map(|name| FieldProblem::new(name, "is no field of this form"));
     let mut mistakes: Vec<_> = strange.collect();
     match form.files.len() {
@@ -82,10 +92,16 @@ fn images_of(form: Form, most: usize) -> Result<Vec<ImageHash>, Problem> {
         }
         _ => {}
     }
-    if mistakes.is_empty() {
-        Ok(form.files.into_iter().map(|file| file.hash).collect())
-    } else {
-        Err(Problem::fields(mistakes))
+    match callback_url {
+        Ok(callback_url) if mistakes.is_empty() => {
+            let images = form.files.into_iter().map(|file| file.hash).collect();
+            Ok(AddImagesJob { product, images, callback_url })
+        }
+        Ok(_) => Err(Problem::fields(mistakes)),
+        Err(detail) => {
+            mistakes.push(FieldProblem::new("callback_url", detail));
+            Err(Problem::fields(mistakes))
+        }
     }
 }
 
