@@ -46,6 +46,25 @@ async fn two_queues_on_one_file_share_their_jobs() {
 }
 
 #[tokio::test]
+async fn a_file_of_the_first_version_keeps_its_jobs_and_tells_the_ends_of_new_ones() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("jobs.db");
+    let old = open(&path).push(NewJob::new("a", "acme", json!(1))).await.unwrap().job;
+    let connection = Connection::open(&path).unwrap();
+    let first = "DROP INDEX queue_jobs_untold; ALTER TABLE queue_jobs DROP COLUMN telling; UPDATE queue_schema SET version = 1";
+    connection.execute_batch(first).unwrap();
+    drop(connection);
+
+    let queue = open(&path);
+    assert_eq!(queue.get("acme", old.id).await.unwrap(), Some(old));
+    let new = queue.push(NewJob::new("a", "acme", json!(2)).tell()).await.unwrap().job;
+    queue.cancel("acme", new.id).await.unwrap();
+    drop(queue);
+    let untold = open(&path).untold(9).await.unwrap();
+    assert_eq!(untold.iter().map(|job| job.id).collect::<Vec<_>>(), [new.id]);
+}
+
+#[tokio::test]
 async fn a_file_from_the_future_is_refused() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("jobs.db");
