@@ -194,7 +194,7 @@ impl Telling {
             Ok(job) => self.job = job?,
             // Asked again with the next look.
             Err(error) => {
-                tracing::debug!(job.id = %self.job.id, %error, "a job cannot be read for its stream")
+                tracing::debug!(job.id = %self.job.id, %error, "a job cannot be read for its stream");
             }
         }
         Some(())
