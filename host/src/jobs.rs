@@ -13,7 +13,7 @@ use taja_catalog::{
     Blame, Details, Failure, Filter, ImageHash, ProductId,
     add_product::{AddProduct, GONE, MoreImages, NewProduct},
     models::Conditions,
-    policy::{JobHandle, Pins, Policies},
+    policy::{Chosen, JobHandle, Pins, Policies},
     recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
     similar::Similar,
@@ -128,6 +128,9 @@ pub struct SearchJob {
     /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
+    /// What it tries out, when it does: then nothing of it is kept, and nothing kept answers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<Chosen>,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -295,10 +298,14 @@ impl UseCases {
 
     async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {
         let tenant = tenant(job)?;
-        let lineup = self.policies.lineup(&tenant, &search.pins).await?;
+        let lineup = match &search.chosen {
+            Some(chosen) => self.policies.tried(&tenant, chosen).await?,
+            None => self.policies.lineup(&tenant, &search.pins).await?,
+        };
         let moment = self.results.moment(&tenant, lineup.fingerprint()).await?;
         // What is kept cannot be recorded: nobody is asked.
         if !search.record
+            && search.chosen.is_none()
             && let Some(result) = self.results.get(&tenant, search, &moment).await
         {
             return Ok(result);
@@ -323,6 +330,7 @@ impl UseCases {
         let result = written(&set)?;
         // What somebody stood in for is not the answer to the next one who asks.
         if set.degraded.is_empty()
+            && search.chosen.is_none()
             && let Err(error) = self.results.put(&tenant, search, &moment, &result).await
         {
             tracing::debug!(%error, "a result was not kept");

@@ -149,6 +149,7 @@ impl ResultCache {
             explain: _,
             record: _,
             callback_url: _,
+            chosen: _,
             pins: _,
         } = search;
         let whole =
@@ -196,6 +197,7 @@ mod tests {
             group: false,
             record: false,
             callback_url: None,
+            chosen: None,
             pins: Pins::default(),
         }
     }

@@ -19,8 +19,9 @@ use taja_catalog::plugins::{Removal, Slot};
 use utoipa::IntoParams;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub(super) use self::shelf::Shelf;
 use self::{
-    shelf::{Shelf, Standing},
+    shelf::Standing,
     slots::EventView,
     views::{PluginList, PluginVersions, PluginView, TroubleView, VersionView},
 };

@@ -1,5 +1,7 @@
 //! `POST /search`, the polling routes of its jobs, and the pages of their results.
 
+mod chosen;
+
 use std::collections::BTreeMap;
 
 use axum::{
@@ -70,6 +72,12 @@ pub struct SearchBody {
     callback_url: Option<String>,
     /// Whether the search is recorded, to be played again through other versions of its policies; needs the scope `admin`.
     record: Option<bool>,
+    /// Policies that this one search is to be served by, to be compared with those that serve: by the name of each its
+    /// `version` or `digest`, and its `settings`, such as `{"search-text": {"settings": {"keyword_weight": 0}}}`; `{}`
+    /// for what is live, without anything on trial. Nothing kept answers it, and nothing of it is kept or counted. Needs the
+    /// scope `admin`.
+    #[schema(value_type = Option<Value>)]
+    policies: Option<Value>,
 }
 
 /// Searches by words, a picture, a video, or several together.
@@ -97,7 +105,7 @@ pub async fn submit(
     let mut batch = app.staging.batch(JobId::new());
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (fields, files) = if content_type.starts_with("multipart/form-data") {
+    let (mut fields, files): (BTreeMap<_, _>, _) = if content_type.starts_with("multipart/form-data") {
         let multipart = Multipart::from_request(request, &()).await.map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
         })?;
@@ -125,7 +133,12 @@ pub async fn submit(
             weight: 1.0,
         })
         .collect();
-    let job = search_job(fields, &mut parts, &app.policies.modalities(&caller.tenant), &app.outbound)?;
+    let chosen = chosen::chosen(&app, &caller, fields.remove(chosen::FIELD)).await?;
+    let (chosen, modalities) = match chosen {
+        Some((chosen, modalities)) => (Some(chosen), modalities),
+        None => (None, app.policies.modalities(&caller.tenant)),
+    };
+    let job = SearchJob { chosen, ..search_job(fields, &mut parts, &modalities, &app.outbound)? };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     if job.record {
         caller.may(Scope::Admin)?;
@@ -216,6 +229,7 @@ fn search_job(
         group,
         record,
         callback_url,
+        chosen: None,
         pins: Pins::default(),
     })
 }

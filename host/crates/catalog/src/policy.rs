@@ -14,7 +14,7 @@ use crate::{
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
     picture::{Picture, VideoFile},
-    plugins::Slot,
+    plugins::{Choice, Slot},
     port::{Embedder, PortResult},
     product::Details,
     recording::{Tape, exact, packed},
@@ -103,6 +103,11 @@ pub struct Degraded {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Pins(pub BTreeMap<Slot, String>);
+
+/// Choices that one job tries out in the place of what is live, by slot.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Chosen(pub BTreeMap<Slot, Choice>);
 
 impl PolicyContext {
     /// A context in which no plugin ran yet.
@@ -472,6 +477,9 @@ pub trait Policies: Send + Sync {
     /// Who serves a job that is pinned so, from its beginning to its end. Where a pinned choice is gone, none of the pins
     /// hold: a job never mixes what was never in force together.
     async fn lineup(&self, tenant: &TenantId, pins: &Pins) -> PortResult<Arc<dyn Lineup>>;
+    /// Who serves a job that tries these choices out: they go before what is live, in their slots and for their
+    /// modalities. Its calls are not counted, compared or judged, and nothing that is on trial takes part.
+    async fn tried(&self, tenant: &TenantId, chosen: &Chosen) -> PortResult<Arc<dyn Lineup>>;
 }
 
 /// The policies that serve one job.

@@ -287,9 +287,7 @@ impl House {
     /// The plugin of a version, loaded unless it is. Loading is admission once more, by this process: who can write to the
     /// store cannot sign, and what the author's requests were answered on another machine they must be answered on this.
     pub(crate) async fn plugin(&self, version: &Version) -> Result<Arc<Plugin>, String> {
-        let granted = version.granted.iter().filter_map(|word| word.parse().ok()).collect();
-        let terms = Terms { granted, maximum: self.config.maximum_of(version.owner.as_ref()) };
-        let loading = Loading { digest: version.digest, terms };
+        let loading = self.loading(version);
         let known = || self.loaded.lock().get(&loading).and_then(Weak::upgrade);
         if let Some(plugin) = known() {
             return Ok(plugin);
@@ -313,6 +311,19 @@ impl House {
         let loaded = loaded.map_err(|refused| refused.to_string())?;
         check_goldens(&self.runner, &loaded.plugin, component.bytes().clone()).await?;
         Ok(self.keep(loaded, loading.terms.maximum).0)
+    }
+
+    /// The same, kept for a while although no seat holds it.
+    pub(crate) async fn plugin_for_a_while(&self, version: &Version) -> Result<Arc<Plugin>, String> {
+        let plugin = self.plugin(version).await?;
+        self.warm.insert(self.loading(version), Arc::clone(&plugin));
+        Ok(plugin)
+    }
+
+    fn loading(&self, version: &Version) -> Loading {
+        let granted = version.granted.iter().filter_map(|word| word.parse().ok()).collect();
+        let terms = Terms { granted, maximum: self.config.maximum_of(version.owner.as_ref()) };
+        Loading { digest: version.digest, terms }
     }
 
     /// Keeps a plugin for a while that nobody calls yet.

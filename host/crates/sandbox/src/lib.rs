@@ -47,6 +47,7 @@ mod state;
 mod tasks;
 mod team;
 mod ticker;
+mod tried;
 mod watch;
 mod withdraw;
 

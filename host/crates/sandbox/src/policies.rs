@@ -14,7 +14,7 @@ use serde::Deserialize;
 use taja_catalog::{
     PortResult, TenantId,
     plugins::{Activation, PluginStore, Slot, Statistic, Version},
-    policy::{Lineup, Pins, Policies},
+    policy::{Chosen, Lineup, Pins, Policies},
     port::VideoDecoder,
 };
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use crate::{
     engine,
     folder::{self, PluginStatus},
     house::House,
-    life::{Order, OrderError},
+    life::{Order, OrderError, Wanted},
     limits::{Allowance, Kind},
     load::{Loader, Terms},
     manifest::{Capability, Manifest},
@@ -173,6 +173,16 @@ impl Sandbox {
         self.house.order(order).await
     }
 
+    /// Checks what one search of a shop wants to try out as if it were to serve. The choices, and the modalities that the
+    /// search may then have.
+    pub async fn choose(
+        &self,
+        tenant: &TenantId,
+        wanted: &[Wanted],
+    ) -> Result<(Chosen, HashSet<String>), OrderError> {
+        self.house.choose(tenant, wanted).await
+    }
+
     /// What a call of a version may use up here; none when its manifest cannot be read any more.
     pub fn allowance(&self, version: &Version) -> Option<Allowance> {
         let manifest = Manifest::deserialize(&version.manifest).ok()?;
@@ -237,5 +247,9 @@ impl Policies for Sandbox {
 
     async fn lineup(&self, tenant: &TenantId, pins: &Pins) -> PortResult<Arc<dyn Lineup>> {
         Ok(Arc::new(self.team(tenant, pins).await?))
+    }
+
+    async fn tried(&self, tenant: &TenantId, chosen: &Chosen) -> PortResult<Arc<dyn Lineup>> {
+        Ok(Arc::new(self.house.tried(tenant, chosen).await?))
     }
 }

@@ -242,6 +242,17 @@ pub(crate) struct Shift {
     pub(crate) modalities: BTreeMap<String, Slot>,
 }
 
+impl Shift {
+    /// Puts a choice before what sits in its slot, and before whoever else answers its modalities.
+    pub(crate) fn put(&mut self, slot: &Slot, binding: Arc<Binding>) {
+        self.modalities.retain(|_, taken_by| taken_by != slot);
+        let accepts = binding.accepts().iter().map(|modality| (modality.clone(), slot.clone()));
+        self.modalities.extend(accepts);
+        let station = Station { seat: None, binding, part: Part::Live, is_own: true, everybodys: None };
+        self.stations.insert(slot.clone(), station);
+    }
+}
+
 impl Seating {
     /// An earlier layer goes before a later one, in its slots and for their modalities.
     fn of(layers: Vec<Arc<Layer>>) -> Self {

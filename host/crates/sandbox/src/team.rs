@@ -36,6 +36,8 @@ pub struct Team {
     /// Who takes which modality.
     modalities: BTreeMap<String, Slot>,
     fingerprint: String,
+    /// Whether it serves somebody, rather than try something out.
+    serves: bool,
 }
 
 impl Team {
@@ -49,7 +51,12 @@ impl Team {
             hash.update(format!("{modality}:{slot}\n"));
         }
         let fingerprint = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Self { house, tenant, stations, modalities, fingerprint }
+        Self { house, tenant, stations, modalities, fingerprint, serves: true }
+    }
+
+    /// The same, as one whose calls count nowhere.
+    pub(crate) fn uncounted(self) -> Self {
+        Self { serves: false, ..self }
     }
 
     fn station(&self, slot: &Slot, kind: Kind) -> Result<&Station, PolicyError> {
@@ -60,7 +67,10 @@ impl Team {
     }
 
     fn attempt<'a>(&'a self, binding: &'a Binding, role: Role) -> Attempt<'a> {
-        Attempt::counted(&self.house, &self.tenant, binding, role)
+        if self.serves {
+            return Attempt::counted(&self.house, &self.tenant, binding, role);
+        }
+        Attempt { runner: &self.house.runner, tenant: &self.tenant, binding, role, record: None, ports: None }
     }
 
     /// Asks what is to rank once, without anybody standing in; beside the answer what the call used.
@@ -117,6 +127,9 @@ impl Team {
 
     /// Notes how a call of a choice went, and withdraws it when that was too much.
     fn judge<T>(&self, station: &Station, binding: &Arc<Binding>, role: Role, called: &Called<T>) {
+        if !self.serves {
+            return;
+        }
         let took = called.1.as_ref().map(|stats| stats.total);
         took.inspect(|took| binding.pace.note(*took));
         if binding.id != station.binding.id {
@@ -139,8 +152,8 @@ impl Team {
         substitute: Option<Substitute>,
     ) -> Option<Due> {
         match substitute {
-            None => Due::now(&self.house, &self.tenant, station, context, parts),
-            Some(_) => None,
+            None if self.serves => Due::now(&self.house, &self.tenant, station, context, parts),
+            _ => None,
         }
     }
 
