@@ -45,6 +45,7 @@ use crate::{
     image_folder::ImageFolder,
     jobs::{self, Models},
     outbound::Guard,
+    query_log::{self, Detail, QueryLog},
     staging::Staging,
     telemetry,
 };
@@ -133,12 +134,16 @@ pub async fn start(config: Config) -> Result<Running> {
     let sandbox = Arc::new(load_plugins(&config, &backends, media.clone()).await?);
     let policies: Arc<dyn Policies> = sandbox.clone();
     let indexes = Arc::new(LiveIndexes::default());
+    let folder = config.data.join(query_log::FOLDER);
+    let log = if config.role.works() { config.query_log } else { Detail::Off };
+    let log = QueryLog::open(folder, log, config.query_log_bytes)?;
     let parts = Parts {
         config: config.clone(),
         backends: backends.clone(),
         media,
         policies: policies.clone(),
         indexes: indexes.clone(),
+        log,
     };
     let serving = Serving::open(parts).await?;
     let outbound = Guard::new(config.callback_networks.clone());

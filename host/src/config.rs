@@ -20,6 +20,7 @@ mod settings;
 
 use self::reader::Reader;
 pub use self::settings::{SETTINGS, Setting, variable};
+use crate::query_log::Detail;
 
 /// Which part of the work a process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +171,10 @@ pub struct Config {
     pub failed_lifetime: Duration,
     /// How long a finished search answers the same search; nothing for never.
     pub result_cache: Duration,
+    /// What is written down of searches.
+    pub query_log: Detail,
+    /// Bytes of that, at most.
+    pub query_log_bytes: u64,
     /// Age at which left-overs are swept.
     pub sweep_age: Duration,
     /// How long running jobs may take at shutdown.
@@ -293,6 +298,8 @@ impl Config {
             result_cache: Duration::from_secs(
                 reader.at_least::<u64>("result-cache-minutes", 0).saturating_mul(60),
             ),
+            query_log: reader.parsed("query-log"),
+            query_log_bytes: reader.at_least::<u64>("query-log-mib", 1).saturating_mul(1024 * 1024),
             sweep_age: Duration::from_secs(reader.at_least("sweep-seconds", 1)),
             drain: Duration::from_secs(reader.at_least("drain-seconds", 0)),
         };

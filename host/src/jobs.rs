@@ -20,7 +20,7 @@ use taja_catalog::{
 };
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
-use crate::{recordings, result_cache::ResultCache, staging::Staging};
+use crate::{query_log::QueryLog, recordings, result_cache::ResultCache, staging::Staging};
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
@@ -177,6 +177,8 @@ pub struct UseCases {
     pub staging: Staging,
     /// What was found before.
     pub results: ResultCache,
+    /// What was asked, where that is written down.
+    pub log: QueryLog,
     /// Who records how jobs end.
     pub queue: Arc<dyn Queue>,
 }
@@ -210,6 +212,7 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
                 let cases = cases.ok_or_else(no_model)?;
                 let search: SearchJob = payload(&job).map_err(job_error)?;
                 let outcome = cases.run_search(&job, &search).await;
+                cases.note_search(&job, &search, &outcome).await;
                 if search.has_files() { settle(&cases, &job, outcome) } else { outcome.map_err(job_error) }
             }
         })
@@ -336,6 +339,13 @@ impl UseCases {
             tracing::debug!(%error, "a result was not kept");
         }
         Ok(result)
+    }
+
+    /// Writes a search down that a shopper made: one that tries something out is nobody's question.
+    async fn note_search(&self, job: &JobContext, search: &SearchJob, outcome: &Result<JsonText, Failure>) {
+        if let (Ok(result), None, Ok(tenant)) = (outcome, &search.chosen, tenant(job)) {
+            self.log.note(&tenant, search, result).await;
+        }
     }
 
     async fn raw_part(&self, job: &JobContext, part: StagedPart) -> Result<RawPart, Failure> {

@@ -12,6 +12,7 @@ pub mod http;
 mod image_folder;
 mod jobs;
 mod outbound;
+mod query_log;
 mod recordings;
 mod result_cache;
 mod staging;

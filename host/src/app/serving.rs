@@ -33,6 +33,7 @@ use super::{
 use crate::{
     config::Config,
     jobs::{ActivateJob, Models, UseCases},
+    query_log::QueryLog,
     result_cache::ResultCache,
 };
 
@@ -67,6 +68,7 @@ pub(super) struct Parts {
     pub(super) media: Arc<Media>,
     pub(super) policies: Arc<dyn Policies>,
     pub(super) indexes: Arc<LiveIndexes>,
+    pub(super) log: QueryLog,
 }
 
 /// A loaded model, and what is its own: the index of its vectors, and use cases that think in it. A job keeps the use cases
@@ -82,7 +84,7 @@ struct Generation {
 
 impl Generation {
     async fn load(parts: &Parts, installed: Installed) -> Result<Self> {
-        let Parts { config, backends, media, policies, indexes } = parts;
+        let Parts { config, backends, media, policies, indexes, log } = parts;
         let clip = Arc::new(model::load(config, installed).await.context("model")?);
         let report = ModelReport::from(clip.as_ref());
         let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
@@ -120,6 +122,7 @@ impl Generation {
                 store.clone(),
                 index.clone(),
             ),
+            log: log.clone(),
             staging: backends.staging.clone(),
             queue: backends.queue.clone(),
         };

@@ -190,6 +190,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long failed jobs and their uploads are kept, to be looked at and started again",
     ),
     setting("result-cache-minutes", "60", "how long a finished search answers the same search; 0 for never"),
+    setting(
+        "query-log",
+        "off",
+        "whether finished searches are written down in the data folder: off, hashed (no words), or full (their words, too)",
+    ),
+    setting("query-log-mib", "64", "size of the query log, MiB; the older half goes when it is full"),
     setting("sweep-seconds", "3600", "age at which what a broken-off job left behind is swept"),
     setting("drain-seconds", "30", "how long running jobs may take to finish at shutdown"),
 ];
