@@ -38,6 +38,16 @@ impl At {
         self.settings.take("tenant")
     }
 
+    /// Names that shop again.
+    pub fn name_tenant(&mut self, tenant: Option<String>) {
+        self.settings.put("tenant", tenant);
+    }
+
+    /// How a service of our own would be set up.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        self.settings.read()
+    }
+
     /// Does something with it, and then lets it be.
     pub async fn with<T>(&self, work: impl AsyncFnOnce(&Client) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let session = Session::open(self.server.as_deref(), self.settings.read()?).await?;
@@ -114,6 +124,11 @@ impl Client {
         Self { tenant, ..self.clone() }
     }
 
+    /// The same, talking to another server.
+    pub fn at(&self, base: &str) -> Self {
+        Self { base: base.trim_end_matches('/').to_owned(), ..self.clone() }
+    }
+
     async fn is_taja(&self) -> bool {
         let request = self.http.get(format!("{}/", self.base)).timeout(Duration::from_secs(2));
         let Ok(answer) = request.send().await else { return false };
@@ -163,7 +178,7 @@ impl Client {
         query: &[(&str, Option<String>)],
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
-        let request = self.http.request(method, self.address(route, query)?);
+        let request = self.named(self.http.request(method, self.address(route, query)?));
         let request = match body {
             Some(body) => request.json(body),
             None => request,

@@ -2,6 +2,7 @@
 
 mod access;
 mod client;
+mod eval;
 mod import;
 mod jobs;
 mod migrate;
@@ -49,6 +50,8 @@ enum Command {
     /// List, show and delete products
     #[command(subcommand)]
     Products(products::Products),
+    /// Measure searches by judgements, of what serves and of what might
+    Eval(eval::Eval),
     /// Look at jobs that failed, and start them again
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -113,6 +116,7 @@ fn start(command: Command) -> anyhow::Result<bool> {
             Command::Import(import) => import.run().await,
             Command::Search(search) => search.run().await,
             Command::Products(products) => products.run().await,
+            Command::Eval(eval) => eval.run().await,
             Command::Jobs(jobs) => jobs.run().await,
             Command::Tenant(tenants) => tenants.run().await,
             Command::Key(keys) => keys.run().await,

@@ -287,6 +287,10 @@ pub struct With {
     /// Its settings, or @ and a file that holds them [default: those that the plugin has in its slot]
     #[arg(long = "settings", value_name = "JSON", value_parser = life::settings)]
     settings: Option<Value>,
+    /// Measure it beside what serves by these judgements first (see `taja eval`), and change nothing if its nDCG is lower beyond
+    /// what chance explains
+    #[arg(long, value_name = "FILE")]
+    judgements: Option<PathBuf>,
 }
 
 /// The plugin that a step is about.
@@ -340,7 +344,7 @@ impl Plugin {
             Self::Push { component, signature, activate, json, at } => {
                 life::push(&component, signature, activate, json, at).await?;
             }
-            Self::Activate { version, with, on } => life::activate(version, with.settings, on).await?,
+            Self::Activate { version, with, on } => life::activate(version, with, on).await?,
             Self::Deactivate { on } => life::deactivate(on).await?,
             Self::Canary { version, percent, with, on, .. } => {
                 life::beside("canary", version, percent.map(|percent| ("percent", percent.into())), with, on)

@@ -20,6 +20,12 @@ impl Settings {
         self.values.remove(name)
     }
 
+    /// Lets a flag say something, or nothing.
+    pub fn put(&mut self, name: &str, value: Option<String>) {
+        self.values.remove(name);
+        self.values.extend(value.map(|value| (name.to_owned(), value)));
+    }
+
     /// The configuration of a process that does everything itself.
     pub fn read(&self) -> anyhow::Result<Config> {
         self.read_for(Role::Serve)

@@ -40,6 +40,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 pub use events::Streams;
 pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};
+pub use search::MAX_LIMIT;
 
 use crate::app::App;
 

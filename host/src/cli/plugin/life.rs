@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 
 use super::{On, With, source::Source, tables};
 use crate::cli::{
     client::{At, Client},
+    eval::{self, Column},
     write_out,
 };
 
@@ -45,9 +47,10 @@ pub async fn push(
     write_out(&if json { version.to_string() } else { tables::version(&version) })
 }
 
-pub async fn activate(version: Option<String>, settings: Option<Value>, mut on: On) -> anyhow::Result<()> {
+pub async fn activate(version: Option<String>, with: With, mut on: On) -> anyhow::Result<()> {
+    on.measure(version.as_deref(), &with).await?;
     let mut body = which(version);
-    body["settings"] = settings.into();
+    body["settings"] = with.settings.into();
     on.say(&mut body);
     on.step(Method::POST, "activate", Some(body)).await
 }
@@ -67,6 +70,7 @@ pub async fn beside(
     mut on: On,
 ) -> anyhow::Result<()> {
     let Some((name, share)) = share else { return on.step(Method::DELETE, what, None).await };
+    on.measure(version.as_deref(), &with).await?;
     let mut body = which(version);
     body[name] = share;
     body["settings"] = with.settings.into();
@@ -135,6 +139,22 @@ impl On {
     fn say(&mut self, body: &mut Value) {
         body["tenant"] = self.at.take_tenant().into();
         body["reason"] = std::mem::take(&mut self.reason).into();
+    }
+
+    /// Measures the version beside what serves, when there are judgements to do so by: an error if it finds less.
+    async fn measure(&mut self, version: Option<&str>, with: &With) -> anyhow::Result<()> {
+        let Some(judgements) = &with.judgements else { return Ok(()) };
+        let column = Column::version("new", &self.name, version, with.settings.as_ref());
+        let tenant = self.at.take_tenant();
+        let measured = async |client: &Client| {
+            eval::against_live(&client.acting_for(tenant.clone()), judgements, column.clone()).await
+        };
+        let against = self.at.with(measured).await?;
+        self.at.name_tenant(tenant);
+        match against.is_empty() {
+            true => Ok(()),
+            false => bail!("nothing was changed: {}", against.join("; ")),
+        }
     }
 
     /// Takes a step and shows what fills the slot after it.
