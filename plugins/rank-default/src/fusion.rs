@@ -3,6 +3,10 @@
 //! Cormack, Clarke, Buettcher: Reciprocal rank fusion outperforms Condorcet and individual rank learning methods,
 //! SIGIR 2009. A product gains `weight / (k + rank)` from every leg it appears in. Ranks count products, not matches:
 //! a product with five matching images takes one place of a leg and pushes nobody down.
+//!
+//! Ranks alone forget how far apart two matches are (Bruch, Gai, Ingber: An analysis of fusion functions for hybrid retrieval,
+//! TOIS 42(1), 2023): of words, the second place may hold half of what the first one does. So the gain of a leg whose scores
+//! are relevances is taken in proportion to the best of the leg. Cosines lie too close together for that.
 
 use crate::settings::Settings;
 
@@ -74,8 +78,9 @@ impl Fused {
 
 impl Fused {
     /// Counts the rows of one leg, best first.
-    fn add(&mut self, rows: &[u32], leg: &Leg<'_>, matches: &Matches<'_>, k: f64, gains: &mut [Gain]) {
+    fn add(&mut self, rows: &[u32], leg: &Leg<'_>, matches: &Matches<'_>, by: &Settings, gains: &mut [Gain]) {
         let mut rank = 0;
+        let best = if leg.cosine { 0.0 } else { best_of(rows, matches) };
         for row in rows {
             let at = *row as usize;
             let product = matches.products[at] as usize;
@@ -93,7 +98,8 @@ impl Fused {
                 gain.counted_by = counted;
                 rank += 1;
                 self.ranks[at] = rank;
-                gain.fused += f64::from(leg.weight) / (k + f64::from(rank));
+                let worth = worth(matches.scores[at], best, by.relevance_share);
+                gain.fused += f64::from(leg.weight) * worth / (by.k + f64::from(rank));
             }
         }
     }
@@ -130,7 +136,7 @@ pub fn fuse(
         let rows = passing(place, leg, matches, settings);
         if !rows.is_empty() {
             best_possible += f64::from(leg.weight) / (settings.k + 1.0);
-            fused.add(&rows, leg, matches, settings.k, &mut gains);
+            fused.add(&rows, leg, matches, settings, &mut gains);
         }
     }
     fused.places = order(&gains, best_possible);
@@ -155,6 +161,21 @@ fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings
     let best = rows.clone().next().map_or(0.0, |row| f64::from(score(&row)));
     let least = settings.min_cosine.of(leg.modality).max(relative(settings.relative_cut, best)) as f32;
     rows.take_while(|row| score(row) >= least).collect()
+}
+
+/// The highest score of a leg, 0 if none is above.
+fn best_of(rows: &[u32], matches: &Matches<'_>) -> f32 {
+    let scores = rows.iter().map(|row| matches.scores[*row as usize]);
+    scores.fold(0.0, |best, score| if score > best { score } else { best })
+}
+
+/// The share of its gain that a match is worth, 1 where nothing in the leg is above 0.
+fn worth(score: f32, best: f32, relevance_share: f64) -> f64 {
+    if best <= 0.0 || score >= best {
+        return 1.0;
+    }
+    let share = if score > 0.0 { f64::from(score) / f64::from(best) } else { 0.0 };
+    1.0 - relevance_share * (1.0 - share)
 }
 
 /// Sorts by the first number, then the second, then the third. All sorting here is of one type, because each type

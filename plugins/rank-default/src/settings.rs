@@ -7,6 +7,8 @@ use taja_plugin::settings::{InvalidSetting, Settings as Given};
 pub struct Settings {
     /// The constant of reciprocal-rank fusion.
     pub k: f64,
+    /// How much a match by words loses for being less relevant than the best one of its leg: 0 nothing, 1 in proportion.
+    pub relevance_share: f64,
     /// Least cosine of a match, by the modality of its part.
     pub min_cosine: MinCosine,
     /// Least share of the leg's best cosine.
@@ -32,6 +34,7 @@ impl Settings {
         let mut given = Given::parse(text)?;
         let settings = Self {
             k: given.number("k", 60.0, 1.0..=10_000.0)?,
+            relevance_share: given.number("relevance_share", 1.0, 0.0..=1.0)?,
             min_cosine: MinCosine {
                 text: given.number("min_cosine_text", 0.0, -1.0..=1.0)?,
                 image: given.number("min_cosine_image", 0.0, -1.0..=1.0)?,

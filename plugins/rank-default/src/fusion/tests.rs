@@ -108,10 +108,34 @@ fn ties_go_to_the_better_cosine_and_then_to_the_smaller_number() {
     let legs = [leg("image", true, 1.0), leg("text", false, 1.0)];
     // Each is first in one leg and second in the other.
     let rows = [(0, 1, 0, 0.9), (0, 0, 1, 0.8), (1, 0, NONE, 5.0), (1, 1, NONE, 4.0)];
-    assert_eq!(products(&legs, 2, &rows, "{}"), [1, 0]);
+    let ranks = r#"{"relevance_share": 0}"#;
+    assert_eq!(products(&legs, 2, &rows, ranks), [1, 0]);
     let words = [leg("a", false, 1.0), leg("b", false, 1.0)];
     let rows = [(0, 1, NONE, 9.0), (0, 0, NONE, 8.0), (1, 0, NONE, 5.0), (1, 1, NONE, 4.0)];
-    assert_eq!(products(&words, 2, &rows, "{}"), [0, 1]);
+    assert_eq!(products(&words, 2, &rows, ranks), [0, 1]);
+}
+
+#[test]
+fn a_match_by_words_counts_as_much_as_its_relevance_to_the_best() {
+    let legs = [leg("image", true, 1.0), leg("text", false, 1.0)];
+    // By rank each is first once and second once; by words the first one is twice as good.
+    let rows = [(0, 1, 0, 0.9), (0, 0, 1, 0.8), (1, 0, NONE, 8.0), (1, 1, NONE, 4.0)];
+    let fused = fuse_rows(&legs, 2, &rows, &settings("{}")).unwrap();
+    assert_eq!(fused.places[0].product, 0);
+    // Product 1: (1/61 + 1/2 of 1/62) / (2/61).
+    assert!((fused.places[1].score - (1.0 + 0.5 * 61.0 / 62.0) / 2.0).abs() < 1e-6);
+    let half = fuse_rows(&legs, 2, &rows, &settings(r#"{"relevance_share": 0.5}"#)).unwrap();
+    assert!((half.places[1].score - (1.0 + 0.75 * 61.0 / 62.0) / 2.0).abs() < 1e-6);
+}
+
+#[test]
+fn relevances_without_a_positive_best_count_by_rank_alone() {
+    let legs = [leg("text", false, 1.0)];
+    for scores in [[0.0, -1.0], [-1.0, -2.0]] {
+        let rows = [(0, 0, NONE, scores[0]), (0, 1, NONE, scores[1])];
+        let fused = fuse_rows(&legs, 2, &rows, &settings("{}")).unwrap();
+        assert!((fused.places[1].score - 61.0 / 62.0).abs() < 1e-6, "{:?}", fused.places);
+    }
 }
 
 #[test]
