@@ -124,6 +124,10 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
     @echo "== service: starts, searches, swaps of a policy"
     cargo bench --quiet --workspace --bench service
 
+# Measure the bundled policies on labelled shops and write the figures into models/README.md; ARGS: the labelled folder, --shop NAME
+eval *ARGS: setup build
+    @{{ quote(python) }} {{ quote(root / "models/measure.py") }} --taja {{ quote(target / "release/taja") }} --sample {{ quote(sample) }} "$@"
+
 # Run Taja beside its peers and write down how they compare in bench/README.md; ARGS as `python3 bench/run.py --help` tells
 peers *ARGS: setup (setup "b32" "l14" "redis" "mongod") build
     cargo build --quiet --release --package taja-sqlite --example fill
@@ -158,6 +162,7 @@ _test_build:
 _setup_tests:
     {{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "host/setup") }}
     @{{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "bench") }} --top-level-directory {{ quote(root / "bench") }}
+    @{{ quote(python) }} -m unittest discover --quiet --buffer --start-directory {{ quote(root / "models") }} --pattern test_measure.py
 
 # Packs with the program of the given build; what is newer than all it is made from is left alone.
 _pack profile_folder:
