@@ -138,7 +138,7 @@ impl QueryLog {
 
 impl Writer {
     fn write(&self, tenant: TenantId, search: &SearchJob, result: &JsonText) -> io::Result<()> {
-        let outcome: Outcome = serde_json::from_str(result.as_str())?;
+        let outcome: Outcome = result.read()?;
         let mut modalities: Vec<_> = search.parts.iter().map(|part| part.modality.clone()).collect();
         modalities.sort();
         let plugin = |plugin: &PluginRef| format!("{} {}", plugin.name, plugin.version);

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::{
     FieldProblem, Problem, Shared,
-    form::{FileKind, Form},
+    form::Form,
     jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions, SubmitHeaders},
 };
 use crate::{
@@ -80,8 +80,7 @@ pub async fn submit(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Catalogue)?;
     let mut batch = app.staging.batch(JobId::new());
-    let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
-    let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
+    let form = Form::receive_pictures(multipart, &mut batch, &app.config.limits).await?;
     let job = add_job(form, app.config.limits.images, &app.outbound)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
@@ -90,6 +89,7 @@ pub async fn submit(
 
 /// Reads the fields; all that is wrong with them comes together.
 fn add_job(form: Form, max_images: usize, outbound: &Guard) -> Result<AddJob, Problem> {
+    let miscounted = form.miscounted(max_images);
     let mut fields = Fields { texts: form.texts, mistakes: Vec::new() };
     let details = Details {
         name: fields.required("name"),
@@ -108,13 +108,7 @@ fn add_job(form: Form, max_images: usize, outbound: &Guard) -> Result<AddJob, Pr
     };
     let callback_url = fields.callback_url(outbound);
     let mut mistakes = fields.mistakes;
-    match form.files.len() {
-        0 => mistakes.push(FieldProblem::new("images", "is missing: send one picture or more")),
-        n if n > max_images => {
-            mistakes.push(FieldProblem::new("images", format!("has {n} pictures; {max_images} are allowed")));
-        }
-        _ => {}
-    }
+    mistakes.extend(miscounted);
     if let Err(invalid) = details.check()
         && !mistakes.iter().any(|mistake| mistake.pointer.ends_with(&invalid.field))
     {
@@ -214,7 +208,7 @@ pub async fn progress(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::form::FormFile;
+    use crate::http::form::{FileKind, FormFile};
     use taja_catalog::ImageHash;
 
     fn form(texts: &[(&str, &str)], images: usize) -> Form {

@@ -50,6 +50,27 @@ pub struct Form {
 }
 
 impl Form {
+    /// Receives a form whose files are a product's pictures.
+    pub async fn receive_pictures(
+        multipart: Multipart,
+        batch: &mut Batch,
+        limits: &Limits,
+    ) -> Result<Self, Problem> {
+        let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
+        Self::receive(multipart, batch, limits, wanted).await
+    }
+
+    /// What is wrong with how many pictures there are.
+    pub fn miscounted(&self, most: usize) -> Option<FieldProblem> {
+        match self.files.len() {
+            0 => Some(FieldProblem::new("images", "is missing: send one picture or more")),
+            n if n > most => {
+                Some(FieldProblem::new("images", format!("has {n} pictures; {most} are allowed")))
+            }
+            _ => None,
+        }
+    }
+
     /// Receives a multipart body. `wanted` says which kinds of file a field may carry, given its name and whether the
     /// client gave a file name; none for a text field.
     pub async fn receive(

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{
     super::{
         FieldProblem, Problem, Shared,
-        form::{FileKind, Form},
+        form::Form,
         jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
     },
     change::change,
@@ -68,8 +68,7 @@ pub async fn add(
         Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported", detail)
     })?;
     let mut batch = app.staging.batch(JobId::new());
-    let wanted = |name: &str, _| (name == "images" || name == "image").then_some(&[FileKind::Image][..]);
-    let form = Form::receive(multipart, &mut batch, &app.config.limits, wanted).await?;
+    let form = Form::receive_pictures(multipart, &mut batch, &app.config.limits).await?;
     let job = add_images_job(product.id, form, app.config.limits.images, &app.outbound)?;
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     job_views::submit(&app, &caller, &headers, batch, ADD_IMAGES, payload, |_| Pins::default()).await
@@ -85,13 +84,7 @@ fn add_images_job(
     let callback_url = callback_url.map(|text| outbound.read(text.trim()).map(String::from)).transpose();
     let strange = form.texts.keys().map(|name| FieldProblem::new(name, "is no field of this form"));
     let mut mistakes: Vec<_> = strange.collect();
-    match form.files.len() {
-        0 => mistakes.push(FieldProblem::new("images", "is missing: send one picture or more")),
-        n if n > most => {
-            mistakes.push(FieldProblem::new("images", format!("has {n} pictures; {most} are allowed")));
-        }
-        _ => {}
-    }
+    mistakes.extend(form.miscounted(most));
     match callback_url {
         Ok(callback_url) if mistakes.is_empty() => {
             let images = form.files.into_iter().map(|file| file.hash).collect();
