@@ -359,7 +359,7 @@ pub fn player(
 
 fn worker_config(config: &Config) -> WorkerConfig {
     let lanes = vec![
-        Lane::new("search", [jobs::SEARCH, jobs::SIMILAR], config.search_jobs),
+        Lane::new("search", [jobs::SEARCH, jobs::SIMILAR, jobs::RESEMBLING], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
         Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs),

@@ -16,7 +16,7 @@ use taja_catalog::{
     policy::{Chosen, JobHandle, Pins, Policies},
     recording::Tape,
     search::{Query, RawContent, RawPart, Search, Sort},
-    similar::Similar,
+    similar::{Resemblance, Similar},
 };
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
@@ -28,6 +28,8 @@ pub const ADD_PRODUCT: &str = "add_product";
 pub const ADD_IMAGES: &str = "add_images";
 /// The kind of a job that finds what looks like a product.
 pub const SIMILAR: &str = "similar";
+/// The kind of a job that finds pictures of other products that look like a product's own.
+pub const RESEMBLING: &str = "resembling";
 /// The kind of a job that answers a query.
 pub const SEARCH: &str = "search";
 
@@ -38,7 +40,7 @@ pub const ACTIVATE_MODEL: &str = "activate_model";
 pub const CALLBACK: &str = "callback";
 
 /// Every kind.
-pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, ACTIVATE_MODEL, CALLBACK];
+pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, RESEMBLING, ACTIVATE_MODEL, CALLBACK];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -78,6 +80,17 @@ pub struct SimilarJob {
     /// In the filter language; null for none.
     pub filter: Value,
     /// Products to find, at most.
+    pub limit: u32,
+}
+
+/// What a [`RESEMBLING`] job carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResemblingJob {
+    /// The product.
+    pub product: ProductId,
+    /// From when on two pictures look alike.
+    pub wanted: Resemblance,
+    /// Pairs of pictures to find, at most.
     pub limit: u32,
 }
 
@@ -186,7 +199,7 @@ pub struct UseCases {
 /// The handler of every job kind. A job goes on to its end with the model that served when it began.
 pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
     let (adding, adding_images, activating) = (models.clone(), models.clone(), models.clone());
-    let (searching, comparing) = (models.clone(), models.clone());
+    let (searching, comparing, reviewing) = (models.clone(), models.clone(), models.clone());
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
             let cases = adding.cases();
@@ -206,6 +219,10 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
             let cases = comparing.cases();
             async move { cases.ok_or_else(no_model)?.run_similar(&job).await.map_err(job_error) }
         })
+        .on(RESEMBLING, move |job| {
+            let cases = reviewing.cases();
+            async move { cases.ok_or_else(no_model)?.run_resembling(&job).await.map_err(job_error) }
+        })
         .on(SEARCH, move |job| {
             let cases = searching.cases();
             async move {
@@ -223,6 +240,10 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
                 models.activate(&asked, handle(&job)).await.map_err(job_error)
             }
         })
+}
+
+fn gone(product: &ProductId) -> Failure {
+    Failure::client(GONE, format!("there is no product {product}"))
 }
 
 fn no_model() -> JobError {
@@ -295,8 +316,13 @@ impl UseCases {
         let SimilarJob { product, filter, limit } = payload(job)?;
         let filter = read_filter(&filter)?;
         let found = self.similar.run(&tenant(job)?, &product, &filter, limit as usize).await?;
-        let found = found.ok_or_else(|| Failure::client(GONE, format!("there is no product {product}")))?;
-        written(&found)
+        written(&found.ok_or_else(|| gone(&product))?)
+    }
+
+    async fn run_resembling(&self, job: &JobContext) -> Result<JsonText, Failure> {
+        let ResemblingJob { product, wanted, limit } = payload(job)?;
+        let found = self.similar.resembling(&tenant(job)?, &product, wanted, limit as usize).await?;
+        written(&found.ok_or_else(|| gone(&product))?)
     }
 
     async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {

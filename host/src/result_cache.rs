@@ -246,6 +246,7 @@ mod tests {
             images: Vec::new(),
             created_at: now,
             updated_at: now,
+            offers: Vec::new(),
             revision: 1,
         };
         let space = taja_catalog::Space { id: "model".into(), model: "model".into(), dimension: 2 };

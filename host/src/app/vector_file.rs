@@ -110,6 +110,7 @@ mod tests {
                 images: vec![image.clone()],
                 created_at: now,
                 updated_at: now,
+                offers: Vec::new(),
                 revision: 1,
             };
             let images = vec![NewImage { image, embedding: vector(number) }];

@@ -14,7 +14,7 @@ use super::{
 /// Products on a page of the list.
 const PAGE: usize = 100;
 
-/// List, show and delete products.
+/// List, show, review and delete products.
 #[derive(Subcommand)]
 pub enum Products {
     /// List products, newest first
@@ -33,6 +33,13 @@ pub enum Products {
     },
     /// Print a product as JSON
     Get {
+        /// The product
+        id: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Print as JSON what was taken for a product, with the evidence, and what looks like it
+    Duplicates {
         /// The product
         id: String,
         #[command(flatten)]
@@ -59,6 +66,12 @@ impl Products {
             Self::Get { id, at } => {
                 let product = at.with(async |client| client.get(&route(&id)).await).await?;
                 write_out(&product.to_string())?;
+                Ok(true)
+            }
+            Self::Duplicates { id, at } => {
+                let found =
+                    at.with(async |client| client.get(&format!("{}/duplicates?limit=100", route(&id))).await);
+                write_out(&found.await?.to_string())?;
                 Ok(true)
             }
             Self::Delete { ids, at } => at.with(async |client| delete(client, &ids).await).await,

@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product`, `add_images`, `search`, `similar`, `activate_model`, or `callback` for the delivery of another one's end.
+    /// `add_product`, `add_images`, `search`, `similar`, `resembling`, `activate_model`, or `callback` for the delivery of another one's end.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,
@@ -338,7 +338,7 @@ pub async fn find(
 /// What it takes to make and to read jobs of a kind.
 fn scope_of(kind: &str) -> Scope {
     match kind {
-        jobs::SEARCH | jobs::SIMILAR => Scope::Search,
+        jobs::SEARCH | jobs::SIMILAR | jobs::RESEMBLING => Scope::Search,
         // They tell where a shop's other services are.
         jobs::CALLBACK => Scope::Admin,
         _ => Scope::Catalogue,

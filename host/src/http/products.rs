@@ -3,6 +3,7 @@
 
 mod body;
 mod change;
+mod duplicates;
 mod images;
 mod list;
 mod revision;
@@ -38,6 +39,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(images::add))
         .routes(routes!(images::remove))
         .routes(routes!(similar::similar))
+        .routes(routes!(duplicates::duplicates))
+        .routes(routes!(remove_offer))
 }
 
 /// A picture of a product.
@@ -58,6 +61,31 @@ pub struct ImageView {
     height: u32,
 }
 
+/// Terms on which a product is sold besides its own.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
+pub struct OfferView {
+    /// Its identifier.
+    id: String,
+    /// Display name.
+    name: String,
+    /// Price.
+    price: f64,
+    /// ISO 4217 code.
+    currency: Option<String>,
+    /// The shop's own article number.
+    sku: Option<String>,
+    /// Pieces in stock.
+    stock: Option<u32>,
+    /// Colour.
+    color: Option<String>,
+    /// Sizes on offer.
+    sizes: Option<Vec<String>>,
+    /// When it was made.
+    #[schema(value_type = String, format = DateTime)]
+    added_at: String,
+}
+
 /// A product: what its shop says of it, and what is known of it besides.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
@@ -68,6 +96,8 @@ pub struct ProductView {
     product_id: String,
     /// Its pictures, in display order.
     images: Vec<ImageView>,
+    /// Other terms that its shop sells it on, oldest first.
+    offers: Option<Vec<OfferView>>,
     /// Where its pictures are served.
     image_urls: Vec<String>,
     /// Where they are served for a list.
@@ -219,4 +249,33 @@ pub async fn remove(
     caller.may(Scope::Catalogue)?;
     change(&app, &caller, &id, &headers, |_| Ok(Some(Edit::Delete))).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes an offer from a product.
+#[utoipa::path(
+    delete, path = "/products/{id}/offers/{offer}", tag = "products",
+    params(
+        ("id" = String, Path, description = "The product"),
+        ("offer" = String, Path, description = "The offer"),
+        ("If-Match" = Option<String>, Header, description = "Change it only if it is still at one of these"),
+    ),
+    responses(
+        (status = 204, description = "It is gone; `ETag` is the product's now"), (status = 404, body = Problem),
+        (status = 412, body = Problem)
+    )
+)]
+pub async fn remove_offer(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path((id, offer)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Catalogue)?;
+    let revision = change(&app, &caller, &id, &headers, |product| {
+        let found = product.offers.iter().find(|known| known.id.as_str() == offer);
+        let found = found.ok_or_else(|| Problem::not_found("offer"))?;
+        Ok(Some(Edit::RemoveOffer(found.id.clone())))
+    });
+    let tag = [(header::ETAG, revision::tag(revision.await?))];
+    Ok((StatusCode::NO_CONTENT, tag).into_response())
 }

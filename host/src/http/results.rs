@@ -93,6 +93,9 @@ pub fn of_product(app: &Shared, product: &Product) -> Value {
     row["category"] = json!(product.details.category);
     row["thumbnail_urls"] = images().map(|image| smaller(app, &image.url, Variant::Thumbnail)).collect();
     row["card_urls"] = images().map(|image| smaller(app, &image.url, Variant::Card)).collect();
+    if !product.offers.is_empty() {
+        row["offers"] = json!(product.offers);
+    }
     row["image_urls"] = images().map(|image| Value::from(app.absolute_url(&image.url))).collect();
     row
 }

@@ -10,6 +10,7 @@ mod command_line;
 #[path = "../../crates/sandbox/fixtures/component.rs"]
 mod component;
 mod crash;
+mod duplicates;
 mod evaluation;
 mod events;
 mod journey;

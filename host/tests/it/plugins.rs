@@ -65,7 +65,7 @@ impl Server {
         answer(request.send().await.unwrap()).await
     }
 
-    async fn step(&self, path: &str, body: Value) -> Value {
+    pub(crate) async fn step(&self, path: &str, body: Value) -> Value {
         let (status, plugin) = self.ask("", Method::POST, path, Some(body)).await;
         assert_eq!(status, 200, "{path}: {plugin}");
         plugin

@@ -30,7 +30,7 @@ impl Server {
         answer(self.send(Method::PATCH, &format!("/products/{id}"), body, None).await).await
     }
 
-    async fn delete(&self, path: &str, tag: Option<&str>) -> u16 {
+    pub(crate) async fn delete(&self, path: &str, tag: Option<&str>) -> u16 {
         let request = self.http.delete(self.url(path));
         let request = tag.into_iter().fold(request, |request, tag| request.header(IF_MATCH, tag));
         request.send().await.unwrap().status().as_u16()

@@ -26,7 +26,7 @@ impl Guest for IngestProduct {
         let settings = Settings::parse(&submission.settings).map_err(|error| error.to_string())?;
         let uploads: Vec<Upload> = submission.uploads.iter().map(upload).collect();
         let reasons = pictures::sort_out(&uploads, &HostShop(&submission.uploads), &settings)?;
-        let outcome = match outcome::decide(&uploads, &reasons, settings.on_partial, settings.min_side) {
+        let outcome = match outcome::decide(&uploads, &reasons, &settings) {
             Outcome::Create(keep) => product(submission.details, keep, &settings)?,
             Outcome::Merge(product_id, keep) => wit::Outcome::Merge(wit::Merge { product_id, keep }),
             Outcome::Duplicate(product_id) => wit::Outcome::Duplicate(product_id),

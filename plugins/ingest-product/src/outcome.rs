@@ -2,7 +2,7 @@
 
 use crate::{
     pictures::{Reason, Upload},
-    settings::OnPartial,
+    settings::{OnKnown, OnPartial, Settings},
 };
 
 /// What becomes of it.
@@ -10,7 +10,7 @@ use crate::{
 pub enum Outcome {
     /// A new product with these pictures.
     Create(Vec<u32>),
-    /// The pictures join this product.
+    /// The pictures join this product; without any, the terms do, as another offer.
     Merge(String, Vec<u32>),
     /// Every picture is known; this product has most of them.
     Duplicate(String),
@@ -19,12 +19,8 @@ pub enum Outcome {
 }
 
 /// Decides. `reasons` says of each upload why it is not kept, or none where it is.
-pub fn decide(
-    uploads: &[Upload],
-    reasons: &[Option<Reason>],
-    on_partial: OnPartial,
-    min_side: u32,
-) -> Outcome {
+pub fn decide(uploads: &[Upload], reasons: &[Option<Reason>], settings: &Settings) -> Outcome {
+    let min_side = settings.min_side;
     let keep: Vec<u32> = uploads
         .iter()
         .zip(reasons)
@@ -35,14 +31,17 @@ pub fn decide(
         reasons.iter().flatten().filter_map(Reason::stored).map(|stored| stored.product.as_str()).collect();
     if keep.is_empty() {
         return match most_frequent(&owners) {
-            Some(product) => Outcome::Duplicate(product.to_owned()),
+            Some(product) => match settings.on_known {
+                OnKnown::Duplicate => Outcome::Duplicate(product.to_owned()),
+                OnKnown::Offer => Outcome::Merge(product.to_owned(), Vec::new()),
+            },
             None if uploads.is_empty() => Outcome::Reject("there is no picture that can be used".to_owned()),
             None => Outcome::Reject(format!("every picture is smaller than {min_side} pixels on a side")),
         };
     }
     match owners.split_first() {
         Some((owner, others))
-            if on_partial == OnPartial::Merge && others.iter().all(|other| other == owner) =>
+            if settings.on_partial == OnPartial::Merge && others.iter().all(|other| other == owner) =>
         {
             Outcome::Merge((*owner).to_owned(), keep)
         }
@@ -62,10 +61,14 @@ mod tests {
     use crate::pictures::Stored;
 
     fn outcome(reasons: &[Option<Reason>], on_partial: OnPartial) -> Outcome {
+        outcome_with(reasons, Settings { on_partial, ..Settings::parse("{}").unwrap() })
+    }
+
+    fn outcome_with(reasons: &[Option<Reason>], settings: Settings) -> Outcome {
         // Places 10, 11, ..: an index is a place in the request and not in this list.
         let upload = |at: u32| Upload { index: 10 + at, sha256: at.to_string(), min_side: 100 };
         let uploads: Vec<_> = (0..reasons.len() as u32).map(upload).collect();
-        decide(&uploads, reasons, on_partial, 16)
+        decide(&uploads, reasons, &settings)
     }
 
     fn exact(product: &str) -> Option<Reason> {
@@ -89,6 +92,15 @@ mod tests {
         let reasons = [exact("a"), near("b"), exact("b"), Some(Reason::Unsuitable)];
         assert_eq!(outcome(&reasons, OnPartial::Create), Outcome::Duplicate("b".into()));
         assert_eq!(outcome(&[exact("a"), near("b")], OnPartial::Merge), Outcome::Duplicate("a".into()));
+    }
+
+    #[test]
+    fn known_pictures_with_other_terms_are_an_offer_where_the_shop_wants_that() {
+        let settings = Settings { on_known: OnKnown::Offer, ..Settings::parse("{}").unwrap() };
+        let known = [exact("a"), near("b"), exact("b")];
+        assert_eq!(outcome_with(&known, settings.clone()), Outcome::Merge("b".into(), Vec::new()));
+        assert_eq!(outcome_with(&[exact("a"), None], settings.clone()), Outcome::Create(vec![11]));
+        assert!(matches!(outcome_with(&[], settings), Outcome::Reject(_)));
     }
 
     #[test]

@@ -79,7 +79,7 @@ pub fn sort_out(
     Ok(reasons)
 }
 
-/// Both signs are asked for, and of one stored picture: two shirts photographed on one background have like hashes, and
+/// First both signs are asked for, and of one stored picture: two shirts photographed on one background have like hashes, and
 /// two pictures of one model of shoe have like vectors, and neither pair is the same picture.
 fn drop_look_alikes(
     reasons: &mut [Option<Reason>],
@@ -87,24 +87,34 @@ fn drop_look_alikes(
     settings: &Settings,
 ) -> Result<(), String> {
     let mut suspects = Vec::new();
-    for (at, reason) in reasons.iter().enumerate() {
-        if reason.is_none() {
-            let alike = shop.alike(at, settings.near_distance)?;
-            if !alike.is_empty() {
-                suspects.push((at, alike));
-            }
+    for at in unexplained(reasons) {
+        let alike = shop.alike(at, settings.near_distance)?;
+        if !alike.is_empty() {
+            suspects.push((at, alike));
         }
     }
-    if suspects.is_empty() {
-        return Ok(());
+    if !suspects.is_empty() {
+        let places: Vec<usize> = suspects.iter().map(|(at, _)| *at).collect();
+        let close: HashSet<_> = shop.close(&places, settings.near_cosine)?.into_iter().collect();
+        for (at, alike) in suspects {
+            let same = alike.into_iter().find(|stored| close.contains(&(at, stored.clone())));
+            reasons[at] = same.map(Reason::Near);
+        }
     }
-    let places: Vec<usize> = suspects.iter().map(|(at, _)| *at).collect();
-    let close: HashSet<_> = shop.close(&places, settings.near_cosine)?.into_iter().collect();
-    for (at, alike) in suspects {
-        let same = alike.into_iter().find(|stored| close.contains(&(at, stored.clone())));
-        reasons[at] = same.map(Reason::Near);
+    let left = unexplained(reasons);
+    if settings.same_cosine < 1.0 && !left.is_empty() {
+        for (at, stored) in shop.close(&left, settings.same_cosine)? {
+            // The closest comes first.
+            reasons[at].get_or_insert(Reason::Near(stored));
+        }
     }
     Ok(())
+}
+
+/// The places of pictures that are kept so far.
+fn unexplained(reasons: &[Option<Reason>]) -> Vec<usize> {
+    let kept = reasons.iter().enumerate().filter(|(_, reason)| reason.is_none());
+    kept.map(|(at, _)| at).collect()
 }
 
 /// The rows whose score is at least `min_cosine`; one that is no number is none of them.
@@ -191,6 +201,15 @@ mod tests {
         };
         let reasons = sorted(&uploads(&["a", "b", "c"]), &shop, "{}");
         assert_eq!(reasons, [None, Some(Reason::Near(stored("same"))), None]);
+    }
+
+    #[test]
+    fn a_vector_that_is_the_same_suffices_where_the_shop_says_so() {
+        let shop = Table { cosines: vec![(0, "cropped", 0.97), (1, "other", 0.95)], ..Table::default() };
+        let pictures = uploads(&["a", "b"]);
+        assert_eq!(sorted(&pictures, &shop, "{}"), [None, None]);
+        let alone = sorted(&pictures, &shop, r#"{"same_cosine": 0.96}"#);
+        assert_eq!(alone, [Some(Reason::Near(stored("cropped"))), None]);
     }
 
     #[test]

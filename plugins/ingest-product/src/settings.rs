@@ -13,6 +13,10 @@ pub struct Settings {
     pub near_distance: u32,
     /// Least cosine of look-alikes.
     pub near_cosine: f32,
+    /// Least cosine at which a picture is a look-alike whatever its hash says.
+    pub same_cosine: f32,
+    /// What becomes of a product whose pictures are all known.
+    pub on_known: OnKnown,
     /// What becomes of the pictures a known product does not have yet.
     pub on_partial: OnPartial,
     /// How often the name stands in the index text.
@@ -28,6 +32,15 @@ pub enum OnPartial {
     Merge,
 }
 
+/// What to do when every picture is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnKnown {
+    /// Nothing: it is a duplicate.
+    Duplicate,
+    /// Its terms, if they are others, become an offer of the product that has most of the pictures.
+    Offer,
+}
+
 impl Settings {
     /// Reads the tenant's JSON.
     pub fn parse(text: &str) -> Result<Self, InvalidSetting> {
@@ -37,6 +50,9 @@ impl Settings {
             near_duplicates: given.flag("near_duplicates", true)?,
             near_distance: given.whole("near_distance", 4, 0..=32)?,
             near_cosine: given.number("near_cosine", 0.92, 0.0..=1.0)? as f32,
+            same_cosine: given.number("same_cosine", 1.0, 0.0..=1.0)? as f32,
+            on_known: given
+                .choice("on_known", &[("duplicate", OnKnown::Duplicate), ("offer", OnKnown::Offer)])?,
             on_partial: given
                 .choice("on_partial", &[("create", OnPartial::Create), ("merge", OnPartial::Merge)])?,
             name_repeats: given.whole("name_repeats", 2, 1..=5)? as usize,

@@ -1,5 +1,6 @@
 //! The use case that takes a product in: decode, ask the ingestion policy, then do what it decided, once.
 
+mod evidence;
 mod images;
 
 use std::{collections::HashMap, sync::Arc};
@@ -23,11 +24,12 @@ use crate::{
         Change, Embedder, ImageDecoder, ImageHost, MediaError, NewImage, PortError, PortErrorKind, Store,
         VectorIndex, VectorRow,
     },
-    product::{Details, Product, StoredImage},
+    product::{Details, MAX_LIST_ENTRIES, Offer, Product, StoredImage},
     retrieval::{self, Catalogue},
     sweep,
 };
 
+pub use evidence::products_named;
 pub use images::{GONE, MoreImages};
 
 /// How often a decision is asked for anew when another job stored one of the same pictures in between.
@@ -91,6 +93,8 @@ pub enum AddStatus {
     Duplicate,
     /// Its pictures joined a stored product.
     Merged,
+    /// Its pictures were known, and its terms are another offer of the product that has them.
+    Offer,
     /// The ingestion policy refused it.
     Rejected,
 }
@@ -106,8 +110,8 @@ pub struct ImageProblem {
     pub message: String,
 }
 
-/// A picture that was known already.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A picture that was known already, with what speaks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KnownPicture {
     /// Its place in the request, from 0.
     pub index: u32,
@@ -119,10 +123,16 @@ pub struct KnownPicture {
     /// The stored image it equals or resembles.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_hash: Option<ImageHash>,
+    /// Hamming distance of its perceptual hash to that image's, 0 to 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<u32>,
+    /// Cosine of its vector with that image's, -1 to 1, to six decimals. Of the same bytes nobody computes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosine: Option<f64>,
 }
 
 /// What was done. Stored with the change itself, so that a second execution finds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// In one word.
     pub status: AddStatus,
@@ -142,6 +152,9 @@ pub struct Receipt {
     /// Why it was rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// What the shop said of it, unless that is a product now: whoever reviews the decision finds it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitted: Option<Box<Details>>,
     /// The plugins that decided.
     pub plugins: Vec<PluginRef>,
     /// Policies that failed, and what was done instead.
@@ -236,13 +249,17 @@ impl AddProduct {
         context: &PolicyContext,
         job: &dyn JobHandle,
     ) -> Result<Receipt, PortError> {
+        let by = new.execution();
         let mut receipt = Receipt {
             plugins: context.used(),
             degraded: context.degraded(),
             ..blank_receipt(decoded, &decision.dropped)
         };
+        self.measure(by.tenant, decoded, &mut receipt.duplicate_details).await?;
+        if !matches!(decision.outcome, Outcome::Create { .. }) {
+            receipt.submitted = Some(Box::new(new.details.clone()));
+        }
         let kept = |places: &[u32]| decoded.at(places);
-        let by = new.execution();
         match decision.outcome {
             Outcome::Create { mut details, keep, index_text } => {
                 // Policies know of no groups.
@@ -253,6 +270,7 @@ impl AddProduct {
                 let change = creation(new, product.clone(), *details, images, index_text);
                 self.commit(by, product, change, receipt).await
             }
+            Outcome::Merge { product, keep } if keep.is_empty() => self.offer(new, product, receipt).await,
             Outcome::Merge { product, keep } => {
                 receipt.status = AddStatus::Merged;
                 let images = self.prepare(by, &kept(&keep), job).await?;
@@ -269,6 +287,31 @@ impl AddProduct {
                 Ok(receipt)
             }
         }
+    }
+
+    /// Adds the terms to a stored product's offers, unless it is sold so already: then nothing is new.
+    async fn offer(
+        &self,
+        new: &NewProduct,
+        product: ProductId,
+        mut receipt: Receipt,
+    ) -> Result<Receipt, PortError> {
+        let by = new.execution();
+        let stored = self.store.product(by.tenant, &product).await?.ok_or_else(|| {
+            PortError::new("store", PortErrorKind::Conflict, format!("product {product} is not there"))
+        })?;
+        let offer = Offer::of(ProductId::of_effect(by.effect), &new.details, Timestamp::now());
+        if stored.is_sold_so(&offer) {
+            receipt.status = AddStatus::Duplicate;
+            return self.commit(by, product, Change::None, receipt).await;
+        }
+        if stored.offers.len() >= MAX_LIST_ENTRIES {
+            receipt.reason = Some(format!("the product has {MAX_LIST_ENTRIES} offers already"));
+            return self.commit(by, product, Change::None, receipt).await;
+        }
+        receipt.status = AddStatus::Offer;
+        let change = Change::Offer { product: product.clone(), offer: Box::new(offer) };
+        self.commit(by, product, change, receipt).await
     }
 
     /// Embeds and hosts the pictures that are kept.
@@ -316,7 +359,7 @@ impl AddProduct {
     ) -> Result<Receipt, PortError> {
         let images = match &change {
             Change::Create { images, .. } | Change::Merge { images, .. } => images.clone(),
-            Change::None => Vec::new(),
+            Change::Offer { .. } | Change::None => Vec::new(),
         };
         receipt.added = images.len() as u32;
         receipt.product_id = Some(product.clone());
@@ -385,8 +428,16 @@ fn creation(
     let now = Timestamp::now();
     let stored = images.iter().map(|image| image.image.clone()).collect();
     let tenant = new.tenant.clone();
-    let product =
-        Product { tenant, id, details, images: stored, created_at: now, updated_at: now, revision: 1 };
+    let product = Product {
+        tenant,
+        id,
+        details,
+        images: stored,
+        offers: Vec::new(),
+        created_at: now,
+        updated_at: now,
+        revision: 1,
+    };
     Change::Create { product: Box::new(product), images, index_text }
 }
 
@@ -407,6 +458,8 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped]) -> Receipt {
                 reason: dropped.reason,
                 product_id: dropped.product.clone(),
                 image_hash: dropped.image,
+                distance: None,
+                cosine: None,
             });
         }
     }
@@ -420,6 +473,7 @@ fn blank_receipt(decoded: &Decoded, dropped: &[Dropped]) -> Receipt {
         duplicate_details,
         product_id: None,
         reason: None,
+        submitted: None,
         plugins: Vec::new(),
         degraded: Vec::new(),
     }

@@ -90,6 +90,7 @@ fn creation(
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: at,
         updated_at: at,
+        offers: Vec::new(),
         revision: 1,
     };
     Change::Create { product: Box::new(product), images, index_text: text.to_owned() }
@@ -103,6 +104,7 @@ async fn put(store: &impl Store, tenant: &str, change: Change) -> PortResult<()>
     let name = match &change {
         Change::Create { product, .. } => product.id.to_string(),
         Change::Merge { product, images } => format!("merge-{product}-{}", images.len()),
+        Change::Offer { product, offer } => format!("offer-{product}-{}", offer.id),
         Change::None => "none".to_owned(),
     };
     let receipt = json!({"did": name});

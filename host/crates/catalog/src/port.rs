@@ -18,7 +18,7 @@ use crate::{
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
-    product::{Details, Product, StoredImage},
+    product::{Details, Offer, Product, StoredImage},
     recording::exact,
 };
 
@@ -256,6 +256,13 @@ pub enum Change {
         /// The pictures and their vectors.
         images: Vec<NewImage>,
     },
+    /// Other terms for a stored product. See [`crate::product::add_offer`].
+    Offer {
+        /// The product.
+        product: ProductId,
+        /// The terms.
+        offer: Box<Offer>,
+    },
     /// Nothing but the receipt.
     None,
 }
@@ -272,6 +279,8 @@ pub enum Edit {
     },
     /// These of its pictures go, with their vectors of every space.
     RemoveImages(Vec<ImageHash>),
+    /// This one of its offers goes.
+    RemoveOffer(ProductId),
     /// It goes, with all of its pictures. Receipts stay: what was done once is not done again.
     Delete,
 }
@@ -302,6 +311,15 @@ pub struct Shelved {
     pub created_at: Timestamp,
     /// The product.
     pub id: ProductId,
+}
+
+/// A place in the order of the receipts that name a product, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Noted {
+    /// When the receipt was written.
+    pub at: Timestamp,
+    /// Whose it is.
+    pub effect: EffectKey,
 }
 
 /// A place in the order of stored vectors. Only the store it came from can read it.
@@ -394,6 +412,15 @@ pub trait Store: Send + Sync {
     ) -> PortResult<()>;
     /// What an execution left behind when it finished before.
     async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>>;
+    /// Receipts that name a product (see [`crate::add_product::products_named`]), newest first, after a place in that order.
+    /// They stay when the product goes.
+    async fn receipts_about(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        after: Option<&Noted>,
+        limit: usize,
+    ) -> PortResult<Vec<(Noted, Value)>>;
     /// Vectors of one space in a stable order, after the given position; the position of each comes with it.
     async fn vectors(
         &self,

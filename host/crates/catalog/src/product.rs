@@ -263,6 +263,56 @@ pub struct StoredImage {
     pub height: u32,
 }
 
+/// Terms on which a shop sells a product besides those of the product itself: it was sent once more, with pictures that were
+/// known and a price or an article number that was not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// The identifier that it would have as a product.
+    pub id: ProductId,
+    /// Display name.
+    pub name: String,
+    /// Price in `currency`.
+    pub price: f64,
+    /// ISO 4217 code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub currency: Option<String>,
+    /// The shop's own article number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    /// Pieces in stock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stock: Option<u32>,
+    /// Colour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub color: Option<String>,
+    /// Sizes on offer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<String>,
+    /// When it was made.
+    pub added_at: Timestamp,
+}
+
+/// What makes an offer another one.
+type Terms<'a> = (f64, Option<&'a str>, Option<&'a str>, Option<&'a str>, &'a [String]);
+
+impl Offer {
+    /// What a shop said of a product, as an offer.
+    pub fn of(id: ProductId, details: &Details, added_at: Timestamp) -> Self {
+        let Details { name, price, currency, sku, stock, color, sizes, .. } = details.clone();
+        Self { id, name, price, currency, sku, stock, color, sizes, added_at }
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        (self.price, self.currency.as_deref(), self.sku.as_deref(), self.color.as_deref(), &self.sizes)
+    }
+
+    /// Whether it stands for the same article as an earlier one, in whose place it comes.
+    fn renews(&self, earlier: &Self) -> bool {
+        self.terms() == earlier.terms() || (self.sku.is_some() && self.sku == earlier.sku)
+    }
+}
+
 /// A product, as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Product {
@@ -274,6 +324,8 @@ pub struct Product {
     pub details: Details,
     /// Its pictures in display order.
     pub images: Vec<StoredImage>,
+    /// Other terms that its shop sells it on, oldest first.
+    pub offers: Vec<Offer>,
     /// When it was added.
     pub created_at: Timestamp,
     /// When it last changed.
@@ -282,7 +334,19 @@ pub struct Product {
     pub revision: u64,
 }
 
+/// Adds an offer to a product's; of the same article, it takes the earlier one's place.
+pub fn add_offer(offers: &mut Vec<Offer>, offer: Offer) {
+    offers.retain(|earlier| !offer.renews(earlier));
+    offers.push(offer);
+}
+
 impl Product {
+    /// Whether the shop sells it on these terms already. A stock is no term: it changes without anybody offering anything.
+    pub fn is_sold_so(&self, offer: &Offer) -> bool {
+        let own = Offer::of(self.id.clone(), &self.details, self.created_at);
+        std::iter::once(&own).chain(&self.offers).any(|known| known.terms() == offer.terms())
+    }
+
     /// The value of a ranking column: a field or attribute, or when the product was added or last changed, in seconds
     /// since 1970.
     pub fn column(&self, name: &str) -> Option<Value> {
@@ -298,6 +362,40 @@ impl Product {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn offer(id: &str, price: f64, sku: Option<&str>) -> Offer {
+        let details = Details { price, sku: sku.map(str::to_owned), ..shoe() };
+        Offer::of(id.parse().unwrap(), &details, Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn an_offer_takes_the_place_of_an_earlier_one_of_the_same_article_only() {
+        let mut offers = Vec::new();
+        for offer in [offer("a", 9.0, Some("x")), offer("b", 9.0, None), offer("c", 8.0, Some("x"))] {
+            add_offer(&mut offers, offer);
+        }
+        assert_eq!(offers.iter().map(|offer| offer.id.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+        add_offer(&mut offers, offer("d", 9.0, None));
+        assert_eq!(offers.iter().map(|offer| offer.id.as_str()).collect::<Vec<_>>(), ["c", "d"]);
+    }
+
+    #[test]
+    fn a_product_is_sold_on_its_own_terms_and_on_those_of_its_offers() {
+        let product = Product {
+            tenant: "shop".parse().unwrap(),
+            id: "shoe".parse().unwrap(),
+            details: shoe(),
+            images: Vec::new(),
+            offers: vec![offer("a", 9.0, Some("x"))],
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: Timestamp::UNIX_EPOCH,
+            revision: 1,
+        };
+        assert!(product.is_sold_so(&offer("b", 10.0, None)));
+        assert!(product.is_sold_so(&offer("b", 9.0, Some("x"))));
+        assert!(!product.is_sold_so(&offer("b", 9.0, None)));
+        assert!(!product.is_sold_so(&offer("b", 10.0, Some("x"))));
+    }
 
     fn shoe() -> Details {
         Details { name: "shoe".into(), price: 10.0, ..Details::default() }

@@ -1,5 +1,7 @@
 //! The use case that finds what looks like a product: by the vectors that its pictures have already.
 
+mod pictures;
+
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -14,6 +16,8 @@ use crate::{
     port::{PortResult, Store, VectorIndex},
     recording::exact,
 };
+
+pub use pictures::{Resemblance, Resembling};
 
 /// Pictures of the product that are looked for, at most: the first ones show it.
 const MAX_IMAGES: usize = 16;

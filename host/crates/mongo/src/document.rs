@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mongodb::bson::{Binary, Bson, DateTime, Decimal128, Document, doc, spec::BinarySubtype};
 use serde_json::{Map, Number, Value};
 use taja_catalog::{
-    Details, ImageHash, PerceptualHash, PortResult, Product, ProductId, StoredImage, TenantId,
+    Details, ImageHash, Offer, PerceptualHash, PortResult, Product, ProductId, StoredImage, TenantId,
 };
 
 use crate::{error::damaged, filter, terms::Terms};
@@ -29,6 +29,7 @@ pub(crate) fn product(product: &Product, text: &str) -> Document {
         "key_features": &product.details.key_features,
         "attributes": attributes(&product.details.attributes),
         "images": product.images.iter().map(image).collect::<Vec<_>>(),
+        "offers": product.offers.iter().map(offer).collect::<Vec<_>>(),
         "image_urls": product.images.iter().map(|image| image.url.clone()).collect::<Vec<_>>(),
         "image_hashes": product.images.iter().map(|image| image.hash.to_string()).collect::<Vec<_>>(),
         "text": text,
@@ -77,6 +78,22 @@ pub(crate) fn image(image: &StoredImage) -> Document {
         "width": i64::from(image.width),
         "height": i64::from(image.height),
     }
+}
+
+/// An offer as an entry of its product.
+pub(crate) fn offer(offer: &Offer) -> Document {
+    let mut document = doc! {
+        "id": offer.id.as_str(),
+        "name": &offer.name,
+        "price": offer.price,
+        "sizes": &offer.sizes,
+        "added_at": date(offer.added_at),
+    };
+    let texts = [("currency", &offer.currency), ("sku", &offer.sku), ("color", &offer.color)];
+    document
+        .extend(texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.clone()?.into()))));
+    document.extend(offer.stock.map(|stock| ("stock".to_owned(), i64::from(stock).into())));
+    document
 }
 
 /// Attributes as a list: as names of fields, some would mean something to the server.
@@ -132,6 +149,7 @@ pub(crate) fn read_product(document: &Document) -> PortResult<Product> {
         id: id(document, "id")?,
         details: read_details(document)?,
         images: images.iter().map(read_image).collect::<PortResult<_>>()?,
+        offers: read_offers(document)?,
         created_at: read_moment(document, "created_at")?,
         updated_at: read_moment(document, "updated_at")?,
         // One that was stored before there were any has none, and gets its first with its next change.
@@ -143,12 +161,39 @@ fn read_moment(document: &Document, name: &str) -> PortResult<Timestamp> {
     moment(*document.get_datetime(name).map_err(|error| damaged("product", error))?)
 }
 
+/// The offers of a product, which has none when it was stored before there were any.
+pub(crate) fn read_offers(document: &Document) -> PortResult<Vec<Offer>> {
+    let offers = document.get_array("offers").map(Vec::as_slice).unwrap_or_default();
+    offers.iter().map(read_offer).collect()
+}
+
+fn read_offer(stored: &Bson) -> PortResult<Offer> {
+    let offer = stored.as_document().ok_or_else(|| damaged("offer", "it is no document"))?;
+    Ok(Offer {
+        id: id(offer, "id")?,
+        name: text(offer, "name")?.to_owned(),
+        price: amount(offer.get("price")).ok_or_else(|| damaged("offer", "price is no number"))?,
+        currency: optional(offer, "currency"),
+        sku: optional(offer, "sku"),
+        stock: offer.get("stock").and_then(whole),
+        color: optional(offer, "color"),
+        sizes: texts(offer, "sizes"),
+        added_at: read_moment(offer, "added_at")?,
+    })
+}
+
+fn optional(document: &Document, name: &str) -> Option<String> {
+    document.get_str(name).ok().map(ToOwned::to_owned)
+}
+
+fn texts(document: &Document, name: &str) -> Vec<String> {
+    let entries = document.get_array(name).map(Vec::as_slice).unwrap_or_default();
+    entries.iter().filter_map(Bson::as_str).map(ToOwned::to_owned).collect()
+}
+
 fn read_details(document: &Document) -> PortResult<Details> {
-    let optional = |name: &str| document.get_str(name).ok().map(ToOwned::to_owned);
-    let list = |name: &str| {
-        let entries = document.get_array(name).map(Vec::as_slice).unwrap_or_default();
-        entries.iter().filter_map(Bson::as_str).map(ToOwned::to_owned).collect()
-    };
+    let optional = |name: &str| optional(document, name);
+    let list = |name: &str| texts(document, name);
     Ok(Details {
         name: text(document, "name")?.to_owned(),
         price: amount(document.get("price")).ok_or_else(|| damaged("product", "price is no number"))?,

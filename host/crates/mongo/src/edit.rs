@@ -52,6 +52,10 @@ impl Transaction for EditOne<'_> {
         }
         let gone: Vec<_> = match self.edit {
             Edit::Describe { .. } => Vec::new(),
+            Edit::RemoveOffer(offer) => {
+                product.offers.retain(|known| known.id != *offer);
+                Vec::new()
+            }
             Edit::RemoveImages(images) => {
                 let gone = product.images.extract_if(.., |image| images.contains(&image.hash));
                 gone.map(|image| image.hash).collect()
@@ -69,7 +73,9 @@ impl Transaction for EditOne<'_> {
                 self.write(session, &product, text).await?;
                 self.write_search(session, &product, index_text.as_deref()).await?;
             }
-            Edit::RemoveImages(_) => self.write(session, &product, document::text(&stored, "text")?).await?,
+            Edit::RemoveImages(_) | Edit::RemoveOffer(_) => {
+                self.write(session, &product, document::text(&stored, "text")?).await?;
+            }
             Edit::Delete => self.delete(session).await?,
         }
         let left_over = self.remove_images(session, &gone).await?;

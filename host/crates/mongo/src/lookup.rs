@@ -11,7 +11,7 @@ use mongodb::{
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PortResult, Product, ProductId, TenantId,
-    port::{Counts, KnownImage, Shelved},
+    port::{Counts, KnownImage, Noted, Shelved},
 };
 
 use crate::{
@@ -122,9 +122,36 @@ pub(crate) async fn receipt(
     let key = doc! { "_id": { "t": tenant.as_str(), "e": effect.as_str() } };
     // Who asks may have lost the reply of a commit that a majority is about to have: this waits for it.
     let find = collections.receipts.find_one(key).read_concern(ReadConcern::linearizable()).max_time(READ);
-    let Some(found) = find.await.map_err(mongo)? else { return Ok(None) };
-    let receipt = serde_json::from_str(document::text(&found, "receipt")?);
-    receipt.map(Some).map_err(|error| damaged("receipt", error))
+    find.await.map_err(mongo)?.as_ref().map(read_receipt).transpose()
+}
+
+fn read_receipt(stored: &Document) -> PortResult<Value> {
+    serde_json::from_str(document::text(stored, "receipt")?).map_err(|error| damaged("receipt", error))
+}
+
+/// Receipts that name a product, newest first, after a place in that order.
+pub(crate) async fn receipts_about(
+    collections: &Collections,
+    tenant: &TenantId,
+    product: &ProductId,
+    after: Option<&Noted>,
+    limit: i64,
+) -> PortResult<Vec<(Noted, Value)>> {
+    let mut naming = doc! { "tenant": tenant.as_str(), "products": product.as_str() };
+    if let Some(after) = after {
+        let at = date(after.at);
+        let twin = doc! { "at": at, "_id.e": { "$lt": after.effect.as_str() } };
+        naming.insert("$or", vec![doc! { "at": { "$lt": at } }, twin]);
+    }
+    let find = collections.receipts.find(naming).sort(doc! { "at": -1, "_id.e": -1 }).limit(limit);
+    let mut cursor = find.await.map_err(mongo)?;
+    let mut found = Vec::new();
+    while let Some(stored) = cursor.try_next().await.map_err(mongo)? {
+        let at = moment(*stored.get_datetime("at").map_err(|error| damaged("receipt", error))?)?;
+        let key = stored.get_document("_id").map_err(|error| damaged("receipt", error))?;
+        found.push((Noted { at, effect: id(key, "e")? }, read_receipt(&stored)?));
+    }
+    Ok(found)
 }
 
 /// How often a shop's catalogue changed.

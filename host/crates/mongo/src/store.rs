@@ -13,7 +13,9 @@ use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
-    port::{About, Change, Counts, Edit, Edited, Intent, KnownImage, Position, Shelved, Store, VectorRow},
+    port::{
+        About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, Position, Shelved, Store, VectorRow,
+    },
 };
 
 use crate::{
@@ -276,6 +278,18 @@ impl Store for MongoStore {
 
     async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
         within(READ, "receipt", lookup::receipt(&self.collections, tenant, effect)).await
+    }
+
+    async fn receipts_about(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        after: Option<&Noted>,
+        limit: usize,
+    ) -> PortResult<Vec<(Noted, Value)>> {
+        let Some(limit) = lookup::at_most(limit) else { return Ok(Vec::new()) };
+        let found = lookup::receipts_about(&self.collections, tenant, product, after, limit);
+        within(READ, "receipts_about", found).await
     }
 
     async fn vectors(

@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use mongodb::{
     ClientSession,
-    bson::{doc, oid::ObjectId},
+    bson::{Document, doc, oid::ObjectId},
     options::ReturnDocument,
 };
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, ImageHash, PortError, PortResult, Product, ProductId, Space, StoredImage, TenantId,
+    EffectKey, ImageHash, Offer, PortError, PortResult, Product, ProductId, Space, StoredImage, TenantId,
+    add_product::products_named,
     port::{Change, NewImage, PortErrorKind},
+    product,
 };
 
 use crate::{
@@ -84,6 +86,7 @@ impl Transaction for Commit<'_> {
                 self.append(session, product, images).await?;
                 self.add_images(session, product, images).await
             }
+            Change::Offer { product, offer } => self.add_offer(session, product, offer).await,
         }
     }
 }
@@ -91,10 +94,13 @@ impl Transaction for Commit<'_> {
 impl Commit<'_> {
     async fn write_receipt(&self, session: &mut ClientSession) -> PortResult<()> {
         // As text: a document has no whole numbers above 63 bits.
+        let products: Vec<_> = products_named(self.receipt).iter().map(ToString::to_string).collect();
         let receipt = doc! {
             "_id": { "t": self.tenant.as_str(), "e": self.effect.as_str() },
             "receipt": self.receipt.to_string(),
             "at": date(Timestamp::now()),
+            "tenant": self.tenant.as_str(),
+            "products": products,
         };
         let written = self.collections.receipts.insert_one(receipt).session(session).await;
         unless_taken(written, || format!("receipt of {}", self.effect))?;
@@ -108,11 +114,7 @@ impl Commit<'_> {
         product: &ProductId,
         images: &[NewImage],
     ) -> PortResult<()> {
-        if let Some(legacy) = self.legacy.filter(|legacy| legacy.tenant == *self.tenant)
-            && let Some(old) = Legacy::key(product)
-        {
-            migrate::bring(self.collections, session, legacy, old).await?;
-        }
+        self.bring(session, product).await?;
         let images = || images.iter().map(|new| &new.image);
         let update = doc! {
             "$push": {
@@ -123,12 +125,48 @@ impl Commit<'_> {
             "$set": { "updated_at": date(Timestamp::now()) },
             "$inc": { "revision": 1_i64 },
         };
-        let products = &self.collections.products;
-        let updated = products.update_one(key(self.tenant, product), update).session(session);
-        match updated.await.map_err(mongo)?.matched_count {
-            0 => Err(failed(PortErrorKind::Conflict, format!("product {product} is not there"))),
-            _ => Ok(()),
+        self.update(session, product, update).await
+    }
+
+    /// Adds an offer to a stored product, which changed now.
+    async fn add_offer(
+        &self,
+        session: &mut ClientSession,
+        product: &ProductId,
+        offer: &Offer,
+    ) -> PortResult<()> {
+        self.bring(session, product).await?;
+        let stored = self.collections.products.find_one(key(self.tenant, product)).session(&mut *session);
+        let stored = stored.await.map_err(mongo)?.ok_or_else(|| missing(product))?;
+        let mut offers = document::read_offers(&stored)?;
+        product::add_offer(&mut offers, offer.clone());
+        let offers: Vec<_> = offers.iter().map(document::offer).collect();
+        let update = doc! {
+            "$set": { "offers": offers, "updated_at": date(Timestamp::now()) },
+            "$inc": { "revision": 1_i64 },
+        };
+        self.update(session, product, update).await
+    }
+
+    /// Takes a product of the older service over, if it is one.
+    async fn bring(&self, session: &mut ClientSession, product: &ProductId) -> PortResult<()> {
+        if let Some(legacy) = self.legacy.filter(|legacy| legacy.tenant == *self.tenant)
+            && let Some(old) = Legacy::key(product)
+        {
+            migrate::bring(self.collections, session, legacy, old).await?;
         }
+        Ok(())
+    }
+
+    async fn update(
+        &self,
+        session: &mut ClientSession,
+        product: &ProductId,
+        update: Document,
+    ) -> PortResult<()> {
+        let updated = self.collections.products.update_one(key(self.tenant, product), update);
+        let updated = updated.session(session).await.map_err(mongo)?;
+        if updated.matched_count == 0 { Err(missing(product)) } else { Ok(()) }
     }
 
     async fn add_images(
@@ -236,6 +274,10 @@ pub(crate) async fn note_space(
         }
         None => Err(damaged("space", "it has no dimension")),
     }
+}
+
+fn missing(product: &ProductId) -> PortError {
+    failed(PortErrorKind::Conflict, format!("product {product} is not there"))
 }
 
 fn taken(image: &ImageHash) -> PortError {

@@ -63,6 +63,7 @@ fn creation(tenant: &TenantId, name: &str, images: usize) -> (EffectKey, Change)
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: now,
         updated_at: now,
+        offers: Vec::new(),
         revision: 1,
     };
     let change = Change::Create { product: Box::new(product), images, index_text: String::new() };

@@ -85,6 +85,7 @@ fn creation(tenant: &TenantId, n: usize, numbers: &mut Numbers) -> Change {
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: now,
         updated_at: now,
+        offers: Vec::new(),
         revision: 1,
     };
     Change::Create { product: Box::new(product), images, index_text }

@@ -59,6 +59,7 @@ fn creation(shop: &TenantId, line: Line, embedding: Embedding) -> Result<Change,
         images: vec![image.clone()],
         created_at: now,
         updated_at: now,
+        offers: Vec::new(),
         revision: 1,
     };
     let images = vec![NewImage { image, embedding }];

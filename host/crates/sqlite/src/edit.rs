@@ -12,7 +12,7 @@ use taja_catalog::{
 use crate::{
     error::{damaged, failed, sqlite},
     filter, intents, keyword, rows,
-    write::{count_up, execute},
+    write::{change_offers, count_up, execute},
 };
 
 /// An edit of one product.
@@ -51,6 +51,10 @@ impl EditOne {
             Edit::RemoveImages(images) => {
                 let images: HashSet<_> = images.iter().collect();
                 images_of(&transaction, seq)?.into_iter().filter(|image| images.contains(image)).collect()
+            }
+            Edit::RemoveOffer(offer) => {
+                change_offers(&transaction, seq, |offers| offers.retain(|known| known.id != *offer))?;
+                Vec::new()
             }
             Edit::Delete => images_of(&transaction, seq)?,
         };

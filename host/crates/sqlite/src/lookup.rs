@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, ProductId, TenantId,
-    port::{Counts, KnownImage, Shelved},
+    port::{Counts, KnownImage, Noted, Shelved},
 };
 
 use crate::{
@@ -102,6 +102,31 @@ pub(crate) fn receipt(
     let text = statement.query_row((tenant.as_str(), effect.as_str()), |row| row.get::<_, String>(0));
     let text = text.optional().map_err(sqlite)?;
     text.map(|text| serde_json::from_str(&text).map_err(|error| damaged("receipt", error))).transpose()
+}
+
+/// Receipts that name a product, newest first, after a place in that order.
+pub(crate) fn receipts_about(
+    connection: &Connection,
+    tenant: &TenantId,
+    product: &ProductId,
+    after: Option<&Noted>,
+    limit: usize,
+) -> PortResult<Vec<(Noted, Value)>> {
+    let sql = "SELECT n.at, n.effect, r.receipt FROM receipts_of_products n
+               JOIN receipts r ON r.tenant = n.tenant AND r.effect = n.effect
+               WHERE n.tenant = ?1 AND n.product = ?2 AND (?3 IS NULL OR (n.at, n.effect) < (?3, ?4))
+               ORDER BY n.at DESC, n.effect DESC LIMIT ?5";
+    let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
+    let at = after.map(|after| after.at.as_microsecond());
+    let effect = after.map(|after| after.effect.as_str());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut rows = statement.query((tenant.as_str(), product.as_str(), at, effect, limit)).map_err(sqlite)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next().map_err(sqlite)? {
+        let at = rows::time(row.get(0).map_err(sqlite)?)?;
+        found.push((Noted { at, effect: rows::id(row, 1)? }, rows::json(row, 2, "receipt")?));
+    }
+    Ok(found)
 }
 
 /// How much there is.

@@ -1,7 +1,8 @@
 //! Products, images and vectors out of their rows.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
+use rusqlite::{Connection, Row, types::ValueRef};
+use serde::de::DeserializeOwned;
 use taja_catalog::{
     Embedding, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, StoredImage, TenantId,
     port::{PortErrorKind, Position, VectorRow},
@@ -15,27 +16,31 @@ pub(crate) fn product(
     tenant: &TenantId,
     id: &ProductId,
 ) -> PortResult<Option<Product>> {
-    let sql =
-        "SELECT seq, details, created_at, updated_at, revision FROM products WHERE tenant = ?1 AND id = ?2";
+    let sql = "SELECT seq, created_at, updated_at, revision, details, offers FROM products WHERE tenant = ?1 AND id = ?2";
     let mut statement = connection.prepare_cached(sql).map_err(sqlite)?;
-    let row = statement.query_row((tenant.as_str(), id.as_str()), |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get::<_, i64>(4)?))
-    });
-    let Some((seq, details, created, updated, revision)) = row.optional().map_err(sqlite)? else {
-        return Ok(None);
-    };
+    let mut rows = statement.query((tenant.as_str(), id.as_str())).map_err(sqlite)?;
+    let Some(row) = rows.next().map_err(sqlite)? else { return Ok(None) };
+    let number = |column| row.get::<_, i64>(column).map_err(sqlite);
     Ok(Some(Product {
         tenant: tenant.clone(),
         id: id.clone(),
-        details: serde_json::from_str(&details).map_err(|error| damaged("details", error))?,
-        images: images(connection, seq)?,
-        created_at: time(created)?,
-        updated_at: time(updated)?,
-        revision: revision.cast_unsigned(),
+        details: json(row, 4, "details")?,
+        images: images(connection, number(0)?)?,
+        offers: json(row, 5, "offers")?,
+        created_at: time(number(1)?)?,
+        updated_at: time(number(2)?)?,
+        revision: number(3)?.cast_unsigned(),
     }))
 }
 
-fn time(microseconds: i64) -> PortResult<Timestamp> {
+/// What the JSON in a column says.
+pub(crate) fn json<T: DeserializeOwned>(row: &Row<'_>, column: usize, what: &'static str) -> PortResult<T> {
+    let value = row.get_ref(column).map_err(sqlite)?;
+    let text = value.as_str().map_err(|error| damaged(what, error))?;
+    serde_json::from_str(text).map_err(|error| damaged(what, error))
+}
+
+pub(crate) fn time(microseconds: i64) -> PortResult<Timestamp> {
     Timestamp::from_microsecond(microseconds).map_err(|error| damaged("time", error))
 }
 

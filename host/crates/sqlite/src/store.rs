@@ -11,8 +11,8 @@ use taja_catalog::{
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
     port::{
-        About, Change, Counts, Edit, Edited, Intent, KnownImage, PortErrorKind, Position, Shelved, Store,
-        VectorRow,
+        About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, PortErrorKind, Position, Shelved,
+        Store, VectorRow,
     },
 };
 use tokio::time::timeout;
@@ -187,6 +187,20 @@ impl Store for SqliteStore {
     async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
         let (tenant, effect) = (tenant.clone(), effect.clone());
         self.read("receipt", move |connection| lookup::receipt(connection, &tenant, &effect)).await
+    }
+
+    async fn receipts_about(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        after: Option<&Noted>,
+        limit: usize,
+    ) -> PortResult<Vec<(Noted, Value)>> {
+        let (tenant, product, after) = (tenant.clone(), product.clone(), after.cloned());
+        self.read("receipts_about", move |connection| {
+            lookup::receipts_about(connection, &tenant, &product, after.as_ref(), limit)
+        })
+        .await
     }
 
     async fn vectors(

@@ -4,12 +4,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, PortResult, Product, ProductId, Space, TenantId,
+    EffectKey, Offer, PortResult, Product, ProductId, Space, TenantId,
+    add_product::products_named,
     port::{Change, NewImage, PortErrorKind},
+    product,
 };
 
 use crate::{
-    error::{failed, sqlite, unless_taken},
+    error::{damaged, failed, sqlite, unless_taken},
     filter, intents, keyword, models,
 };
 
@@ -47,6 +49,10 @@ impl Commit {
                 let seq = self.touch(&transaction, product)?;
                 self.add_images(&transaction, seq, images)?;
             }
+            Change::Offer { product, offer } => {
+                let seq = self.touch(&transaction, product)?;
+                change_offers(&transaction, seq, |offers| product::add_offer(offers, *offer.clone()))?;
+            }
         }
         transaction.commit().map_err(sqlite)
     }
@@ -55,6 +61,12 @@ impl Commit {
         let sql = "INSERT INTO receipts (tenant, effect, receipt) VALUES (?1, ?2, ?3)";
         let values = params![self.tenant.as_str(), self.effect.as_str(), self.receipt.to_string()];
         unless_taken(execute(transaction, sql, values), || format!("receipt of {}", self.effect))?;
+        let sql = "INSERT INTO receipts_of_products (tenant, product, at, effect) VALUES (?1, ?2, ?3, ?4)";
+        let now = Timestamp::now().as_microsecond();
+        for product in products_named(&self.receipt) {
+            let values = params![self.tenant.as_str(), product.as_str(), now, self.effect.as_str()];
+            execute(transaction, sql, values).map_err(sqlite)?;
+        }
         Ok(())
     }
 
@@ -142,6 +154,23 @@ impl Commit {
         execute(transaction, sql, values).map_err(sqlite)?;
         Ok(())
     }
+}
+
+/// Changes the offers of a product.
+pub(crate) fn change_offers(
+    transaction: &Transaction<'_>,
+    seq: i64,
+    change: impl FnOnce(&mut Vec<Offer>),
+) -> PortResult<()> {
+    let stored = transaction.query_row("SELECT offers FROM products WHERE seq = ?1", [seq], |row| row.get(0));
+    let stored: String = stored.map_err(sqlite)?;
+    let mut offers = serde_json::from_str(&stored).map_err(|error| damaged("offers", error))?;
+    change(&mut offers);
+    let offers =
+        serde_json::to_string(&offers).map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
+    execute(transaction, "UPDATE products SET offers = ?2 WHERE seq = ?1", params![seq, offers])
+        .map_err(sqlite)?;
+    Ok(())
 }
 
 /// The number of a space, which is noted at its first vector.

@@ -6,7 +6,7 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use taja_catalog::{ProductId, add_product::GONE, similar::Alike};
 use taja_queue::{Durability, NewJob, Status};
@@ -66,7 +66,7 @@ pub async fn similar(
     read_filter(options.filter.as_deref())?;
     let filter = options.filter.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let product = stored(&app, &caller, &id).await?.id;
-    let found = ask(&app, &caller, &SimilarJob { product, filter, limit }).await?;
+    let found: Vec<Alike> = ask(&app, &caller, SIMILAR, &SimilarJob { product, filter, limit }).await?;
     let ids: Vec<_> = found.iter().map(|alike| alike.product.clone()).collect();
     let products = app.store.products(&caller.tenant, &ids).await?;
     let products: BTreeMap<&ProductId, _> = products.iter().map(|product| (&product.id, product)).collect();
@@ -85,10 +85,15 @@ pub async fn similar(
     Ok(Json(json!({ "matches": found.iter().filter_map(one).collect::<Vec<_>>() })))
 }
 
-/// Has it found by a process that has an index, which may be this one.
-async fn ask(app: &Shared, caller: &Caller, job: &SimilarJob) -> Result<Vec<Alike>, Problem> {
+/// Has something about a product found by a process that has an index, which may be this one.
+pub(super) async fn ask<T: DeserializeOwned>(
+    app: &Shared,
+    caller: &Caller,
+    kind: &str,
+    job: &impl Serialize,
+) -> Result<T, Problem> {
     let payload = serde_json::to_value(job).map_err(|error| Problem::internal(&error))?;
-    let job = NewJob::new(SIMILAR, caller.tenant.as_str(), payload).max_attempts(app.config.attempts);
+    let job = NewJob::new(kind, caller.tenant.as_str(), payload).max_attempts(app.config.attempts);
     // Its client is waiting, and would ask again.
     let pushed = app.queue.push(job.durability(Durability::Process)).await?.job;
     let ended = app.queue.wait(&pushed.tenant, pushed.id, MAX_WAIT).await?;

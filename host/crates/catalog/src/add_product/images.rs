@@ -69,6 +69,7 @@ impl AddProduct {
         let keep: Vec<u32> =
             decoded.good.iter().map(|(place, _)| *place).filter(|place| !is_known(place)).collect();
         let mut receipt = blank_receipt(decoded, &dropped);
+        self.measure(&new.tenant, decoded, &mut receipt.duplicate_details).await?;
         let change = if keep.is_empty() {
             let is_duplicate = !dropped.is_empty();
             receipt.status = if is_duplicate { AddStatus::Duplicate } else { AddStatus::Rejected };

@@ -1,6 +1,9 @@
 //! What every store must do.
 
-use serde_json::json;
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
     claims, creation, edits, effect, finding, finding::words, image, intents, product, put, shelve, shoe,
@@ -11,7 +14,8 @@ use crate::{
     filter::Filter,
     id::ImageHash,
     picture::PerceptualHash,
-    port::{Change, Counts, PortErrorKind, Store},
+    port::{Change, Counts, Edit, Edited, Noted, PortErrorKind, Store},
+    product::{Details, Offer},
 };
 
 /// Runs every claim against a store made by `make`.
@@ -30,6 +34,8 @@ pub async fn store_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         a_taken_image_is_a_conflict_and_nothing_is_written,
         the_same_image_twice_in_one_change_is_a_conflict,
         an_effect_happens_once,
+        an_offer_joins_its_product_and_renews_one_of_the_same_article,
+        receipts_are_found_by_the_products_that_they_name,
         a_receipt_can_stand_alone,
         a_vector_of_another_dimension_is_refused_and_nothing_is_written,
         vectors_come_in_a_stable_order_by_pages,
@@ -174,6 +180,73 @@ async fn an_effect_happens_once(store: &impl Store) {
     let other_effect =
         store.commit(&shop("shop"), &effect("other"), &space(), shoe(Vec::new()), &receipt).await;
     assert_eq!(other_effect.expect_err("the product is there").kind, PortErrorKind::Conflict);
+}
+
+/// Whole milliseconds, which every store keeps.
+fn at() -> Timestamp {
+    Timestamp::from_millisecond(1_700_000_000_000).expect("is in range")
+}
+
+async fn an_offer_joins_its_product_and_renews_one_of_the_same_article(store: &impl Store) {
+    put(store, "shop", shoe(vec![image("a", 1, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let offer = |id: &str, price: f64| {
+        let details = Details { name: "shoe".into(), price, sku: Some("s-1".into()), ..Details::default() };
+        let made =
+            Offer { stock: Some(3), sizes: vec!["41".into()], ..Offer::of(product(id), &details, at()) };
+        Change::Offer { product: product("shoe"), offer: Box::new(made) }
+    };
+    put(store, "shop", offer("first", 12.5)).await.expect("an offer is taken");
+    let version = store.version(&shop("shop")).await.expect("answers");
+    put(store, "shop", offer("second", 11.0)).await.expect("an offer is taken");
+    assert!(store.version(&shop("shop")).await.expect("answers") > version);
+    let stored = store.product(&shop("shop"), &product("shoe")).await.expect("answers").expect("is there");
+    let [offer_now] = stored.offers.as_slice() else { panic!("one of an article: {:?}", stored.offers) };
+    assert_eq!((offer_now.id.as_str(), offer_now.price, offer_now.stock), ("second", 11.0, Some(3)));
+    assert_eq!((offer_now.sku.as_deref(), offer_now.sizes.len()), (Some("s-1"), 1));
+    assert_eq!((stored.revision, stored.images.len()), (3, 1));
+    assert!(stored.updated_at > stored.created_at);
+    let removal = Edit::RemoveOffer(offer_now.id.clone());
+    let removed = store.edit(&shop("shop"), &product("shoe"), 3, &removal).await.expect("answers");
+    assert!(matches!(removed, Edited::Done { revision: 4, .. }), "{removed:?}");
+    let stored = store.product(&shop("shop"), &product("shoe")).await.expect("answers").expect("is there");
+    assert!(stored.offers.is_empty());
+    let details = Details { name: "hat".into(), ..Details::default() };
+    let lost = Change::Offer {
+        product: product("nobody"),
+        offer: Box::new(Offer::of(product("x"), &details, at())),
+    };
+    assert_eq!(put(store, "shop", lost).await.expect_err("nobody is there").kind, PortErrorKind::Conflict);
+}
+
+async fn receipts_are_found_by_the_products_that_they_name(store: &impl Store) {
+    let told = [
+        ("first", json!({ "product_id": "shoe", "n": 1 })),
+        ("second", json!({ "product_id": "hat", "duplicate_details": [{ "product_id": "shoe" }], "n": 2 })),
+        ("third", json!({ "product_id": "hat", "n": 3 })),
+        ("fourth", json!({ "product_id": "shoe", "duplicate_details": [{ "product_id": "shoe" }], "n": 4 })),
+    ];
+    for (name, receipt) in &told {
+        let stored = store.commit(&shop("shop"), &effect(name), &space(), Change::None, receipt).await;
+        stored.expect("a receipt is taken");
+    }
+    let about = async |id: &str, after: Option<&Noted>, limit| {
+        store.receipts_about(&shop("shop"), &product(id), after, limit).await.expect("answers")
+    };
+    let numbers = |found: &[(Noted, Value)]| {
+        found.iter().filter_map(|(_, told)| told["n"].as_u64()).collect::<BTreeSet<_>>()
+    };
+    let all = about("shoe", None, 9).await;
+    assert_eq!((all.len(), numbers(&all)), (3, BTreeSet::from([1, 2, 4])));
+    assert!(all.is_sorted_by(|(one, _), (next, _)| (one.at, &one.effect) > (next.at, &next.effect)));
+    let mut paged = Vec::new();
+    while let page @ [_, ..] = about("shoe", paged.last().map(|(noted, _)| noted), 1).await.as_slice() {
+        paged.extend_from_slice(page);
+    }
+    assert_eq!(paged, all);
+    assert_eq!(numbers(&about("hat", None, 9).await), BTreeSet::from([2, 3]));
+    assert!(about("hat", None, 0).await.is_empty());
+    let elsewhere = store.receipts_about(&shop("other"), &product("shoe"), None, 9).await.expect("answers");
+    assert!(elsewhere.is_empty());
 }
 
 async fn a_receipt_can_stand_alone(store: &impl Store) {

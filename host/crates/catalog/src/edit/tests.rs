@@ -45,6 +45,7 @@ async fn house() -> House {
         images: vec![image.clone()],
         created_at: now,
         updated_at: now,
+        offers: Vec::new(),
         revision: 1,
     };
     let embedding = Embedding::normalised(vec![1.0, 0.0], 2).unwrap();

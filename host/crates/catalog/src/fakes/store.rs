@@ -14,16 +14,17 @@ use serde_json::Value;
 
 use super::{Fault, held};
 use crate::{
+    add_product::products_named,
     embedding::Space,
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
     picture::PerceptualHash,
     port::{
-        About, Change, Counts, Edit, Edited, Intent, KnownImage, NewImage, PortError, PortErrorKind,
+        About, Change, Counts, Edit, Edited, Intent, KnownImage, NewImage, Noted, PortError, PortErrorKind,
         PortResult, Position, Shelved, Store, VectorRow,
     },
-    product::Product,
+    product::{Product, add_offer},
 };
 
 /// Keeps everything in memory.
@@ -40,7 +41,7 @@ struct Tables {
     images: BTreeMap<(TenantId, ImageHash), ProductId>,
     /// Nothing where one was removed.
     vectors: Vec<Option<(String, VectorRow)>>,
-    receipts: BTreeMap<(TenantId, EffectKey), Value>,
+    receipts: BTreeMap<(TenantId, EffectKey), (Timestamp, Value)>,
     versions: BTreeMap<TenantId, u64>,
     intents: BTreeMap<(TenantId, ImageHash), Intended>,
     choice: Option<ModelChoice>,
@@ -77,8 +78,10 @@ impl Tables {
         space: &Space,
         change: Change,
     ) -> PortResult<()> {
-        if let Change::Create { images, .. } | Change::Merge { images, .. } = &change {
+        if !matches!(change, Change::None) {
             *self.versions.entry(tenant.clone()).or_default() += 1;
+        }
+        if let Change::Create { images, .. } | Change::Merge { images, .. } = &change {
             images.iter().try_for_each(|new| self.take_back(tenant, effect, new.image.hash))?;
         }
         match change {
@@ -93,15 +96,25 @@ impl Tables {
                 self.add_images(tenant, space, &id, &images)
             }
             Change::Merge { product, images } => {
-                let Some((stored, _)) = self.products.get_mut(&(tenant.clone(), product.clone())) else {
-                    return refused(PortErrorKind::Conflict, format!("product {product} is not there"));
-                };
+                let stored = self.touch(tenant, &product)?;
                 stored.images.extend(images.iter().map(|new| new.image.clone()));
-                stored.updated_at = Timestamp::now();
-                stored.revision += 1;
                 self.add_images(tenant, space, &product, &images)
             }
+            Change::Offer { product, offer } => {
+                add_offer(&mut self.touch(tenant, &product)?.offers, *offer);
+                Ok(())
+            }
         }
+    }
+
+    /// A product that changes now.
+    fn touch(&mut self, tenant: &TenantId, product: &ProductId) -> PortResult<&mut Product> {
+        let Some((stored, _)) = self.products.get_mut(&(tenant.clone(), product.clone())) else {
+            return refused(PortErrorKind::Conflict, format!("product {product} is not there"));
+        };
+        stored.updated_at = Timestamp::now();
+        stored.revision += 1;
+        Ok(stored)
     }
 
     fn add_images(
@@ -155,6 +168,10 @@ impl Tables {
             Edit::RemoveImages(images) => {
                 let gone = stored.images.extract_if(.., |image| images.contains(&image.hash));
                 gone.map(|image| image.hash).collect()
+            }
+            Edit::RemoveOffer(offer) => {
+                stored.offers.retain(|known| known.id != *offer);
+                Vec::new()
             }
             Edit::Delete => stored.images.iter().map(|image| image.hash).collect(),
         };
@@ -329,7 +346,8 @@ impl Store for InMemoryStore {
         if let Some(choice) = choice.filter(|choice| choice.active.id != space.id) {
             return refused(PortErrorKind::Unavailable, format!("vectors of {} serve now", choice.active.id));
         }
-        if after.receipts.insert((tenant.clone(), effect.clone()), receipt.clone()).is_some() {
+        let noted = (Timestamp::now(), receipt.clone());
+        if after.receipts.insert((tenant.clone(), effect.clone()), noted).is_some() {
             return refused(PortErrorKind::Conflict, format!("receipt of {effect} is there already"));
         }
         after.apply(tenant, effect, space, change)?;
@@ -341,7 +359,28 @@ impl Store for InMemoryStore {
     }
 
     async fn receipt(&self, tenant: &TenantId, effect: &EffectKey) -> PortResult<Option<Value>> {
-        Ok(held(&self.tables).receipts.get(&(tenant.clone(), effect.clone())).cloned())
+        let tables = held(&self.tables);
+        Ok(tables.receipts.get(&(tenant.clone(), effect.clone())).map(|(_, receipt)| receipt.clone()))
+    }
+
+    async fn receipts_about(
+        &self,
+        tenant: &TenantId,
+        product: &ProductId,
+        after: Option<&Noted>,
+        limit: usize,
+    ) -> PortResult<Vec<(Noted, Value)>> {
+        let tables = held(&self.tables);
+        let of_shop = tables.receipts.iter().filter(|((shop, _), _)| shop == tenant);
+        let naming = of_shop.filter(|(_, (_, receipt))| products_named(receipt).contains(product));
+        let mut found: Vec<_> = naming
+            .map(|((_, effect), (at, receipt))| (Noted { at: *at, effect: effect.clone() }, receipt.clone()))
+            .collect();
+        let place = |noted: &Noted| (noted.at, noted.effect.clone());
+        found.sort_by_key(|(noted, _)| std::cmp::Reverse(place(noted)));
+        found.retain(|(noted, _)| after.is_none_or(|after| place(noted) < place(after)));
+        found.truncate(limit);
+        Ok(found)
     }
 
     async fn vectors(

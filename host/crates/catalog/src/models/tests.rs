@@ -67,6 +67,7 @@ impl Shop {
             images: images.iter().map(|new| new.image.clone()).collect(),
             created_at: now,
             updated_at: now,
+            offers: Vec::new(),
             revision: 1,
         };
         let change = Change::Create { product: Box::new(product), images, index_text: String::new() };

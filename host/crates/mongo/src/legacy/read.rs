@@ -71,6 +71,7 @@ impl Old {
             images: self.images.iter().map(stored).collect(),
             created_at: self.created_at,
             updated_at: self.updated_at,
+            offers: Vec::new(),
             revision: 0,
         }
     }

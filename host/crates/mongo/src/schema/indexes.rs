@@ -3,12 +3,18 @@
 use mongodb::bson::{Document, doc};
 
 /// Every collection's indexes; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 11] {
+pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 12] {
     [
         (products, of_products()),
         ("search", of_search()),
         ("images", of_images()),
         ("vectors", of_vectors()),
+        (
+            "receipts",
+            vec![
+                doc! { "name": "taja_products", "key": { "tenant": 1, "products": 1, "at": -1, "_id.e": -1 } },
+            ],
+        ),
         ("intents", vec![doc! { "name": "taja_age", "key": { "at": 1 } }]),
         ("api_keys", vec![doc! { "name": "taja_shop", "key": { "tenant": 1 } }]),
         ("plugin_versions", vec![doc! { "name": "taja_owner", "key": { "owner": 1 } }]),

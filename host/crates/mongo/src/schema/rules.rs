@@ -77,6 +77,9 @@ fn product() -> Document {
     });
     let attribute =
         doc! { "bsonType": "object", "required": ["k", "v"], "properties": { "k": is("string") } };
+    let offer = required(doc! {
+        "id": name(), "name": is("string"), "price": amount(), "sizes": list(is("string")), "added_at": is("date"),
+    });
     let mut schema = required(doc! {
         "v": whole(), "tenant": name(), "id": name(),
         "name": { "bsonType": "string", "minLength": 1 }, "price": amount(), "description": is("string"),
@@ -87,6 +90,7 @@ fn product() -> Document {
     let optional = doc! {
         "currency": is("string"), "category": is("string"), "sku": is("string"), "color": is("string"),
         "item_group_id": is("string"), "revision": whole(), "stock": whole(), "weight_kg": amount(),
+        "offers": list(offer),
     };
     if let Ok(properties) = schema.get_document_mut("properties") {
         properties.extend(optional);
@@ -123,9 +127,13 @@ fn space() -> Document {
 }
 
 fn receipt() -> Document {
-    rule(required(doc! {
+    let mut schema = required(doc! {
         "_id": required(doc! { "t": name(), "e": name() }), "receipt": is("string"), "at": is("date"),
-    }))
+    });
+    if let Ok(properties) = schema.get_document_mut("properties") {
+        properties.extend(doc! { "tenant": name(), "products": list(name()) });
+    }
+    rule(schema)
 }
 
 fn version() -> Document {

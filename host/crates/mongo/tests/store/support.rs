@@ -78,6 +78,7 @@ pub(crate) fn creation(id: &str, details: Details, text: &str, images: Vec<NewIm
         images: images.iter().map(|new| new.image.clone()).collect(),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         updated_at: jiff::Timestamp::UNIX_EPOCH,
+        offers: Vec::new(),
         revision: 1,
     };
     Change::Create { product: Box::new(product), images, index_text: text.into() }

@@ -33,6 +33,7 @@ fn creation(id: &str, details: Details, text: &str) -> Change {
         images: Vec::new(),
         created_at: jiff::Timestamp::UNIX_EPOCH,
         updated_at: jiff::Timestamp::UNIX_EPOCH,
+        offers: Vec::new(),
         revision: 1,
     };
     Change::Create { product: Box::new(product), images: Vec::new(), index_text: text.into() }

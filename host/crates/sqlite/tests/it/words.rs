@@ -51,6 +51,7 @@ async fn add(store: &SqliteStore, tenant: &TenantId, n: u64) {
         images: vec![],
         created_at: now,
         updated_at: now,
+        offers: Vec::new(),
         revision: 1,
     };
     let change =

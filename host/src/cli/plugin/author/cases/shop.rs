@@ -189,6 +189,7 @@ impl Given {
             images: images.iter().map(|new| new.image.clone()).collect(),
             created_at: self.created_at,
             updated_at: self.updated_at,
+            offers: Vec::new(),
             revision: 1,
         }
     }
