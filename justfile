@@ -143,6 +143,25 @@ chaos *ARGS: setup (setup "redis" "mongod")
     {{ quote(just_executable()) }} --justfile {{ quote(justfile()) }} _pack "$profile"
     exec {{ quote(target) }}/"$profile"/examples/chaos "$@"
 
+# Search, guided by coverage, for inputs that break what reads them; a part of a TARGET's name chooses some, SECONDS each
+fuzz TARGET="" SECONDS="60":
+    #!/usr/bin/env bash
+    set -euo pipefail
+    command -v cargo-bolero >/dev/null || cargo install --locked --no-default-features --features libfuzzer \
+        --version 0.13.5 --root {{ quote(tools) }} cargo-bolero
+    while read -r crate target; do
+        case $target in *{{ TARGET }}*) ;; *) continue ;; esac
+        echo "== $crate $target"
+        cargo bolero test --rustc-bootstrap --sanitizer NONE --engine libfuzzer --time {{ SECONDS }}s --package "$crate" "$target"
+    done <<'END'
+    taja-catalog filter::fuzz::any_text_is_a_filter_that_survives_being_written_or_is_refused
+    taja-media fuzz::any_bytes_are_a_picture_within_the_limits_or_refused
+    taja-sandbox answer::fuzz::whatever_a_ranking_answers_is_an_order_of_its_candidates_or_refused
+    taja-sandbox answer::fuzz::whatever_an_ingestion_answers_is_a_decision_on_its_pictures_or_refused
+    taja http::fuzz::any_body_is_a_form_or_the_clients_mistake
+    taja http::fuzz::any_text_is_a_cursor_or_the_clients_mistake
+    END
+
 # Ask a service all that its OpenAPI description allows and more; ARGS as `python3 host/fuzz/http.py --help` tells (--seconds N)
 fuzz-http *ARGS: setup (setup "schemathesis") _test_build (_pack "debug")
     PYTHONPATH={{ quote(tools / "schemathesis") }} {{ quote(python) }} {{ quote(root / "host/fuzz/http.py") }} \

@@ -6,6 +6,8 @@ mod description;
 mod docs;
 mod events;
 mod form;
+#[cfg(test)]
+mod fuzz;
 mod images;
 mod jobs;
 mod linger;

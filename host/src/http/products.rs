@@ -3,9 +3,9 @@
 
 mod body;
 mod change;
-mod duplicates;
+pub(super) mod duplicates;
 mod images;
-mod list;
+pub(super) mod list;
 mod revision;
 mod similar;
 

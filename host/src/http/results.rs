@@ -127,7 +127,7 @@ fn write_cursor(job: JobId, place: usize) -> String {
     format!("{}{place:x}", job.to_string().replace('-', ""))
 }
 
-fn read_cursor(cursor: &str, job: JobId) -> Result<usize, Problem> {
+pub(super) fn read_cursor(cursor: &str, job: JobId) -> Result<usize, Problem> {
     let place = cursor.strip_prefix(&job.to_string().replace('-', ""));
     place
         .and_then(|place| usize::from_str_radix(place, 16).ok())

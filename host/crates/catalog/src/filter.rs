@@ -358,6 +358,8 @@ fn refuse<T>(at: &str, problem: impl Into<String>) -> Result<T, InvalidFilter> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;

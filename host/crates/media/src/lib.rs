@@ -8,6 +8,8 @@ mod config;
 mod confine;
 mod decode;
 mod ffmpeg;
+#[cfg(test)]
+mod fuzz;
 mod index;
 mod jpeg;
 mod log;

@@ -1,6 +1,8 @@
 //! Answers of guests, turned into the host's types. Nothing in them is believed.
 
 pub(crate) mod decision;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod legs;
 pub(crate) mod ranking;
 

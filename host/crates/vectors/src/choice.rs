@@ -249,11 +249,11 @@ impl Chooser<'_> {
     }
 }
 
-/// Nodes that a walk keeps: what finds as many as were measured well enough, and three for every two more; twice as
+/// Nodes that a walk keeps: what finds as many as were measured well enough, and five for every four more; twice as
 /// many with a filter, whose rows lie farther from the query and from each other.
 fn width(graph: &Graph, asked: &Request<'_>) -> usize {
     let more = asked.k.saturating_sub(K);
-    let width = graph.width().max(asked.k.min(K)).saturating_add(more).saturating_add(more / 2);
+    let width = graph.width().max(asked.k.min(K)).saturating_add(more).saturating_add(more / 4);
     if asked.among.is_some() { width.saturating_mul(2) } else { width }
 }
 

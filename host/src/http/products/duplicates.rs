@@ -167,7 +167,7 @@ fn write_cursor(noted: &Noted) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{}", noted.at.as_microsecond(), noted.effect))
 }
 
-fn read_cursor(cursor: &str) -> Result<Noted, Problem> {
+pub(in super::super) fn read_cursor(cursor: &str) -> Result<Noted, Problem> {
     let read = || {
         let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
         let (at, effect) = place.split_once(':')?;

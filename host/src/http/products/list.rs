@@ -90,7 +90,7 @@ fn write_cursor(product: &Product) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(place)
 }
 
-fn read_cursor(cursor: &str) -> Result<Shelved, Problem> {
+pub(in super::super) fn read_cursor(cursor: &str) -> Result<Shelved, Problem> {
     let read = || {
         let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
         let (created, id) = place.split_once(':')?;

@@ -180,8 +180,10 @@ impl Shop {
             };
             let chosen =
                 |queries| found(|| block_on(self.index.nearest(&self.tenant, queries, among.clone(), 10)));
-            let exact = time(|at| drop(exactly(&queries[at % queries.len()..][..1])));
-            let one = time(|at| drop(chosen(&queries[at % queries.len()..][..1])));
+            let (exact, one) = time_in_turn(
+                |at| drop(exactly(&queries[at % queries.len()..][..1])),
+                |at| drop(chosen(&queries[at % queries.len()..][..1])),
+            );
             println!(
                 "{:>5} % of the products, k 10: exact {:.3} ms; {} {:.3} ms, recall {:.4}",
                 100.0 / one_of as f64,
@@ -242,13 +244,27 @@ fn resident_bytes() -> f64 {
 
 /// Seconds of the median run.
 fn time(run: impl Fn(usize)) -> f64 {
-    run(0);
-    let (began, mut runs) = (Instant::now(), Vec::new());
-    while began.elapsed() < BUDGET || runs.len() < 3 {
-        let run_began = Instant::now();
-        run(runs.len() + 1);
-        runs.push(run_began.elapsed().as_secs_f64());
+    time_in_turn(run, |_| ()).0
+}
+
+/// Seconds of the median runs of two that are compared: in turn, so that whatever else the machine does falls on both.
+fn time_in_turn(one: impl Fn(usize), other: impl Fn(usize)) -> (f64, f64) {
+    let timed = |run: &dyn Fn(usize), at| {
+        let began = Instant::now();
+        run(at);
+        began.elapsed().as_secs_f64()
+    };
+    (one(0), other(0));
+    let (began, mut ones, mut others) = (Instant::now(), Vec::new(), Vec::new());
+    while began.elapsed() < BUDGET || ones.len() < 3 {
+        let at = ones.len() + 1;
+        ones.push(timed(&one, at));
+        others.push(timed(&other, at));
     }
+    (median(ones), median(others))
+}
+
+fn median(mut runs: Vec<f64>) -> f64 {
     runs.sort_by(f64::total_cmp);
     runs[runs.len() / 2]
 }
