@@ -11,6 +11,7 @@ use crate::{
     callback::{CallbackSecret, CallbackSecrets},
     id::TenantId,
     port::PortResult,
+    words::WordSettings,
 };
 
 /// What a key may be used for.
@@ -248,6 +249,10 @@ pub trait AccessStore: Send + Sync {
     async fn keys(&self, tenant: &TenantId) -> PortResult<Vec<ApiKey>>;
     /// Revokes a shop's key; false when the shop has no such key. One that is revoked stays as it is.
     async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool>;
+    /// What a shop says of its words, once it did.
+    async fn word_settings(&self, tenant: &TenantId) -> PortResult<Option<WordSettings>>;
+    /// Keeps what a shop says of its words; false when there is no such shop.
+    async fn set_word_settings(&self, tenant: &TenantId, settings: &WordSettings) -> PortResult<bool>;
     /// What a registered shop's callbacks are signed with, once something was.
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>>;
     /// Keeps a registered shop's secrets in the place of those with this current one, or of none; false when others took

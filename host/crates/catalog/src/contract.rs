@@ -10,6 +10,7 @@ mod index;
 mod intents;
 mod models;
 mod plugins;
+mod spelling;
 mod store;
 mod words;
 
@@ -18,6 +19,7 @@ pub use filters::filter_suite;
 pub use index::vector_index_suite;
 pub use models::model_suite;
 pub use plugins::plugin_suite;
+pub use spelling::spelling_suite;
 pub use store::store_suite;
 pub use words::words_suite;
 

@@ -20,6 +20,7 @@ use crate::{
     picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
     product::{Details, Offer, Product, StoredImage},
     recording::exact,
+    words::Wanted,
 };
 
 /// What every port answers with.
@@ -322,7 +323,7 @@ pub struct Noted {
     pub effect: EffectKey,
 }
 
-/// A place in the order of stored vectors. Only the store it came from can read it.
+/// A place in the order of stored vectors, or of texts. Only the store it came from can read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position(pub String);
 
@@ -372,14 +373,22 @@ pub trait Store: Send + Sync {
         max_distance: u32,
         limit: usize,
     ) -> PortResult<Vec<KnownImage>>;
-    /// Products whose text has any word of `text`, best first, with a relevance that is higher for better.
+    /// Products whose text has any word that is wanted, best first, with a relevance that is higher for better.
     async fn keyword(
         &self,
         tenant: &TenantId,
-        text: &str,
+        wanted: &Wanted,
         filter: &Filter,
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>>;
+    /// The texts by which words find a shop's products, names first, in the order in which they last changed, after a place in
+    /// that order. A text that changes again comes again, at the end; of what went nothing is told.
+    async fn texts(
+        &self,
+        tenant: &TenantId,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, String)>>;
     /// Products that pass the filter, newest first and then by falling identifier, after a place in that order.
     async fn listed(
         &self,

@@ -10,6 +10,7 @@ use crate::{
     id::{ImageHash, ProductId, TenantId},
     picture::PerceptualHash,
     port::{KnownImage, Neighbour, PortResult, Store, VectorIndex, VectorRow},
+    words::{Vocabularies, WordRules, WordSettings},
 };
 
 /// Most products a filter may leave for the vector leg; a filter that passes more is as good as none for recall,
@@ -35,6 +36,15 @@ pub trait Catalogue: Send + Sync {
         filter: &Filter,
         k: usize,
     ) -> PortResult<Vec<(ProductId, f32)>>;
+    /// A text with the words that the shop does not have written like ones that it has, when that finds a product.
+    async fn respelled(
+        &self,
+        _tenant: &TenantId,
+        _text: &str,
+        _filter: &Filter,
+    ) -> PortResult<Option<String>> {
+        Ok(None)
+    }
     /// Products that pass a filter, newest first.
     async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>>;
     /// The image with these very bytes.
@@ -80,12 +90,21 @@ pub(crate) async fn add(store: &dyn Store, index: &dyn VectorIndex, rows: Vec<Ve
 pub struct Retrieval {
     store: Arc<dyn Store>,
     index: Arc<dyn VectorIndex>,
+    vocabularies: Arc<Vocabularies>,
+    rules: Arc<dyn WordRules>,
 }
 
 impl Retrieval {
-    /// A view on both.
+    /// A view on both, that understands every shop's words in the same way.
     pub fn new(store: Arc<dyn Store>, index: Arc<dyn VectorIndex>) -> Self {
-        Self { store, index }
+        let rules = Arc::new(WordSettings::default());
+        Self { store, index, vocabularies: Arc::default(), rules }
+    }
+
+    /// The same view, that understands each shop's words as the shop wants.
+    #[must_use]
+    pub fn with_words(self, vocabularies: Arc<Vocabularies>, rules: Arc<dyn WordRules>) -> Self {
+        Self { vocabularies, rules, ..self }
     }
 
     async fn among(&self, tenant: &TenantId, filter: &Filter) -> PortResult<Option<Arc<HashSet<ProductId>>>> {
@@ -117,7 +136,17 @@ impl Catalogue for Retrieval {
         filter: &Filter,
         k: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
-        self.store.keyword(tenant, text, filter, k).await
+        let rules = self.rules.of(tenant).await?;
+        let wanted = self.vocabularies.wanted(self.store.as_ref(), tenant, &rules, text).await?;
+        self.store.keyword(tenant, &wanted, filter, k).await
+    }
+
+    async fn respelled(&self, tenant: &TenantId, text: &str, filter: &Filter) -> PortResult<Option<String>> {
+        let rules = self.rules.of(tenant).await?;
+        let respelled = self.vocabularies.respelled(self.store.as_ref(), tenant, &rules, text).await?;
+        let Some(respelled) = respelled else { return Ok(None) };
+        let found = self.keyword(tenant, &respelled, filter, 1).await?;
+        Ok((!found.is_empty()).then_some(respelled))
     }
 
     async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>> {

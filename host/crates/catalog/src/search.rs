@@ -199,12 +199,24 @@ pub struct ResultSet {
     /// The space of the vectors that were compared.
     #[serde(default)]
     pub model: String,
+    /// The words of the query as they were likely meant, where the shop does not have them as they were typed, and has those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub did_you_mean: Option<String>,
     /// What it was recorded as, when it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recording: Option<String>,
     /// Policies that failed, and what was done instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub degraded: Vec<Degraded>,
+}
+
+/// What a shopper typed, when it is one text.
+fn typed(parts: &[RawPart]) -> Option<&str> {
+    let mut texts = parts.iter().filter_map(|part| match &part.content {
+        RawContent::Text(text) if part.modality == "text" => Some(text.as_str()),
+        _ => None,
+    });
+    texts.next().filter(|_| texts.next().is_none())
 }
 
 impl Search {
@@ -216,6 +228,7 @@ impl Search {
         job: Arc<dyn JobHandle>,
     ) -> Result<ResultSet, Failure> {
         job.progress(5, "reading the query");
+        let typed = typed(&query.parts).map(ToOwned::to_owned);
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
         let (catalogue, embedder) = (self.catalogue.clone(), self.embedder.clone());
@@ -232,6 +245,9 @@ impl Search {
         let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
         let mut set = joined.result_set(&legs, ranking, &context);
         set.found.truncate(RESULT_SET as usize);
+        if let Some(typed) = typed {
+            set.did_you_mean = self.catalogue.respelled(&query.tenant, &typed, &context.filter).await?;
+        }
         self.arrange(&query.tenant, &mut set, &query.sort, &query.facets, query.group).await?;
         Ok(set)
     }

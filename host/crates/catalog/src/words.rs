@@ -1,5 +1,22 @@
 //! How text falls into words: the same for every store, so that all find the same.
 
+mod distance;
+mod fold;
+mod language;
+mod settings;
+mod vocabularies;
+mod vocabulary;
+mod wanted;
+
+pub use self::{
+    fold::fold,
+    language::{Language, UnknownLanguage},
+    settings::{InvalidSynonyms, MAX_SYNONYM_WORDS, MAX_SYNONYMS, Synonyms, WordRules, WordSettings},
+    vocabularies::Vocabularies,
+    vocabulary::Vocabulary,
+    wanted::{Instead, Wanted},
+};
+
 /// Words of a query that count; a sentence has fewer.
 pub const MAX_WORDS: usize = 32;
 /// Characters of a word that count.

@@ -11,6 +11,7 @@ use taja_catalog::{
     PortResult, TenantId,
     access::{ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
+    words::WordSettings,
 };
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
 
 /// The field of a shop's document that holds what its callbacks are signed with.
 const SECRETS: &str = "callback_secrets";
+/// The field that holds what it says of its words.
+const WORDS: &str = "words";
 
 /// Registers a shop; false when it is there.
 pub(crate) async fn add_tenant(collections: &Collections, tenant: &Tenant) -> PortResult<bool> {
@@ -70,6 +73,28 @@ pub(crate) async fn revoke_key(
     let update = vec![doc! { "$set": { "revoked_at": first } }];
     let revoked = collections.api_keys.update_one(key, update).await.map_err(mongo)?;
     Ok(revoked.matched_count == 1)
+}
+
+/// What a shop says of its words. It lies in the shop's document, beside what a [`Tenant`] says.
+pub(crate) async fn word_settings(
+    collections: &Collections,
+    tenant: &TenantId,
+) -> PortResult<Option<WordSettings>> {
+    let shop = collections.tenants.find_one(doc! { "_id": tenant.as_str() }).await.map_err(mongo)?;
+    let settings = shop.and_then(|mut shop| shop.remove(WORDS));
+    settings.map(deserialize_from_bson).transpose().map_err(|error| damaged(WORDS, error))
+}
+
+/// Keeps what a shop says of its words; false when it is not registered.
+pub(crate) async fn set_word_settings(
+    collections: &Collections,
+    tenant: &TenantId,
+    settings: &WordSettings,
+) -> PortResult<bool> {
+    let settings = serialize_to_document(settings).map_err(|error| damaged(WORDS, error))?;
+    let update = doc! { "$set": { WORDS: settings } };
+    let set = collections.tenants.update_one(doc! { "_id": tenant.as_str() }, update).await.map_err(mongo)?;
+    Ok(set.matched_count == 1)
 }
 
 /// What a shop's callbacks are signed with. It lies in the shop's document, beside what a [`Tenant`] says.

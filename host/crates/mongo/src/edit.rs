@@ -17,6 +17,7 @@ use crate::{
     error::mongo,
     filter, intents,
     legacy::{Legacy, migrate},
+    texts::WORDED,
     transaction::Transaction,
     write::count_up,
 };
@@ -62,7 +63,7 @@ impl Transaction for EditOne<'_> {
             }
             Edit::Delete => product.images.iter().map(|image| image.hash).collect(),
         };
-        count_up(self.collections, session, self.tenant, &gone).await?;
+        let version = count_up(self.collections, session, self.tenant, &gone).await?;
         product.revision += 1;
         product.updated_at = Timestamp::now();
         let revision = product.revision;
@@ -70,11 +71,12 @@ impl Transaction for EditOne<'_> {
             Edit::Describe { details, index_text } => {
                 product.details = details.as_ref().clone();
                 let text = index_text.as_deref().unwrap_or(document::text(&stored, "text")?);
-                self.write(session, &product, text).await?;
+                let worded = index_text.is_some().then_some(version);
+                self.write(session, &product, text, worded).await?;
                 self.write_search(session, &product, index_text.as_deref()).await?;
             }
             Edit::RemoveImages(_) | Edit::RemoveOffer(_) => {
-                self.write(session, &product, document::text(&stored, "text")?).await?;
+                self.write(session, &product, document::text(&stored, "text")?, None).await?;
             }
             Edit::Delete => self.delete(session).await?,
         }
@@ -84,8 +86,16 @@ impl Transaction for EditOne<'_> {
 }
 
 impl EditOne<'_> {
-    async fn write(&self, session: &mut ClientSession, product: &Product, text: &str) -> PortResult<()> {
-        let set = document::product(product, text);
+    /// Words that changed did so with a version of the catalogue.
+    async fn write(
+        &self,
+        session: &mut ClientSession,
+        product: &Product,
+        text: &str,
+        worded: Option<i64>,
+    ) -> PortResult<()> {
+        let mut set = document::product(product, text);
+        set.extend(worded.map(|version| (WORDED.to_owned(), version.into())));
         let gone = OPTIONAL.iter().filter(|name| !set.contains_key(**name));
         let gone: Document = gone.map(|name| ((*name).to_owned(), Bson::from(""))).collect();
         let mut update = doc! { "$set": set };

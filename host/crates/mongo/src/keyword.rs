@@ -5,6 +5,8 @@
 //! - Relevance is the sum, over the words asked for, of how rare the word is (BM25's inverse document frequency) times
 //!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there. The
 //!   server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
+//! - What else stands for a word (another form, a synonym, what it may be a typing error of) counts where the word itself is
+//!   not, by its weight.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word.
 
 use futures::TryStreamExt;
@@ -85,7 +87,17 @@ pub(crate) fn find_in(terms: &Terms, asked: &[Asked]) -> Vec<f64> {
         } else if asked.beginning.as_ref().is_some_and(|beginning| terms.beginnings.contains(beginning)) {
             BEGINNING
         } else {
-            0.0
+            let instead = asked.instead.iter().find_map(|(term, weight)| {
+                let place = if terms.name.contains(term) {
+                    NAME
+                } else if terms.text.contains(term) {
+                    TEXT
+                } else {
+                    return None;
+                };
+                Some(weight * place)
+            });
+            instead.unwrap_or_default()
         }
     };
     asked.iter().map(found).collect()
@@ -101,8 +113,11 @@ pub(crate) fn has_pieces(terms: &Terms, asked: &[Asked]) -> Option<f64> {
 
 /// Candidates, each with where every word was found.
 fn candidates(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
-    let terms = asked.iter().flat_map(|asked| [Some(asked.term.as_str()), asked.beginning.as_deref()]);
-    let terms: Vec<_> = terms.flatten().collect();
+    let terms = asked.iter().flat_map(|asked| {
+        let instead = asked.instead.iter().map(|(term, _)| term.as_str());
+        [Some(asked.term.as_str()), asked.beginning.as_deref()].into_iter().flatten().chain(instead)
+    });
+    let terms: Vec<_> = terms.collect();
     let text = doc! { "$search": terms.join(" "), "$language": "none" };
     let mut wanted = doc! { "tenant": tenant.as_str(), "$text": text };
     if !filter.is_everything() {
@@ -124,6 +139,10 @@ fn found(asked: &Asked) -> Bson {
     ];
     if let Some(beginning) = &asked.beginning {
         branches.push(doc! { "case": { "$in": [beginning, "$beginnings"] }, "then": BEGINNING });
+    }
+    for (term, weight) in &asked.instead {
+        branches.push(doc! { "case": { "$in": [term, "$name"] }, "then": weight * NAME });
+        branches.push(doc! { "case": { "$in": [term, "$text"] }, "then": weight * TEXT });
     }
     doc! { "$switch": { "branches": branches, "default": 0.0 } }.into()
 }

@@ -34,6 +34,7 @@ mod removed;
 mod schema;
 mod store;
 mod terms;
+mod texts;
 mod transaction;
 mod uploads;
 mod vectors;

@@ -16,6 +16,7 @@ use taja_catalog::{
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, Position, Shelved, Store, VectorRow,
     },
+    words::{Wanted, WordSettings},
 };
 
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
     ranked::{Placed, best},
     schema,
     terms::{Asked, asked},
+    texts,
     transaction::transact,
     vectors::{self, Place},
     write::Commit,
@@ -219,16 +221,26 @@ impl Store for MongoStore {
     async fn keyword(
         &self,
         tenant: &TenantId,
-        text: &str,
+        wanted: &Wanted,
         filter: &Filter,
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
-        let asked = asked(text);
+        let asked = asked(wanted);
         if asked.is_empty() || limit == 0 {
             return Ok(Vec::new());
         }
         let found = within(READ, "keyword", self.by_words(tenant, &asked, filter, limit)).await?;
         Ok(found.into_iter().map(|placed| (placed.product, placed.score as f32)).collect())
+    }
+
+    async fn texts(
+        &self,
+        tenant: &TenantId,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, String)>> {
+        let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
+        within(READ, "texts", texts::after(&self.collections, tenant, after, at_most)).await
     }
 
     async fn listed(
@@ -420,6 +432,15 @@ impl AccessStore for MongoStore {
 
     async fn revoke_key(&self, tenant: &TenantId, id: &KeyId, at: Timestamp) -> PortResult<bool> {
         within(READ, "revoke_key", access::revoke_key(&self.collections, tenant, id, at)).await
+    }
+
+    async fn word_settings(&self, tenant: &TenantId) -> PortResult<Option<WordSettings>> {
+        within(READ, "word_settings", access::word_settings(&self.collections, tenant)).await
+    }
+
+    async fn set_word_settings(&self, tenant: &TenantId, settings: &WordSettings) -> PortResult<bool> {
+        let set = access::set_word_settings(&self.collections, tenant, settings);
+        within(READ, "set_word_settings", set).await
     }
 
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {

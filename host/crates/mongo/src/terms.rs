@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use rust_stemmers::{Algorithm, Stemmer};
-use taja_catalog::words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, is_unspaced, pairs, words};
-use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use taja_catalog::words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, Wanted, fold, is_unspaced, pairs, words};
+use unicode_normalization::char::is_combining_mark;
 
 /// The terms of one product.
 #[derive(Debug, Default, PartialEq)]
@@ -56,13 +56,15 @@ pub(crate) struct Asked {
     pub(crate) beginning: Option<String>,
     /// Its pieces; none when it is too short for them to tell anything.
     pub(crate) pieces: Vec<String>,
+    /// Terms that stand for it where it is not itself, each with what it counts; best first.
+    pub(crate) instead: Vec<(String, f64)>,
 }
 
 /// What a query asks for, each thing once.
-pub(crate) fn asked(query: &str) -> Vec<Asked> {
+pub(crate) fn asked(wanted: &Wanted) -> Vec<Asked> {
     let stemmer = stemmer();
     let mut all: Vec<Asked> = Vec::new();
-    for next in tokens(query).flat_map(|token| ask_for(&stemmer, token)) {
+    for next in tokens(wanted.text()).flat_map(|token| ask_for(&stemmer, token, wanted)) {
         if all.len() == MAX_WORDS {
             break;
         }
@@ -73,8 +75,13 @@ pub(crate) fn asked(query: &str) -> Vec<Asked> {
     all
 }
 
-fn ask_for(stemmer: &Stemmer, token: Token) -> Vec<Asked> {
-    let exactly = |term: &str| Asked { term: term.to_owned(), beginning: None, pieces: Vec::new() };
+fn ask_for(stemmer: &Stemmer, token: Token, wanted: &Wanted) -> Vec<Asked> {
+    let exactly = |term: &str| Asked {
+        term: term.to_owned(),
+        beginning: None,
+        pieces: Vec::new(),
+        instead: Vec::new(),
+    };
     match token {
         Token::Run(run) if run.chars().nth(1).is_none() => vec![exactly(&run)],
         Token::Run(run) => pairs(&run).take(MAX_WORDS).map(exactly).collect(),
@@ -82,7 +89,9 @@ fn ask_for(stemmer: &Stemmer, token: Token) -> Vec<Asked> {
             let is_long = word.chars().nth(MIN_PREFIX - 1).is_some();
             let term = stem(stemmer, &word);
             let pieces = if is_long { pieces(&word).collect() } else { Vec::new() };
-            vec![Asked { term, beginning: is_long.then_some(word), pieces }]
+            let others = wanted.instead(&word).iter();
+            let instead = others.map(|one| (stem(stemmer, &fold(&one.word)), one.weight.into())).collect();
+            vec![Asked { term, beginning: is_long.then_some(word), pieces, instead }]
         }
     }
 }
@@ -108,14 +117,6 @@ fn tokens(text: &str) -> impl Iterator<Item = Token> {
         })
         .collect();
     tokens.into_iter()
-}
-
-/// Text in lower case, without the diacritics of Latin, Greek and Cyrillic. Vowel signs of other scripts stay.
-fn fold(text: &str) -> String {
-    let plain = text.nfd().filter(|c| !('\u{300}'..='\u{36f}').contains(c));
-    let plain: String = plain.nfc().collect();
-    // Lower case may bring a diacritic of its own.
-    plain.to_lowercase().chars().filter(|c| !('\u{300}'..='\u{36f}').contains(c)).collect()
 }
 
 fn stemmer() -> Stemmer {
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn a_term_has_nothing_that_the_server_could_read_as_an_operator() {
         let hostile = "a\"b* NEAR(c) {name}:d AND^e \u{201c}f -g+h €i \u{1f600} -\"j\" $k \\l";
-        for asked in asked(hostile) {
+        for asked in asked(&hostile.into()) {
             assert!(asked.term.chars().all(char::is_alphanumeric), "{asked:?}");
         }
     }
@@ -168,14 +169,14 @@ mod tests {
     #[test]
     fn a_query_asks_for_no_more_words_than_count() {
         let long: String = (0..500).map(|n| format!("word{n} ")).collect();
-        assert_eq!(asked(&long).len(), MAX_WORDS);
-        assert_eq!(asked(&"字".repeat(10_000)).len(), 1, "the same pair is asked for once");
-        assert_eq!(asked("shoe Shoe SHOE").len(), 1);
+        assert_eq!(asked(&long.as_str().into()).len(), MAX_WORDS);
+        assert_eq!(asked(&Wanted::new("字".repeat(10_000))).len(), 1, "the same pair is asked for once");
+        assert_eq!(asked(&"shoe Shoe SHOE".into()).len(), 1);
     }
 
     #[test]
     fn text_without_letters_has_no_terms() {
         assert_eq!(Terms::of("\u{301} * \u{1f600}", ""), Terms::default());
-        assert_eq!(asked("\0 () '"), []);
+        assert_eq!(asked(&"\0 () '".into()), []);
     }
 }

@@ -24,6 +24,7 @@ use crate::{
     intents,
     legacy::{Legacy, migrate},
     look, models, removed,
+    texts::WORDED,
     transaction::Transaction,
     vectors,
 };
@@ -71,15 +72,16 @@ impl Transaction for Commit<'_> {
 
     async fn run(&self, session: &mut ClientSession) -> PortResult<()> {
         // First what two commits of a shop meet on: the later one finds out before it has written anything.
+        let mut version = 0;
         if !matches!(self.change, Change::None) {
-            count_up(self.collections, session, self.tenant, &[]).await?;
+            version = count_up(self.collections, session, self.tenant, &[]).await?;
             models::must_serve(self.collections, session, self.space).await?;
         }
         self.write_receipt(session).await?;
         match self.change {
             Change::None => Ok(()),
             Change::Create { product, images, index_text } => {
-                create(self.collections, session, product, index_text, ObjectId::new()).await?;
+                create(self.collections, session, product, index_text, version).await?;
                 self.add_images(session, &product.id, images).await
             }
             Change::Merge { product, images } => {
@@ -196,21 +198,22 @@ impl Commit<'_> {
     }
 }
 
-/// Counts a shop's changes, and tells which pictures go: whoever follows the catalogue hears of each.
+/// Counts a shop's changes, and tells which pictures go: whoever follows the catalogue hears of each. The version now.
 pub(crate) async fn count_up(
     collections: &Collections,
     session: &mut ClientSession,
     tenant: &TenantId,
     gone: &[ImageHash],
-) -> PortResult<()> {
+) -> PortResult<i64> {
     let shop = doc! { "_id": tenant.as_str() };
     let mut count = doc! { "$inc": { "version": 1_i64 } };
     if !gone.is_empty() {
         count.insert("$set", doc! { "removed": removed::write(gone) });
     }
-    let counted = collections.versions.update_one(shop, count);
-    counted.upsert(true).session(session).await.map_err(mongo)?;
-    Ok(())
+    let counted = collections.versions.find_one_and_update(shop, count).upsert(true);
+    let counted = counted.return_document(ReturnDocument::After).session(session).await.map_err(mongo)?;
+    let version = counted.and_then(|counted| counted.get_i64("version").ok());
+    version.ok_or_else(|| damaged("version", "it has no number"))
 }
 
 async fn create(
@@ -218,10 +221,11 @@ async fn create(
     session: &mut ClientSession,
     product: &Product,
     text: &str,
-    id: ObjectId,
+    version: i64,
 ) -> PortResult<()> {
     let mut document = document::product(product, text);
-    document.insert("_id", id);
+    document.insert("_id", ObjectId::new());
+    document.insert(WORDED, version);
     let written = collections.products.insert_one(document).session(&mut *session).await;
     unless_taken(written, || format!("product {}", product.id))?;
     let search = document::search(product, text);

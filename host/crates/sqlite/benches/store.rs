@@ -146,7 +146,9 @@ async fn search(store: &SqliteStore, tenant: &TenantId) {
             ("a part of a word", word(4000)[1..].into()),
         ] {
             let what = format!("keyword, {kind}, filter {name}, 100 wanted");
-            let search = async || store.keyword(tenant, &text, filter, 100).await.expect("answers").len();
+            let search = async || {
+                store.keyword(tenant, &text.as_str().into(), filter, 100).await.expect("answers").len()
+            };
             let found = time(&what, 20, search).await;
             println!("  {found} found");
         }

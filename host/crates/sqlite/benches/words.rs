@@ -31,7 +31,11 @@ async fn search(what: &str, store: &SqliteStore, texts: &[String]) {
     let mut found = 0;
     for text in texts {
         let began = Instant::now();
-        found += store.keyword(&shop, text, &Filter::everything(), WANTED).await.expect("answers").len();
+        found += store
+            .keyword(&shop, &text.as_str().into(), &Filter::everything(), WANTED)
+            .await
+            .expect("answers")
+            .len();
         times.push(began.elapsed());
     }
     print(what, times);

@@ -6,6 +6,7 @@ use taja_catalog::{
     PortResult, TenantId,
     access::{ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
+    words::WordSettings,
 };
 
 use crate::{
@@ -61,6 +62,22 @@ pub(crate) fn revoke_key(
         transaction.commit().map_err(sqlite)?;
     }
     Ok(true)
+}
+
+/// What a shop says of its words. It lies in the shop's record, beside what a [`Tenant`] says.
+pub(crate) fn word_settings(connection: &Connection, tenant: &TenantId) -> PortResult<Option<WordSettings>> {
+    let sql = "SELECT record -> '$.words' FROM tenants WHERE id = ?1 AND record -> '$.words' IS NOT NULL";
+    Ok(records(connection, sql, [tenant.as_str()])?.pop())
+}
+
+/// Keeps what a shop says of its words; false when it is not registered.
+pub(crate) fn set_word_settings(
+    connection: &Connection,
+    tenant: &TenantId,
+    settings: &WordSettings,
+) -> PortResult<bool> {
+    let sql = "UPDATE tenants SET record = json_set(record, '$.words', json(?2)) WHERE id = ?1";
+    Ok(connection.execute(sql, (tenant.as_str(), text(settings)?)).map_err(sqlite)? == 1)
 }
 
 /// What a shop's callbacks are signed with. It lies in the shop's record, beside what a [`Tenant`] says.

@@ -11,7 +11,7 @@ use taja_catalog::{
 
 use crate::{
     error::{damaged, failed, sqlite},
-    filter, intents, keyword, rows,
+    filter, intents, keyword, rows, texts,
     write::{change_offers, count_up, execute},
 };
 
@@ -87,7 +87,8 @@ impl EditOne {
         execute(transaction, "UPDATE products SET index_text = ?2 WHERE seq = ?1", params![seq, text])
             .map_err(sqlite)?;
         keyword::forget(transaction, seq)?;
-        keyword::add(transaction, seq, &self.tenant, &details.name, text)
+        keyword::add(transaction, seq, &self.tenant, &details.name, text)?;
+        texts::tell(transaction, &self.tenant, seq)
     }
 
     /// Writes what is new among a product's fields, and deletes what is no more. Its details tell which it has: the table

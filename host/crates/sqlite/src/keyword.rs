@@ -9,6 +9,8 @@
 //!   ([`lists`]).
 //! - Chinese, Japanese and Korean runs, which have no spaces, are indexed as overlapping pairs of characters; a query's
 //!   run asks for its pairs, and a single character for pairs that begin with it.
+//! - What else stands for a word (another form, a synonym, what it may be a typing error of) counts where the word itself is
+//!   not, by its weight.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word: a part of a compound.
 
 mod asked;
@@ -21,7 +23,7 @@ use std::fmt::Write as _;
 use rusqlite::{Connection, Transaction, params};
 use taja_catalog::{
     Filter, PortResult, ProductId, TenantId,
-    words::{is_unspaced, pairs, runs},
+    words::{Wanted, is_unspaced, pairs, runs},
 };
 
 use crate::{
@@ -103,11 +105,11 @@ pub(crate) fn search(
     connection: &Connection,
     lists: &Lists,
     tenant: &TenantId,
-    text: &str,
+    wanted: &Wanted,
     filter: &Filter,
     limit: usize,
 ) -> PortResult<Vec<(ProductId, f32)>> {
-    let asked = asked(text);
+    let asked = asked(wanted);
     if asked.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
@@ -133,7 +135,11 @@ fn by_words(
     for (word, asked) in asked.iter().enumerate() {
         for phrase in &asked.phrases {
             let rows = view.rows(connection, &format!("{{name text}} : {phrase}"))?;
-            phrases.push(Phrase { rows, word });
+            phrases.push(Phrase { rows, word, weight: 1.0 });
+        }
+        for (phrase, weight) in &asked.instead {
+            let rows = view.rows(connection, &format!("{{name text}} : {phrase}"))?;
+            phrases.push(Phrase { rows, word, weight: *weight });
         }
     }
     let among = if is_alone(connection, tenant)? { None } else { Some(view.rows(connection, &shop)?) };

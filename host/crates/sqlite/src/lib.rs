@@ -26,6 +26,7 @@ mod records;
 mod rows;
 mod schema;
 mod store;
+mod texts;
 mod threads;
 mod write;
 

@@ -14,6 +14,7 @@ use taja_catalog::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, PortErrorKind, Position, Shelved,
         Store, VectorRow,
     },
+    words::{Wanted, WordSettings},
 };
 use tokio::time::timeout;
 
@@ -21,7 +22,7 @@ use crate::{
     access,
     edit::EditOne,
     error::{OpenError, failed, sqlite},
-    intents, keyword, lookup, rows, schema,
+    intents, keyword, lookup, rows, schema, texts,
     threads::Threads,
     write::Commit,
 };
@@ -134,16 +135,26 @@ impl Store for SqliteStore {
     async fn keyword(
         &self,
         tenant: &TenantId,
-        text: &str,
+        wanted: &Wanted,
         filter: &Filter,
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
-        let (tenant, text, filter) = (tenant.clone(), text.to_owned(), filter.clone());
+        let (tenant, wanted, filter) = (tenant.clone(), wanted.clone(), filter.clone());
         let words = Arc::clone(&self.words);
         self.read("keyword", move |connection| {
-            keyword::search(connection, &words, &tenant, &text, &filter, limit)
+            keyword::search(connection, &words, &tenant, &wanted, &filter, limit)
         })
         .await
+    }
+
+    async fn texts(
+        &self,
+        tenant: &TenantId,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, String)>> {
+        let (tenant, after) = (tenant.clone(), after.cloned());
+        self.read("texts", move |connection| texts::after(connection, &tenant, after.as_ref(), limit)).await
     }
 
     async fn listed(
@@ -305,6 +316,18 @@ impl AccessStore for SqliteStore {
         let (tenant, id) = (tenant.clone(), id.clone());
         let revoke = move |connection: &mut Connection| access::revoke_key(connection, &tenant, &id, at);
         self.writer.call("revoke_key", revoke).await
+    }
+
+    async fn word_settings(&self, tenant: &TenantId) -> PortResult<Option<WordSettings>> {
+        let tenant = tenant.clone();
+        self.read("word_settings", move |connection| access::word_settings(connection, &tenant)).await
+    }
+
+    async fn set_word_settings(&self, tenant: &TenantId, settings: &WordSettings) -> PortResult<bool> {
+        let (tenant, settings) = (tenant.clone(), settings.clone());
+        let set =
+            move |connection: &mut Connection| access::set_word_settings(connection, &tenant, &settings);
+        self.writer.call("set_word_settings", set).await
     }
 
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {

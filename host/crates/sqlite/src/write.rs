@@ -12,7 +12,7 @@ use taja_catalog::{
 
 use crate::{
     error::{damaged, failed, sqlite, unless_taken},
-    filter, intents, keyword, models,
+    filter, intents, keyword, models, texts,
 };
 
 /// Everything that one commit writes.
@@ -90,6 +90,7 @@ impl Commit {
             execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
         }
         keyword::add(transaction, seq, &self.tenant, &product.details.name, text)?;
+        texts::tell(transaction, &self.tenant, seq)?;
         Ok(seq)
     }
 

@@ -7,6 +7,7 @@ use crate::{
     access::{AccessStore, ApiKey, KEY_BYTES, Scope, ShownKey, Tenant},
     callback::{CallbackSecret, CallbackSecrets, SECRET_BYTES},
     port::PortErrorKind,
+    words::{Synonyms, WordSettings},
 };
 
 /// Runs every claim against a store made by `make`.
@@ -19,6 +20,7 @@ pub async fn access_suite<S: AccessStore, G>(make: impl AsyncFn() -> (S, G)) {
         a_key_comes_back_as_it_was_kept,
         a_key_belongs_to_one_shop,
         a_revoked_key_stays_revoked,
+        a_shop_says_how_its_words_are_understood,
         secrets_of_callbacks_take_the_place_of_those_that_were_read,
     ];
 }
@@ -79,6 +81,22 @@ async fn a_revoked_key_stays_revoked(store: &impl AccessStore) {
     }
     let revoked = ApiKey { revoked_at: Some(moment(5)), ..key.clone() };
     assert_eq!(store.key(&key.id).await.expect("answers"), Some(revoked));
+}
+
+async fn a_shop_says_how_its_words_are_understood(store: &impl AccessStore) {
+    let synonyms = vec![Synonyms::parse("sneaker, trainer").expect("a rule")];
+    let german = WordSettings { language: "de".parse().ok(), typos: false, synonyms };
+    assert!(!store.set_word_settings(&shop("a"), &german).await.expect("answers"), "it is not registered");
+    for name in ["a", "b"] {
+        store.add_tenant(&tenant(name)).await.expect("answers");
+    }
+    assert_eq!(store.word_settings(&shop("a")).await.expect("answers"), None);
+    for settings in [german, WordSettings::default()] {
+        assert!(store.set_word_settings(&shop("a"), &settings).await.expect("answers"));
+        assert_eq!(store.word_settings(&shop("a")).await.expect("answers"), Some(settings));
+    }
+    assert_eq!(store.word_settings(&shop("b")).await.expect("answers"), None);
+    assert_eq!(store.tenant(&shop("a")).await.expect("answers"), Some(tenant("a")));
 }
 
 async fn secrets_of_callbacks_take_the_place_of_those_that_were_read(store: &impl AccessStore) {

@@ -56,7 +56,7 @@ async fn passes_the_same(
         let expected: HashSet<ProductId> = passing.map(|(n, _)| id(n)).collect();
         let found = store.matching(shop, filter, 99).await.expect("answers");
         prop_assert_eq!(&found.into_iter().collect::<HashSet<_>>(), &expected, "matching {:?}", filter);
-        let by_word = store.keyword(shop, "word", filter, 99).await.expect("answers");
+        let by_word = store.keyword(shop, &"word".into(), filter, 99).await.expect("answers");
         let by_word: HashSet<_> = by_word.into_iter().map(|(id, _)| id).collect();
         prop_assert_eq!(&by_word, &expected, "keyword {:?}", filter);
     }

@@ -44,7 +44,7 @@ async fn images_alike_come_nearest_first(store: &impl Store) {
 }
 
 pub(super) async fn words(store: &impl Store, tenant: &str, text: &str) -> Vec<String> {
-    let found = store.keyword(&shop(tenant), text, &Filter::everything(), 20).await.expect("answers");
+    let found = store.keyword(&shop(tenant), &text.into(), &Filter::everything(), 20).await.expect("answers");
     assert!(found.is_sorted_by(|one, next| one.1 >= next.1), "best first: {found:?}");
     assert!(found.iter().all(|(_, score)| score.is_finite()), "scores are numbers: {found:?}");
     found.into_iter().map(|(id, _)| id.to_string()).collect()
@@ -66,7 +66,8 @@ async fn any_word_finds_and_all_words_find_first(store: &impl Store) {
     assert_eq!(found[0], "red-shoe");
     assert_eq!(found.len(), 3, "{found:?}");
     assert!(words(store, "shop", "umbrella").await.is_empty());
-    let limited = store.keyword(&shop("shop"), "red shoe", &Filter::everything(), 1).await.expect("answers");
+    let limited =
+        store.keyword(&shop("shop"), &"red shoe".into(), &Filter::everything(), 1).await.expect("answers");
     assert_eq!(limited[0].0, product("red-shoe"));
     assert_eq!(limited.len(), 1);
 }
@@ -79,7 +80,7 @@ async fn words_do_not_find_what_the_filter_forbids(store: &impl Store) {
     ];
     shelve(store, "shop", &stock).await;
     let filter = Filter::parse(&json!({"price": {"lt": 100}})).expect("a valid filter");
-    let found = store.keyword(&shop("shop"), "shoe", &filter, 9).await.expect("answers");
+    let found = store.keyword(&shop("shop"), &"shoe".into(), &filter, 9).await.expect("answers");
     assert_eq!(found.into_iter().map(|(id, _)| id).collect::<Vec<_>>(), [product("cheap")]);
 }
 

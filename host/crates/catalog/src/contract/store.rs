@@ -52,7 +52,9 @@ async fn an_empty_store_has_nothing(store: &impl Store) {
     assert_eq!(store.image(tenant, &ImageHash::of(b"a")).await.expect("answers"), None);
     assert_eq!(store.receipt(tenant, &effect("job")).await.expect("answers"), None);
     assert_eq!(store.counts().await.expect("answers"), Counts::default());
-    assert!(store.keyword(tenant, "shoe", &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert!(
+        store.keyword(tenant, &"shoe".into(), &Filter::everything(), 9).await.expect("answers").is_empty()
+    );
     assert!(store.matching(tenant, &Filter::everything(), 9).await.expect("answers").is_empty());
     assert!(store.vectors(&space(), None, 9).await.expect("answers").is_empty());
     assert!(store.spaces().await.expect("answers").is_empty());
@@ -93,7 +95,9 @@ async fn another_shop_sees_nothing(store: &impl Store) {
     assert!(store.products(other, &[product("shoe")]).await.expect("answers").is_empty());
     assert_eq!(store.image(other, &ImageHash::of(b"a")).await.expect("answers"), None);
     assert!(store.images_like(other, PerceptualHash(7), 64, 9).await.expect("answers").is_empty());
-    assert!(store.keyword(other, "shoe", &Filter::everything(), 9).await.expect("answers").is_empty());
+    assert!(
+        store.keyword(other, &"shoe".into(), &Filter::everything(), 9).await.expect("answers").is_empty()
+    );
     assert!(store.matching(other, &Filter::everything(), 9).await.expect("answers").is_empty());
     assert_eq!(store.receipt(other, &effect("shoe")).await.expect("answers"), None);
     let merge = Change::Merge { product: product("shoe"), images: vec![image("z", 1, &[1.0, 0.0])] };

@@ -84,7 +84,7 @@ async fn a_part_of_a_compound_is_found_when_no_word_is(store: &impl Store) {
     add(store, "word", "Schuh", "").await;
     assert_eq!(words(store, "shop", "schuh").await, ["word"], "a word is better than a part");
     let filter = Filter::parse(&json!({"color": "red"})).expect("answers");
-    assert!(store.keyword(&shop("shop"), "aufschu", &filter, 9).await.expect("answers").is_empty());
+    assert!(store.keyword(&shop("shop"), &"aufschu".into(), &filter, 9).await.expect("answers").is_empty());
 }
 
 async fn a_part_of_a_compound_is_found_in_what_a_product_says_now(store: &impl Store) {
@@ -116,8 +116,10 @@ async fn a_filter_as_large_as_can_be_is_answered(store: &impl Store) {
             .is_empty()
     );
     let all = store.matching(&shop("shop"), &Filter::everything(), usize::MAX).await.expect("answers");
-    let found =
-        store.keyword(&shop("shop"), "shoe", &Filter::everything(), usize::MAX).await.expect("answers");
+    let found = store
+        .keyword(&shop("shop"), &"shoe".into(), &Filter::everything(), usize::MAX)
+        .await
+        .expect("answers");
     assert_eq!((all.len(), found.len()), (1, 1), "a limit may be as large as can be, too");
     let empty = Filter::Any(vec![Filter::everything(); 20_000]);
     assert_eq!(store.matching(&shop("shop"), &empty, 9).await.expect("answers").len(), 1);

@@ -25,6 +25,7 @@ use crate::{
         PortResult, Position, Shelved, Store, VectorRow,
     },
     product::{Product, add_offer},
+    words::{Wanted, fold},
 };
 
 /// Keeps everything in memory.
@@ -38,6 +39,8 @@ pub struct InMemoryStore {
 #[derive(Debug, Default, Clone)]
 struct Tables {
     products: BTreeMap<(TenantId, ProductId), (Product, String)>,
+    /// Products by when their texts last changed.
+    told: BTreeMap<usize, (TenantId, ProductId)>,
     images: BTreeMap<(TenantId, ImageHash), ProductId>,
     /// Nothing where one was removed.
     vectors: Vec<Option<(String, VectorRow)>>,
@@ -63,6 +66,15 @@ impl InMemoryStore {
     /// The next commit writes everything and then answers that it is unavailable: the reply was lost.
     pub fn lose_next_reply(&self) {
         self.lose_reply.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The number of a place; 0 before the first.
+fn passed(after: Option<&Position>) -> PortResult<usize> {
+    match after.map(|after| after.0.parse::<usize>()) {
+        None => Ok(0),
+        Some(Ok(passed)) => Ok(passed),
+        Some(Err(error)) => refused(PortErrorKind::Invalid, error.to_string()),
     }
 }
 
@@ -92,6 +104,7 @@ impl Tables {
                 if self.products.contains_key(&key) {
                     return refused(PortErrorKind::Conflict, format!("product {id} is there already"));
                 }
+                self.tell(&key);
                 self.products.insert(key, (*product, index_text));
                 self.add_images(tenant, space, &id, &images)
             }
@@ -115,6 +128,13 @@ impl Tables {
         stored.updated_at = Timestamp::now();
         stored.revision += 1;
         Ok(stored)
+    }
+
+    /// Puts a product's text at the end of all.
+    fn tell(&mut self, product: &(TenantId, ProductId)) {
+        let next = self.told.last_key_value().map_or(1, |(last, _)| last + 1);
+        self.told.retain(|_, told| told != product);
+        self.told.insert(next, product.clone());
     }
 
     fn add_images(
@@ -178,7 +198,11 @@ impl Tables {
         stored.revision += 1;
         stored.updated_at = Timestamp::now();
         let revision = stored.revision;
+        if matches!(edit, Edit::Describe { index_text: Some(_), .. }) {
+            self.tell(&key);
+        }
         if matches!(edit, Edit::Delete) {
+            self.told.retain(|_, told| *told != key);
             self.products.remove(&key);
         }
         *self.versions.entry(tenant.clone()).or_default() += 1;
@@ -225,15 +249,22 @@ impl Tables {
     }
 }
 
-/// How many of the words begin a word of the text, or stand anywhere in it if they are not written with spaces.
-fn words_found(words: &[String], text: &str) -> usize {
-    let text = text.to_lowercase();
-    let found = |word: &&String| {
+/// How many of the words begin a word of the text, or stand anywhere in it if they are not written with spaces; those that
+/// others stand for count less.
+fn words_found(wanted: &Wanted, text: &str) -> f32 {
+    let text = fold(text);
+    let has = |word: &str| {
         let spaced = word.is_ascii();
         text.split(|c: char| !c.is_alphanumeric())
-            .any(|own| if spaced { own.starts_with(word.as_str()) } else { own.contains(word.as_str()) })
+            .any(|own| if spaced { own.starts_with(word) } else { own.contains(word) })
     };
-    words.iter().filter(found).count()
+    let found = |word: &str| {
+        let instead =
+            || wanted.instead(word).iter().find(|other| has(&fold(&other.word))).map(|other| other.weight);
+        if has(&fold(word)) { Some(1.0) } else { instead() }
+    };
+    let typed = wanted.text().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    typed.filter_map(found).sum()
 }
 
 #[async_trait]
@@ -279,25 +310,38 @@ impl Store for InMemoryStore {
     async fn keyword(
         &self,
         tenant: &TenantId,
-        text: &str,
+        wanted: &Wanted,
         filter: &Filter,
         limit: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
-        let lower = text.to_lowercase();
-        let words: Vec<_> =
-            lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(String::from).collect();
         let tables = held(&self.tables);
         let mut found: Vec<_> = tables
             .of(tenant)
             .filter(|(product, _)| filter.matches(&product.details))
             .map(|(product, text)| {
-                (words_found(&words, &format!("{} {text}", product.details.name)), product)
+                (words_found(wanted, &format!("{} {text}", product.details.name)), product)
             })
-            .filter(|(found, _)| *found > 0)
+            .filter(|(found, _)| *found > 0.0)
             .collect();
-        found.sort_by(|(a, one), (b, other)| b.cmp(a).then(one.id.cmp(&other.id)));
+        found.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.id.cmp(&other.id)));
         found.truncate(limit);
-        Ok(found.into_iter().map(|(found, product)| (product.id.clone(), found as f32)).collect())
+        Ok(found.into_iter().map(|(found, product)| (product.id.clone(), found)).collect())
+    }
+
+    async fn texts(
+        &self,
+        tenant: &TenantId,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> PortResult<Vec<(Position, String)>> {
+        let passed = passed(after)?;
+        let tables = held(&self.tables);
+        let told = tables.told.range(passed + 1..).filter(|(_, (shop, _))| shop == tenant);
+        let text = |(at, key): (&usize, &(TenantId, ProductId))| {
+            let (product, text) = tables.products.get(key)?;
+            Some((Position(at.to_string()), format!("{}\n{text}", product.details.name)))
+        };
+        Ok(told.filter_map(text).take(limit).collect())
     }
 
     async fn listed(
@@ -389,11 +433,7 @@ impl Store for InMemoryStore {
         after: Option<&Position>,
         limit: usize,
     ) -> PortResult<Vec<(Position, VectorRow)>> {
-        let passed = match after.map(|after| after.0.parse::<usize>()) {
-            None => 0,
-            Some(Ok(passed)) => passed,
-            Some(Err(error)) => return refused(PortErrorKind::Invalid, error.to_string()),
-        };
+        let passed = passed(after)?;
         let tables = held(&self.tables);
         let rows = tables.vectors().filter(|(at, id, _)| *at > passed && **id == space.id);
         Ok(rows.take(limit).map(|(at, _, row)| (Position(format!("{at}")), row.clone())).collect())
@@ -561,5 +601,6 @@ mod tests {
     async fn the_maps_keep_the_contract() {
         crate::contract::store_suite(async || (InMemoryStore::default(), ())).await;
         crate::contract::model_suite(async || (InMemoryStore::default(), ())).await;
+        crate::contract::spelling_suite(async || (InMemoryStore::default(), ())).await;
     }
 }

@@ -113,6 +113,7 @@ impl Joined {
             legs: legs.iter().map(summary).collect(),
             plugins: context.used(),
             model: context.embedder.space().id.clone(),
+            did_you_mean: None,
             recording: None,
             degraded: context.degraded(),
         }

@@ -67,6 +67,10 @@ fn word(asked: &Asked) -> Document {
     if let Some(beginning) = &asked.beginning {
         should.push(text("beginnings", beginning, BEGINNING_BOOST));
     }
+    for (term, weight) in &asked.instead {
+        should.push(text("name", term, weight * NAME_BOOST));
+        should.push(text("text", term, *weight));
+    }
     doc! { "compound": { "should": should, "minimumShouldMatch": 1 } }
 }
 
@@ -86,7 +90,10 @@ mod tests {
     fn a_search_is_as_it_was_written_down() {
         let filter = Filter::parse(&json!({"price": {"lt": 100}})).unwrap();
         let tenant = "shop".parse().unwrap();
-        assert_golden("search_two_words", &pipeline(&tenant, &asked("Running shoes"), &filter, 20));
-        assert_golden("search_one_word", &pipeline(&tenant, &asked("背包"), &Filter::everything(), 5));
+        assert_golden("search_two_words", &pipeline(&tenant, &asked(&"Running shoes".into()), &filter, 20));
+        assert_golden(
+            "search_one_word",
+            &pipeline(&tenant, &asked(&"背包".into()), &Filter::everything(), 5),
+        );
     }
 }

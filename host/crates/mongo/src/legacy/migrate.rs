@@ -16,6 +16,7 @@ use crate::{
     deadline::{READ, WRITE, within},
     document::{self, OPTIONAL, binary, hash},
     error::{damaged, failed, mongo},
+    texts::WORDED,
     transaction::{Transaction, transact},
     vectors,
     write::{count_up, note_space, write_images},
@@ -150,12 +151,12 @@ async fn bring_one(
     if let Some(reason) = fault.or_else(|| old.details.check().err().map(|error| error.to_string())) {
         return Ok(Brought::Skipped(reason));
     }
-    count_up(collections, session, &legacy.tenant, &[]).await?;
+    let version = count_up(collections, session, &legacy.tenant, &[]).await?;
     let before = old.images.len();
     drop_taken(collections, session, legacy, &mut old).await?;
     let product = old.product(&legacy.tenant);
     let text = old.text();
-    let update = update(&stored, &product, &text, has_all_vectors(&old, legacy));
+    let update = update(&stored, &product, &text, version, has_all_vectors(&old, legacy));
     collections.products.update_one(key, update).session(&mut *session).await.map_err(mongo)?;
     let search = document::search(&product, &text);
     collections.search.insert_one(search).session(&mut *session).await.map_err(mongo)?;
@@ -203,8 +204,9 @@ fn left_out(stored: &Document, old: &Old, legacy: &Legacy) -> u64 {
     }
 }
 
-fn update(stored: &Document, product: &Product, text: &str, drop_vectors: bool) -> Document {
-    let set = document::product(product, text);
+fn update(stored: &Document, product: &Product, text: &str, version: i64, drop_vectors: bool) -> Document {
+    let mut set = document::product(product, text);
+    set.insert(WORDED, version);
     // One that cannot be read is taken away.
     let unreadable = OPTIONAL.iter().filter(|name| stored.contains_key(**name) && !set.contains_key(**name));
     let mut unset: Document = unreadable.map(|name| ((*name).to_owned(), "".into())).collect();

@@ -43,6 +43,9 @@ fn of_products() -> Vec<Document> {
         // Partial: documents of an older service have neither field, and would all be the same.
         doc! { "name": "taja_product", "key": { "tenant": 1, "id": 1 }, "unique": true,
         "partialFilterExpression": { "tenant": { "$exists": true } } },
+        // The order in which texts changed.
+        doc! { "name": "taja_worded", "key": { "tenant": 1, "worded": 1, "id": 1 },
+        "partialFilterExpression": { "tenant": { "$exists": true } } },
         // Finds documents of an older service, which have no tenant.
         doc! { "name": "taja_old", "key": { "tenant": 1, "_id": 1 } },
         // Finds a picture in them. Hex digits were written in both cases.

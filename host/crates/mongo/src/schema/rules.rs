@@ -89,7 +89,7 @@ fn product() -> Document {
     });
     let optional = doc! {
         "currency": is("string"), "category": is("string"), "sku": is("string"), "color": is("string"),
-        "item_group_id": is("string"), "revision": whole(), "stock": whole(), "weight_kg": amount(),
+        "item_group_id": is("string"), "revision": whole(), "worded": whole(), "stock": whole(), "weight_kg": amount(),
         "offers": list(offer),
     };
     if let Ok(properties) = schema.get_document_mut("properties") {

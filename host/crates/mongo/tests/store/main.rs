@@ -40,6 +40,7 @@ async fn a_database_keeps_the_model_that_serves() {
 async fn words_find_what_they_find_in_the_embedded_store() {
     let server = Server::start().await;
     contract::words_suite(async || (server.fresh().await, ())).await;
+    contract::spelling_suite(async || (server.fresh().await, ())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -115,7 +115,7 @@ async fn they_are_read_and_searched(server: &Server) {
     assert_eq!(words(&store, "rain shoe").await, [SHOE, "boot"], "all words count more");
     assert_eq!(words(&store, "eapo").await, [POT], "by pieces");
     let red = Filter::parse(&json!({"color": "red"})).unwrap();
-    assert_eq!(store.keyword(&shop(), "rain", &red, 9).await.unwrap().len(), 1);
+    assert_eq!(store.keyword(&shop(), &"rain".into(), &red, 9).await.unwrap().len(), 1);
 
     let known = store.image(&shop(), &hash("shoe-2")).await.unwrap().unwrap();
     assert_eq!((known.product, known.distance), (id(SHOE), 0));
@@ -141,7 +141,7 @@ async fn another_shop_and_a_store_without_them_see_nothing(server: &Server) {
     assert_eq!(store.product(&other, &id(SHOE)).await.unwrap(), None);
     assert_eq!(store.image(&other, &hash("hat")).await.unwrap(), None);
     assert!(store.matching(&other, &Filter::everything(), 9).await.unwrap().is_empty());
-    assert!(store.keyword(&other, "shoe", &Filter::everything(), 9).await.unwrap().is_empty());
+    assert!(store.keyword(&other, &"shoe".into(), &Filter::everything(), 9).await.unwrap().is_empty());
     let store = server.open(&name, None).await;
     assert_eq!(store.product(&shop(), &id(SHOE)).await.unwrap(), None);
     assert_eq!(store.counts().await.unwrap(), Counts::default());

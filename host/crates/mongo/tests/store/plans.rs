@@ -70,10 +70,14 @@ async fn ask_everything(store: &MongoStore) {
     for filter in [Filter::everything(), filter] {
         store.matching(&shop, &filter, 9).await.unwrap();
         for words in ["running shoe", "shoe", "unnin"] {
-            let found = store.keyword(&shop, words, &filter, 9).await.unwrap();
+            let found = store.keyword(&shop, &words.into(), &filter, 9).await.unwrap();
             assert_eq!(found.len(), 1, "{words}");
         }
     }
+    let texts = store.texts(&shop, None, 9).await.unwrap();
+    assert_eq!(texts.len(), 1);
+    assert!(store.texts(&shop, Some(&texts[0].0), 9).await.unwrap().is_empty());
+    assert_eq!(store.texts(&shop, Some(&Position("0:a".into())), 9).await.unwrap().len(), 1);
     store.receipt(&shop, &"shoe".parse().unwrap()).await.unwrap();
     assert_eq!(store.vectors(&space(), None, 9).await.unwrap().len(), 3);
     store.version(&shop).await.unwrap();

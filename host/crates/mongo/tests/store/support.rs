@@ -95,6 +95,6 @@ pub(crate) async fn put(store: &MongoStore, id: &str, details: Details, text: &s
 }
 
 pub(crate) async fn words(store: &MongoStore, text: &str) -> Vec<String> {
-    let found = store.keyword(&shop(), text, &Filter::everything(), 20).await.unwrap();
+    let found = store.keyword(&shop(), &text.into(), &Filter::everything(), 20).await.unwrap();
     found.into_iter().map(|(id, _)| id.to_string()).collect()
 }

@@ -27,6 +27,9 @@ pub(super) struct Phrase {
     pub(super) rows: Rows,
     /// The word of the query that it stands for: its place, at most 31.
     pub(super) word: usize,
+    /// What it counts beside the word itself: 1 for the word itself, and less for what stands for it. Phrases of a word come by
+    /// falling weight.
+    pub(super) weight: f64,
 }
 
 /// A product's number and its score.
@@ -58,13 +61,20 @@ pub(super) fn best_first(scored: &mut [Scored], count: usize) -> (&[Scored], &mu
 /// A phrase's rows that are not scored yet.
 struct Cursor<'rows> {
     rest: &'rows [Posting],
-    rarity: f64,
+    /// What finding it is worth.
+    worth: f64,
     word: u32,
+    /// Counts where no phrase of the same word did.
+    is_instead: bool,
 }
 
 impl<'rows> Cursor<'rows> {
-    fn new(phrase: &'rows Phrase, snapshot: &Snapshot) -> Self {
-        Self { rest: &phrase.rows, rarity: rarity(phrase.rows.len(), snapshot.rows), word: 1 << phrase.word }
+    /// What stands for a word is worth no more than the word itself, however rare it is: `with_word` rows have that.
+    fn new(phrase: &'rows Phrase, with_word: usize, snapshot: &Snapshot) -> Self {
+        let is_instead = phrase.weight < 1.0;
+        let rows = if is_instead { phrase.rows.len().max(with_word) } else { phrase.rows.len() };
+        let worth = phrase.weight * rarity(rows, snapshot.rows);
+        Self { rest: &phrase.rows, worth, word: 1 << phrase.word, is_instead }
     }
 }
 
@@ -103,7 +113,12 @@ pub(super) fn score(
     let every_word = u32::MAX >> (u32::BITS as usize - words.clamp(1, 32));
     let bonus = if words > 1 { ALL_WORDS_BONUS } else { 0.0 };
     let average = snapshot.tokens as f64 / snapshot.rows as f64;
-    let mut cursors: Vec<_> = phrases.iter().map(|phrase| Cursor::new(phrase, snapshot)).collect();
+    let with_word = |word: usize| {
+        let itself = phrases.iter().filter(|phrase| phrase.word == word && phrase.weight == 1.0);
+        itself.map(|phrase| phrase.rows.len()).max().unwrap_or_default()
+    };
+    let cursor = |phrase| Cursor::new(phrase, with_word(phrase.word), snapshot);
+    let mut cursors: Vec<_> = phrases.iter().map(cursor).collect();
     let mut allowed = among;
     let mut scored = Vec::new();
     let mut block = [Sum::default(); BLOCK as usize];
@@ -123,7 +138,10 @@ pub(super) fn score(
         for cursor in &mut cursors {
             for posting in take_block(&mut cursor.rest, start) {
                 let sum = &mut block[(posting.product - start) as usize];
-                sum.score += cursor.rarity * saturated(posting, average);
+                if cursor.is_instead && sum.words & cursor.word != 0 {
+                    continue;
+                }
+                sum.score += cursor.worth * saturated(posting, average);
                 sum.words |= cursor.word;
             }
         }
@@ -159,7 +177,7 @@ mod tests {
     }
 
     fn phrase(word: usize, products: &[u32]) -> Phrase {
-        Phrase { rows: products.iter().map(|product| row(*product)).collect(), word }
+        Phrase { rows: products.iter().map(|product| row(*product)).collect(), word, weight: 1.0 }
     }
 
     fn ordered(mut scored: Vec<Scored>) -> Vec<u32> {
@@ -186,6 +204,20 @@ mod tests {
         let scored = score(&SNAPSHOT, &phrases, 2, Some(&among));
         assert_eq!(scored.iter().map(|one| one.product).collect::<Vec<_>>(), [1, 2, BLOCK, u32::MAX]);
         assert!(score(&SNAPSHOT, &phrases, 2, Some(&[])).is_empty());
+    }
+
+    #[test]
+    fn what_stands_for_a_word_counts_once_and_only_where_the_word_is_not() {
+        let instead = |weight, products: &[u32]| Phrase { weight, ..phrase(0, products) };
+        let phrases =
+            [phrase(0, &[2, 4, 6]), phrase(1, &[4, 8]), instead(0.5, &[4, 8]), instead(0.4, &[8, 10])];
+        let scored = score(&SNAPSHOT, &phrases, 2, None);
+        let alone = score(&SNAPSHOT, &phrases[..2], 2, None);
+        let of = |scored: &[Scored], product| scored.iter().find(|one| one.product == product).unwrap().score;
+        assert_eq!(of(&scored, 4), of(&alone, 4));
+        let half = 0.5 * rarity(3, 1000) * saturated(&row(8), 9.0);
+        assert!((of(&scored, 8) - of(&alone, 8) - half - ALL_WORDS_BONUS).abs() < 1e-12);
+        assert!(of(&scored, 10) < of(&scored, 2));
     }
 
     #[test]

@@ -112,7 +112,7 @@ async fn check_whole(store: &SqliteStore) -> u64 {
     }
     let next = format!("p{}", counts.products).parse().unwrap();
     assert_eq!(store.receipt(&shop(), &next).await.unwrap(), None);
-    let found = store.keyword(&shop(), "thing", &Filter::everything(), usize::MAX).await.unwrap();
+    let found = store.keyword(&shop(), &"thing".into(), &Filter::everything(), usize::MAX).await.unwrap();
     assert_eq!(found.len() as u64, counts.products);
     counts.products
 }

@@ -50,7 +50,7 @@ fn named(name: &str) -> Details {
 }
 
 async fn words(store: &SqliteStore, text: &str) -> Vec<String> {
-    let found = store.keyword(&shop(), text, &Filter::everything(), 20).await.unwrap();
+    let found = store.keyword(&shop(), &text.into(), &Filter::everything(), 20).await.unwrap();
     found.into_iter().map(|(id, _)| id.to_string()).collect()
 }
 
@@ -77,6 +77,7 @@ async fn the_file_keeps_plugins() {
 #[tokio::test]
 async fn words_are_found_as_in_every_store() {
     contract::words_suite(async || fresh()).await;
+    contract::spelling_suite(async || fresh()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

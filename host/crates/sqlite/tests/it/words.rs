@@ -96,7 +96,7 @@ fn order_of_fts5(folder: &TempDir, tenant: &TenantId, words: &[&str]) -> Vec<(St
 }
 
 async fn order(store: &SqliteStore, tenant: &TenantId, text: &str, limit: usize) -> Vec<(String, f32)> {
-    let found = store.keyword(tenant, text, &Filter::everything(), limit).await.unwrap();
+    let found = store.keyword(tenant, &text.into(), &Filter::everything(), limit).await.unwrap();
     found.into_iter().map(|(id, score)| (id.to_string(), score)).collect()
 }
 
@@ -187,7 +187,7 @@ async fn the_filter_is_asked_until_enough_pass() {
         let filter = Filter::parse(&serde_json::json!({"price": {"gte": least}})).unwrap();
         let passes = |id: &str| id[1..].parse::<u64>().unwrap() >= least;
         let expected: Vec<_> = all.iter().filter(|(id, _)| passes(id)).take(limit).cloned().collect();
-        let found = store.keyword(&large, "shoe", &filter, limit).await.unwrap();
+        let found = store.keyword(&large, &"shoe".into(), &filter, limit).await.unwrap();
         let found: Vec<_> = found.into_iter().map(|(id, score)| (id.to_string(), score)).collect();
         // Where none passes, parts of words are looked for, and those must pass, too.
         assert_eq!(found, expected, "at least {least}, {limit} wanted");

@@ -1,0 +1,301 @@
+//! The words that a shop's products have, and which of them stand for what a shopper types.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Bound,
+};
+
+use memchr::memmem;
+
+use super::{
+    Instead, Language, MAX_WORD_CHARS, MIN_PREFIX, Wanted, WordSettings, distance::typos, fold, is_unspaced,
+    language::Stems, words,
+};
+
+/// Words that are kept of one shop: some 20 MB. Later ones are found as they are typed, and by nothing else.
+const MOST_WORDS: usize = 100_000;
+/// Letters of the shortest word that is kept.
+const SHORTEST: usize = 3;
+/// Letters from which on a word may have one typing error, and two. Algolia's defaults (`minWordSizefor1Typo`,
+/// `minWordSizefor2Typos`); Lucene begins at 3 and 6, where most short words are another word's typing error.
+const ONE_TYPO_FROM: usize = 4;
+const TWO_TYPOS_FROM: usize = 8;
+/// Words that may stand for one word by the same reason.
+const MOST_INSTEAD: usize = 6;
+/// How many times more products have a word than a like one that is taken for a typing error of it.
+const RARER: u32 = 20;
+
+/// What a word of the same stem counts beside the word itself.
+const SAME_STEM: f32 = 0.9;
+/// What a synonym counts.
+const SYNONYM: f32 = 0.8;
+/// What a word counts that is one typing error away.
+const ONE_TYPO: f32 = 0.25;
+/// What a word counts that is two typing errors away.
+const TWO_TYPOS: f32 = 0.2;
+
+/// What is known of a word.
+#[derive(Debug)]
+struct Entry {
+    /// Products that have it, those of texts that changed once more for each change.
+    products: u32,
+    /// Letters.
+    length: u8,
+    /// A bit for each letter that it has, by the letter's number: words that differ in more bits than errors can make differ
+    /// are not compared.
+    letters: u64,
+    /// How it is written, where that is not how it is folded.
+    written: Option<Box<str>>,
+}
+
+/// The words of one shop, and how many products have each.
+#[derive(Debug)]
+pub struct Vocabulary {
+    /// By how they are folded; words of one first letter lie together.
+    words: BTreeMap<Box<str>, Entry>,
+    /// Words by their stems in the shop's language.
+    by_stem: HashMap<Box<str>, Vec<Box<str>>, foldhash::fast::RandomState>,
+    /// How many products have a word of an English stem, as every store finds it.
+    english: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// All words, each after a line feed, to find in which of them another one stands.
+    joined: String,
+    stems: Option<Stems>,
+    english_stems: Stems,
+}
+
+impl Vocabulary {
+    /// No words yet, of a shop that writes in this language.
+    pub fn new(language: Option<Language>) -> Self {
+        Self {
+            words: BTreeMap::new(),
+            by_stem: HashMap::default(),
+            english: HashMap::default(),
+            joined: String::new(),
+            stems: language.filter(|language| *language != Language::ENGLISH).map(Language::stems),
+            english_stems: Language::ENGLISH.stems(),
+        }
+    }
+
+    /// Number of words.
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.words.is_empty()
+    }
+
+    /// Learns the words of a product's text.
+    pub fn add(&mut self, text: &str) {
+        let text = text.to_lowercase();
+        let distinct: HashSet<_> = words(&text).filter(|word| is_kept(word)).collect();
+        for word in distinct {
+            self.add_word(word);
+        }
+    }
+
+    fn add_word(&mut self, written: &str) {
+        let word = fold(written);
+        if is_plain(&word) {
+            let stem = self.english_stems.of(&word);
+            if let Some(products) = self.english.get_mut(stem.as_str()) {
+                *products += 1;
+            } else if self.english.len() < MOST_WORDS {
+                self.english.insert(stem.into(), 1);
+            }
+        }
+        if let Some(entry) = self.words.get_mut(word.as_str()) {
+            entry.products += 1;
+            return;
+        }
+        if self.words.len() == MOST_WORDS {
+            return;
+        }
+        if let Some(stems) = &self.stems {
+            self.by_stem.entry(stems.of(written).into()).or_default().push(word.as_str().into());
+        }
+        self.joined.push('\n');
+        self.joined.push_str(&word);
+        let entry = Entry {
+            products: 1,
+            length: u8::try_from(word.chars().count()).unwrap_or(u8::MAX),
+            letters: letters(&word),
+            written: (written != word).then(|| written.into()),
+        };
+        self.words.insert(word.into(), entry);
+    }
+
+    /// A text with all that stands for its words in this shop.
+    pub fn wanted(&self, text: &str, settings: &WordSettings) -> Wanted {
+        let mut wanted = Wanted::new(text);
+        let typed = text.to_lowercase();
+        for word in words(&typed).filter(|word| !word.starts_with(is_unspaced)) {
+            wanted.allow(word, self.instead(word, settings));
+        }
+        wanted
+    }
+
+    /// Words that stand for one in lower case.
+    fn instead(&self, written: &str, settings: &WordSettings) -> Vec<Instead> {
+        let word = fold(written);
+        let mut instead = self.synonyms(written, &word, settings);
+        instead.extend(self.same_stem(written, &word));
+        if instead.is_empty() && settings.typos {
+            instead = self.corrections(&word);
+        }
+        // What has the English stem of another one is found by the same rows.
+        let stem = |word: &str| self.english_stem(&fold(word)).into_owned();
+        let mut seen = HashSet::from([stem(written)]);
+        instead.retain(|one| seen.insert(stem(&one.word)));
+        instead
+    }
+
+    fn english_stem<'word>(&self, word: &'word str) -> Cow<'word, str> {
+        if is_plain(word) { self.english_stems.of(word).into() } else { word.into() }
+    }
+
+    fn synonyms(&self, written: &str, word: &str, settings: &WordSettings) -> Vec<Instead> {
+        let stem = |word: &str| self.stems.as_ref().map(|stems| stems.of(word));
+        let (english, own) = (self.english_stem(word), stem(written));
+        let mut found = Vec::new();
+        for rule in &settings.synonyms {
+            // Forms of the word mean the same; they begin with one letter.
+            let is_typed = |typed: &String| {
+                let typed_folded = fold(typed);
+                typed_folded.chars().next() == word.chars().next()
+                    && (self.english_stem(&typed_folded) == english || own.is_some() && stem(typed) == own)
+            };
+            if rule.typed.iter().any(is_typed) {
+                let others = rule.found.iter().filter(|other| fold(other) != word);
+                found.extend(others.map(|other| Instead { word: other.clone(), weight: SYNONYM }));
+            }
+        }
+        found
+    }
+
+    fn same_stem(&self, written: &str, word: &str) -> Vec<Instead> {
+        let Some(stems) = &self.stems else { return Vec::new() };
+        let forms = self.by_stem.get(stems.of(written).as_str()).into_iter().flatten();
+        let mut forms: Vec<_> = forms.filter(|form| form.as_ref() != word).collect();
+        forms.sort_by_key(|form| std::cmp::Reverse(self.words[form.as_ref()].products));
+        forms.truncate(MOST_INSTEAD);
+        forms.into_iter().map(|form| Instead { word: self.written(form), weight: SAME_STEM }).collect()
+    }
+
+    /// Words of which this one may be a typing error, the likeliest first; none when the shop has the word.
+    fn corrections(&self, word: &str) -> Vec<Instead> {
+        let typed: Vec<char> = word.chars().collect();
+        let most = usize::from(typed.len() >= ONE_TYPO_FROM) + usize::from(typed.len() >= TWO_TYPOS_FROM);
+        if most == 0 || !is_kept(word) {
+            return Vec::new();
+        }
+        let known = self.products_with(word);
+        if known == 0 && memmem::find(self.joined.as_bytes(), word.as_bytes()).is_some() {
+            // A part of a compound.
+            return Vec::new();
+        }
+        let (bits, mut found) = (letters(word), Vec::new());
+        for (other, entry) in self.beginning_with(typed[0]) {
+            let differ = (bits ^ entry.letters).count_ones() as usize;
+            if differ > 2 * most || usize::from(entry.length).abs_diff(typed.len()) > most {
+                continue;
+            }
+            if entry.products <= known.saturating_mul(RARER) {
+                continue;
+            }
+            let letters: Vec<char> = other.chars().collect();
+            if let Some(errors) = typos(&typed, &letters, most).filter(|errors| *errors > 0) {
+                found.push((errors, std::cmp::Reverse(entry.products), other));
+            }
+        }
+        found.sort_unstable();
+        found.truncate(MOST_INSTEAD);
+        let weight = |errors| if errors == 1 { ONE_TYPO } else { TWO_TYPOS };
+        found
+            .into_iter()
+            .map(|(errors, _, other)| Instead { word: self.written(other), weight: weight(errors) })
+            .collect()
+    }
+
+    /// How many products have a word, in any form that finds it.
+    fn products_with(&self, word: &str) -> u32 {
+        let exactly = self.words.get(word).map_or(0, |entry| entry.products);
+        let english = self.english.get(self.english_stem(word).as_ref()).copied().unwrap_or_default();
+        let longer = if word.chars().nth(MIN_PREFIX - 1).is_some() {
+            let from = (Bound::Included(word), Bound::Unbounded);
+            let longer = self.words.range::<str, _>(from).take_while(|(other, _)| other.starts_with(word));
+            longer.map(|(_, entry)| entry.products).fold(0, u32::saturating_add)
+        } else {
+            0
+        };
+        exactly.max(english).max(longer)
+    }
+
+    fn beginning_with(&self, first: char) -> impl Iterator<Item = (&str, &Entry)> {
+        let first = first.to_string();
+        let words = self.words.range::<str, _>((Bound::Included(first.as_str()), Bound::Unbounded));
+        let words = words.take_while(move |(word, _)| word.starts_with(first.as_str()));
+        words.map(|(word, entry)| (word.as_ref(), entry))
+    }
+
+    /// A text with each word that the shop does not have written like the one that was likely meant; none when there is nothing
+    /// to correct.
+    pub fn respelled(&self, text: &str, settings: &WordSettings) -> Option<String> {
+        if !settings.typos {
+            return None;
+        }
+        let (mut respelled, mut rest, mut is_other) = (String::new(), text, false);
+        for typed in words(text) {
+            let at = typed.as_ptr() as usize - text.as_ptr() as usize;
+            respelled.push_str(&rest[..at - (text.len() - rest.len())]);
+            rest = &text[at + typed.len()..];
+            match self.meant(typed, settings) {
+                Some(meant) => {
+                    respelled.push_str(&meant);
+                    is_other = true;
+                }
+                None => respelled.push_str(typed),
+            }
+        }
+        respelled.push_str(rest);
+        is_other.then_some(respelled)
+    }
+
+    fn meant(&self, typed: &str, settings: &WordSettings) -> Option<String> {
+        let written = typed.to_lowercase();
+        let word = fold(&written);
+        if !self.synonyms(&written, &word, settings).is_empty() || !self.same_stem(&written, &word).is_empty()
+        {
+            return None;
+        }
+        self.corrections(&word).into_iter().next().map(|best| best.word)
+    }
+
+    /// How a word is written that is folded so.
+    fn written(&self, word: &str) -> String {
+        let written = self.words.get(word).and_then(|entry| entry.written.as_deref());
+        written.unwrap_or(word).to_owned()
+    }
+}
+
+/// Whether a word is one that may be mistyped: no number, not of a script without spaces, neither short nor endless.
+fn is_kept(word: &str) -> bool {
+    let length = word.chars().count();
+    (SHORTEST..=MAX_WORD_CHARS).contains(&length)
+        && !word.starts_with(is_unspaced)
+        && !word.contains(char::is_numeric)
+}
+
+/// Whether stores find a word by its English stem.
+fn is_plain(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_lowercase())
+}
+
+fn letters(word: &str) -> u64 {
+    word.chars().fold(0, |bits, letter| bits | 1 << (u32::from(letter) % 64))
+}
+
+#[cfg(test)]
+mod tests;
