@@ -48,6 +48,7 @@ use crate::{
     query_log::{self, Detail, QueryLog},
     staging::Staging,
     telemetry,
+    word_rules::ShopWords,
 };
 
 /// Pictures that one job decodes or encodes at once, at most.
@@ -70,6 +71,8 @@ pub struct App {
     pub(crate) models: Arc<dyn ModelStore>,
     /// Who gets in.
     pub(crate) door: Door,
+    /// How each shop's words are understood.
+    pub(crate) words: Arc<ShopWords>,
     /// Changes and deletes products.
     pub(crate) edits: EditProduct,
     /// The policies.
@@ -137,7 +140,9 @@ pub async fn start(config: Config) -> Result<Running> {
     let folder = config.data.join(query_log::FOLDER);
     let log = if config.role.works() { config.query_log } else { Detail::Off };
     let log = QueryLog::open(folder, log, config.query_log_bytes)?;
+    let words = Arc::new(ShopWords::new(backends.access.clone()));
     let parts = Parts {
+        words: words.clone(),
         config: config.clone(),
         backends: backends.clone(),
         media,
@@ -163,6 +168,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let (store, images) = (backends.store.clone(), backends.images.clone());
     let app = Arc::new(App {
         door,
+        words,
         edits: EditProduct { store, indexes, images },
         image_base: config.image_base(address),
         serving,

@@ -20,7 +20,9 @@ use taja_catalog::{
 };
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
-use crate::{query_log::QueryLog, recordings, result_cache::ResultCache, staging::Staging};
+use crate::{
+    query_log::QueryLog, recordings, result_cache::ResultCache, staging::Staging, word_rules::ShopWords,
+};
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
@@ -192,6 +194,8 @@ pub struct UseCases {
     pub results: ResultCache,
     /// What was asked, where that is written down.
     pub log: QueryLog,
+    /// How each shop's words are understood.
+    pub words: Arc<ShopWords>,
     /// Who records how jobs end.
     pub queue: Arc<dyn Queue>,
 }
@@ -331,7 +335,8 @@ impl UseCases {
             Some(chosen) => self.policies.tried(&tenant, chosen).await?,
             None => self.policies.lineup(&tenant, &search.pins).await?,
         };
-        let moment = self.results.moment(&tenant, lineup.fingerprint()).await?;
+        let words = self.words.fingerprint(&tenant).await?;
+        let moment = self.results.moment(&tenant, lineup.fingerprint(), &words).await?;
         // What is kept cannot be recorded: nobody is asked.
         if !search.record
             && search.chosen.is_none()
@@ -357,9 +362,10 @@ impl UseCases {
             return written(&set);
         }
         let result = written(&set)?;
-        // What somebody stood in for is not the answer to the next one who asks.
+        // What somebody stood in for is not the answer to the next one who asks, nor what was understood in another way.
         if set.degraded.is_empty()
             && search.chosen.is_none()
+            && self.words.fingerprint(&tenant).await? == words
             && let Err(error) = self.results.put(&tenant, search, &moment, &result).await
         {
             tracing::debug!(%error, "a result was not kept");

@@ -17,3 +17,4 @@ mod recordings;
 mod result_cache;
 mod staging;
 pub mod telemetry;
+mod word_rules;

@@ -49,6 +49,7 @@ pub struct Moment {
     catalogue: u64,
     index: u64,
     policies: String,
+    words: String,
 }
 
 impl ResultCache {
@@ -77,12 +78,17 @@ impl ResultCache {
         Self { shelf, lifetime, space, store, index }
     }
 
-    /// What a search of this shop that begins now, with these policies, sees. First waits for an index that lags behind the store, so that
+    /// What a search of this shop that begins now, with these policies and words understood so, sees. First waits for an index that lags behind the store, so that
     /// what was added before the search is found by it.
-    pub async fn moment(&self, tenant: &TenantId, policies: &str) -> PortResult<Moment> {
+    pub async fn moment(&self, tenant: &TenantId, policies: &str, words: &str) -> PortResult<Moment> {
         let catalogue = self.store.version(tenant).await?;
         self.index.reach(tenant, catalogue).await;
-        Ok(Moment { catalogue, index: self.index.revision(tenant), policies: policies.to_owned() })
+        Ok(Moment {
+            catalogue,
+            index: self.index.revision(tenant),
+            policies: policies.to_owned(),
+            words: words.to_owned(),
+        })
     }
 
     /// The result of the same search at the same moment.
@@ -112,7 +118,9 @@ impl ResultCache {
         moment: &Moment,
         result: &JsonText,
     ) -> PortResult<()> {
-        if matches!(self.shelf, Shelf::Nowhere) || self.moment(tenant, &moment.policies).await? != *moment {
+        if matches!(self.shelf, Shelf::Nowhere)
+            || self.moment(tenant, &moment.policies, &moment.words).await? != *moment
+        {
             return Ok(());
         }
         if result.as_str().len() > LARGEST {
@@ -204,13 +212,13 @@ mod tests {
 
     impl House {
         async fn keep(&self) -> Moment {
-            let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
+            let moment = self.cache.moment(&self.shop, "policies", "").await.unwrap();
             self.cache.put(&self.shop, &search("shoe", 10), &moment, &json!("kept").into()).await.unwrap();
             moment
         }
 
         async fn ask(&self, text: &str) -> Option<JsonText> {
-            let moment = self.cache.moment(&self.shop, "policies").await.unwrap();
+            let moment = self.cache.moment(&self.shop, "policies", "").await.unwrap();
             self.cache.get(&self.shop, &search(text, 5), &moment).await
         }
     }
@@ -222,7 +230,7 @@ mod tests {
         assert_eq!(house.ask("shoe").await, Some(json!("kept").into()));
         assert_eq!(house.ask("boot").await, None);
         let other: TenantId = "other".parse().unwrap();
-        let moment = house.cache.moment(&other, "policies").await.unwrap();
+        let moment = house.cache.moment(&other, "policies", "").await.unwrap();
         assert_eq!(house.cache.get(&other, &search("shoe", 5), &moment).await, None);
     }
 
@@ -257,6 +265,14 @@ mod tests {
         // What was found before the change is not kept after it.
         house.cache.put(&house.shop, &search("late", 10), &moment, &json!("stale").into()).await.unwrap();
         assert_eq!(house.cache.get(&house.shop, &search("late", 10), &moment).await, None);
+    }
+
+    #[tokio::test]
+    async fn words_that_are_understood_in_another_way_are_asked_anew() {
+        let house = house(Duration::from_secs(60));
+        house.keep().await;
+        let moment = house.cache.moment(&house.shop, "policies", "other").await.unwrap();
+        assert_eq!(house.cache.get(&house.shop, &search("shoe", 5), &moment).await, None);
     }
 
     #[tokio::test]

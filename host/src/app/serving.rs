@@ -35,6 +35,7 @@ use crate::{
     jobs::{ActivateJob, Models, UseCases},
     query_log::QueryLog,
     result_cache::ResultCache,
+    word_rules::ShopWords,
 };
 
 /// How often vectors that changed are written while the service runs, so that a crash costs no more of them than that.
@@ -69,6 +70,7 @@ pub(super) struct Parts {
     pub(super) policies: Arc<dyn Policies>,
     pub(super) indexes: Arc<LiveIndexes>,
     pub(super) log: QueryLog,
+    pub(super) words: Arc<ShopWords>,
 }
 
 /// A loaded model, and what is its own: the index of its vectors, and use cases that think in it. A job keeps the use cases
@@ -84,7 +86,7 @@ struct Generation {
 
 impl Generation {
     async fn load(parts: &Parts, installed: Installed) -> Result<Self> {
-        let Parts { config, backends, media, policies, indexes, log } = parts;
+        let Parts { config, backends, media, policies, indexes, log, words } = parts;
         let clip = Arc::new(model::load(config, installed).await.context("model")?);
         let report = ModelReport::from(clip.as_ref());
         let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
@@ -96,7 +98,8 @@ impl Generation {
         filling.done(&index).await.context("vector index")?;
         tracing::info!(vectors = index.len(), method = index.method(), space = %space.id, "index is built");
         let store = &backends.store;
-        let catalogue: Arc<dyn Catalogue> = Arc::new(Retrieval::new(store.clone(), index.clone()));
+        let catalogue = Retrieval::new(store.clone(), index.clone());
+        let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue.with_words(Arc::default(), words.clone()));
         let cases = UseCases {
             add_product: AddProduct {
                 decoder: media.clone(),
@@ -123,6 +126,7 @@ impl Generation {
                 index.clone(),
             ),
             log: log.clone(),
+            words: words.clone(),
             staging: backends.staging.clone(),
             queue: backends.queue.clone(),
         };

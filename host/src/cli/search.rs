@@ -143,8 +143,10 @@ pub async fn found(client: &Client, form: Form) -> anyhow::Result<Value> {
 
 fn table(result: &Value) -> String {
     let matches = result["matches"].as_array().map_or(&[][..], Vec::as_slice);
+    let meant =
+        result["did_you_mean"].as_str().map_or_else(String::new, |meant| format!("\ndid you mean: {meant}"));
     if matches.is_empty() {
-        return "nothing found".into();
+        return format!("nothing found{meant}");
     }
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -170,7 +172,7 @@ fn table(result: &Value) -> String {
             Cell::new(found["product_id"].as_str().unwrap_or_default()),
         ]);
     }
-    format!("{table}\n{} of {}", matches.len(), result["total"])
+    format!("{table}\n{} of {}{meant}", matches.len(), result["total"])
 }
 
 /// The image that matched, where in the video, or the words; with `--explain` the legs and their ranks.

@@ -101,6 +101,7 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::read))
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
+        .routes(routes!(tenants::words::read, tenants::words::replace))
         .routes(routes!(tenants::callback_secret))
         .routes(routes!(tenants::rotate_callback_secret))
         .routes(routes!(models::list))

@@ -48,6 +48,9 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     if !set.degraded.is_empty() {
         body["degraded"] = json!(set.degraded);
     }
+    if let Some(meant) = &set.did_you_mean {
+        body["did_you_mean"] = meant.as_str().into();
+    }
     if let Some(recording) = &set.recording {
         body["recording"] = recording.as_str().into();
     }

@@ -1,5 +1,7 @@
 //! `/tenants`: shops, and the keys that speak for them.
 
+pub mod words;
+
 use axum::{
     Json,
     extract::{Path, State},

@@ -22,3 +22,4 @@ mod products;
 mod support;
 mod surface;
 mod tenants;
+mod words;
