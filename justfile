@@ -152,7 +152,7 @@ fuzz TARGET="" SECONDS="60":
     while read -r crate target; do
         case $target in *{{ TARGET }}*) ;; *) continue ;; esac
         echo "== $crate $target"
-        cargo bolero test --rustc-bootstrap --sanitizer NONE --engine libfuzzer --time {{ SECONDS }}s --package "$crate" "$target"
+        cargo bolero test --rustc-bootstrap --sanitizer NONE --engine libfuzzer -T {{ SECONDS }}s --package "$crate" "$target"
     done <<'END'
     taja-catalog filter::fuzz::any_text_is_a_filter_that_survives_being_written_or_is_refused
     taja-media fuzz::any_bytes_are_a_picture_within_the_limits_or_refused
