@@ -43,6 +43,7 @@ use crate::{
     config::{Config, Role},
     http::{self, Streams},
     image_folder::ImageFolder,
+    import,
     jobs::{self, Models},
     outbound::Guard,
     query_log::{self, Detail, QueryLog},
@@ -298,7 +299,7 @@ fn media_config(config: &Config) -> MediaConfig {
         max_pixels: config.limits.pixels,
         threads: config.threads,
         // Every job that may run at once can wait here with all it may ask for, so that none is turned away.
-        queue: (config.search_jobs + config.ingest_jobs) * PICTURES_PER_JOB,
+        queue: (config.search_jobs + config.ingest_jobs + import::ROWS_AT_ONCE) * PICTURES_PER_JOB,
         ..MediaConfig::default()
     }
 }
@@ -367,6 +368,7 @@ fn worker_config(config: &Config) -> WorkerConfig {
     let lanes = vec![
         Lane::new("search", [jobs::SEARCH, jobs::SIMILAR, jobs::RESEMBLING], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
+        Lane::new("imports", [jobs::IMPORT], 1),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
         Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs),
     ];

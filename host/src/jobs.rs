@@ -21,13 +21,20 @@ use taja_catalog::{
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
 use crate::{
-    query_log::QueryLog, recordings, result_cache::ResultCache, staging::Staging, word_rules::ShopWords,
+    import::{self, Pictures},
+    query_log::QueryLog,
+    recordings,
+    result_cache::ResultCache,
+    staging::Staging,
+    word_rules::ShopWords,
 };
 
 /// The kind of a job that takes a product in.
 pub const ADD_PRODUCT: &str = "add_product";
 /// The kind of a job that adds pictures to a product.
 pub const ADD_IMAGES: &str = "add_images";
+/// The kind of a job that takes a file of products in.
+pub const IMPORT: &str = "import";
 /// The kind of a job that finds what looks like a product.
 pub const SIMILAR: &str = "similar";
 /// The kind of a job that finds pictures of other products that look like a product's own.
@@ -42,7 +49,8 @@ pub const ACTIVATE_MODEL: &str = "activate_model";
 pub const CALLBACK: &str = "callback";
 
 /// Every kind.
-pub const KINDS: &[&str] = &[ADD_PRODUCT, ADD_IMAGES, SEARCH, SIMILAR, RESEMBLING, ACTIVATE_MODEL, CALLBACK];
+pub const KINDS: &[&str] =
+    &[ADD_PRODUCT, ADD_IMAGES, IMPORT, SEARCH, SIMILAR, RESEMBLING, ACTIVATE_MODEL, CALLBACK];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -188,6 +196,8 @@ pub struct UseCases {
     pub similar: Similar,
     /// Who decides for them.
     pub policies: Arc<dyn Policies>,
+    /// Where the pictures of imported products come from.
+    pub pictures: Pictures,
     /// Where uploads wait.
     pub staging: Staging,
     /// What was found before.
@@ -202,7 +212,8 @@ pub struct UseCases {
 
 /// The handler of every job kind. A job goes on to its end with the model that served when it began.
 pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
-    let (adding, adding_images, activating) = (models.clone(), models.clone(), models.clone());
+    let (adding, adding_images, importing) = (models.clone(), models.clone(), models.clone());
+    let activating = models.clone();
     let (searching, comparing, reviewing) = (models.clone(), models.clone(), models.clone());
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
@@ -217,6 +228,14 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
             async move {
                 let cases = cases.ok_or_else(no_model)?;
                 settle(&cases, &job, cases.run_add_images(&job).await)
+            }
+        })
+        .on(IMPORT, move |job| {
+            let cases = importing.cases();
+            async move {
+                let cases = cases.ok_or_else(no_model)?;
+                let outcome = import::run(cases.clone(), &job).await;
+                settle(&cases, &job, outcome)
             }
         })
         .on(SIMILAR, move |job| {
@@ -402,19 +421,23 @@ fn read_filter(filter: &Value) -> Result<Filter, Failure> {
     }
 }
 
-fn payload<T: DeserializeOwned>(job: &JobContext) -> Result<T, Failure> {
+/// What a job carries.
+pub fn payload<T: DeserializeOwned>(job: &JobContext) -> Result<T, Failure> {
     T::deserialize(job.payload()).map_err(|error| unreadable(&error.to_string()))
 }
 
-fn tenant(job: &JobContext) -> Result<taja_catalog::TenantId, Failure> {
+/// The shop of a job.
+pub fn tenant(job: &JobContext) -> Result<taja_catalog::TenantId, Failure> {
     job.tenant().parse().map_err(|_| unreadable("tenant is not a tenant name"))
 }
 
-fn unreadable(why: &str) -> Failure {
+/// What the host pushed and cannot read.
+pub fn unreadable(why: &str) -> Failure {
     Failure { retryable: false, ..Failure::host("job_unreadable", format!("stored job: {why}")) }
 }
 
-fn written(result: &impl Serialize) -> Result<JsonText, Failure> {
+/// A result as the queue keeps it.
+pub fn written(result: &impl Serialize) -> Result<JsonText, Failure> {
     JsonText::of(result).map_err(|error| Failure::host("result_unwritable", error.to_string()))
 }
 

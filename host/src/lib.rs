@@ -10,6 +10,7 @@ mod cloudinary_host;
 pub mod config;
 pub mod http;
 mod image_folder;
+mod import;
 mod jobs;
 mod outbound;
 mod query_log;

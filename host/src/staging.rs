@@ -131,6 +131,48 @@ impl Staging {
         }
     }
 
+    /// Keeps a small file of the host's own under a name; one that is there already stays.
+    pub async fn note(&self, place: JobId, name: &ImageHash, bytes: &[u8]) -> Result<(), PortError> {
+        let folder = match &self.shared {
+            None => self.folder(place),
+            Some(_) => self.root.join(RECEIVING).join(JobId::new().to_string()),
+        };
+        let path = folder.join(name.to_string());
+        let noted = async {
+            fs::create_dir_all(&folder).await?;
+            let part = path.with_extension("part");
+            let mut file = File::create(&part).await?;
+            file.write_all(bytes).await?;
+            file.sync_all().await?;
+            fs::rename(&part, &path).await?;
+            File::open(&folder).await?.sync_all().await
+        };
+        noted.await.map_err(unreadable)?;
+        if let Some(shared) = &self.shared {
+            let put = shared.put(&effect(place), name, &path).await;
+            fs::remove_dir_all(&folder).await.map_err(unreadable)?;
+            put?;
+        }
+        Ok(())
+    }
+
+    /// The bytes of a file of the host's own, if it is there; no copy of it stays on this machine.
+    pub async fn noted(&self, place: JobId, name: &ImageHash) -> Result<Option<Bytes>, PortError> {
+        let Some(shared) = &self.shared else { return self.find(place, name).await };
+        let folder = self.root.join(RECEIVING).join(JobId::new().to_string());
+        fs::create_dir_all(&folder).await.map_err(unreadable)?;
+        let path = folder.join(name.to_string());
+        let read = async {
+            if !shared.fetch(&effect(place), name, &path).await? {
+                return Ok(None);
+            }
+            fs::read(&path).await.map(|bytes| Some(bytes.into())).map_err(unreadable)
+        };
+        let bytes = read.await;
+        fs::remove_dir_all(&folder).await.map_err(unreadable)?;
+        bytes
+    }
+
     /// The bytes of a job's file.
     pub async fn read(&self, job: JobId, hash: &ImageHash) -> Result<Bytes, PortError> {
         let path = self.path(job, hash).await?;

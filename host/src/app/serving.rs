@@ -32,7 +32,9 @@ use super::{
 };
 use crate::{
     config::Config,
+    import::Pictures,
     jobs::{ActivateJob, Models, UseCases},
+    outbound::Guard,
     query_log::QueryLog,
     result_cache::ResultCache,
     word_rules::ShopWords,
@@ -127,6 +129,8 @@ impl Generation {
             ),
             log: log.clone(),
             words: words.clone(),
+            pictures: Pictures::new(Guard::new(config.callback_networks.clone()), config.limits.clone())
+                .context("import")?,
             staging: backends.staging.clone(),
             queue: backends.queue.clone(),
         };

@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use taja_catalog::{EffectKey, PortError, PortResult, TenantId, port::PortErrorKind, sweep::Sweep};
-use taja_queue::{JobId, Queue, Status};
+use taja_queue::{Queue, Status};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, plugins::RENEW_EVERY};
-use crate::staging::Staging;
+use crate::{import, staging::Staging};
 
 /// How often finished jobs that nobody can read any more are forgotten.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
@@ -60,7 +60,7 @@ fn ago(age: Duration) -> Timestamp {
 
 /// Whether a job will never run again, short of a redrive.
 async fn is_over(queue: Arc<dyn Queue>, tenant: TenantId, effect: EffectKey) -> PortResult<bool> {
-    let Ok(id) = effect.as_str().parse::<JobId>() else { return Ok(true) };
+    let Some(id) = import::job_of(&effect) else { return Ok(true) };
     let job = queue.get(tenant.as_str(), id).await;
     let job = job.map_err(|error| PortError::from_source("queue", PortErrorKind::Unavailable, error))?;
     Ok(job.is_none_or(|job| job.status.is_terminal()))

@@ -177,7 +177,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "callback-networks",
         "",
-        "networks that callbacks may be posted to beside public addresses, such as 10.0.0.0/8, separated by commas",
+        "networks that callbacks may be posted to, and pictures of imports fetched from, beside public addresses, such as 10.0.0.0/8, separated by commas",
     ),
     setting("event-streams", "1000", "streams of events of jobs that are open at once"),
     setting("event-streams-per-tenant", "100", "the same of one shop"),

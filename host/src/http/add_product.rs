@@ -91,34 +91,19 @@ pub async fn submit(
 fn add_job(form: Form, max_images: usize, outbound: &Guard) -> Result<AddJob, Problem> {
     let miscounted = form.miscounted(max_images);
     let mut fields = Fields { texts: form.texts, mistakes: Vec::new() };
-    let details = Details {
-        name: fields.required("name"),
-        price: fields.number("price").unwrap_or_else(|| fields.missing("price")),
-        description: fields.required("description"),
-        category: fields.optional("category"),
-        weight_kg: fields.number("weight_kg"),
-        color: fields.optional("color"),
-        sizes: fields.json("sizes", "a JSON array of texts").unwrap_or_default(),
-        key_features: fields.json("key_features", "a JSON array of texts").unwrap_or_default(),
-        sku: fields.optional("sku"),
-        stock: fields.json("stock", "a whole number that is at least 0"),
-        currency: fields.optional("currency"),
-        item_group_id: fields.optional("item_group_id"),
-        attributes: fields.json("attributes", "a JSON object").unwrap_or_default(),
-    };
+    let details = fields.details();
     let callback_url = fields.callback_url(outbound);
-    let mut mistakes = fields.mistakes;
-    mistakes.extend(miscounted);
-    if let Err(invalid) = details.check()
-        && !mistakes.iter().any(|mistake| mistake.pointer.ends_with(&invalid.field))
-    {
-        mistakes.push(FieldProblem::new(&invalid.field.replace('.', "/"), invalid.problem));
-    }
-    if !mistakes.is_empty() {
-        return Err(Problem::fields(mistakes));
-    }
+    fields.mistakes.extend(miscounted);
+    let details = fields.checked(details)?;
     let images = form.files.into_iter().map(|file| file.hash).collect();
     Ok(AddJob { details, images, callback_url, pins: Pins::default() })
+}
+
+/// What a shop says of a product, as a form says it; all that is wrong with it comes together.
+pub fn details(texts: BTreeMap<String, String>) -> Result<Details, Problem> {
+    let mut fields = Fields { texts, mistakes: Vec::new() };
+    let details = fields.details();
+    fields.checked(details)
 }
 
 struct Fields {
@@ -127,6 +112,33 @@ struct Fields {
 }
 
 impl Fields {
+    fn details(&mut self) -> Details {
+        Details {
+            name: self.required("name"),
+            price: self.number("price").unwrap_or_else(|| self.missing("price")),
+            description: self.required("description"),
+            category: self.optional("category"),
+            weight_kg: self.number("weight_kg"),
+            color: self.optional("color"),
+            sizes: self.json("sizes", "a JSON array of texts").unwrap_or_default(),
+            key_features: self.json("key_features", "a JSON array of texts").unwrap_or_default(),
+            sku: self.optional("sku"),
+            stock: self.json("stock", "a whole number that is at least 0"),
+            currency: self.optional("currency"),
+            item_group_id: self.optional("item_group_id"),
+            attributes: self.json("attributes", "a JSON object").unwrap_or_default(),
+        }
+    }
+
+    fn checked(mut self, details: Details) -> Result<Details, Problem> {
+        if let Err(invalid) = details.check()
+            && !self.mistakes.iter().any(|mistake| mistake.pointer.ends_with(&invalid.field))
+        {
+            self.mistakes.push(FieldProblem::new(&invalid.field.replace('.', "/"), invalid.problem));
+        }
+        if self.mistakes.is_empty() { Ok(details) } else { Err(Problem::fields(self.mistakes)) }
+    }
+
     fn mistake(&mut self, name: &str, detail: &str) {
         self.mistakes.push(FieldProblem::new(name, detail));
     }

@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product`, `add_images`, `search`, `similar`, `resembling`, `activate_model`, or `callback` for the delivery of another one's end.
+    /// `add_product`, `add_images`, `import`, `search`, `similar`, `resembling`, `activate_model`, or `callback` for the delivery of another one's end.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,

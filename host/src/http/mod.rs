@@ -39,6 +39,7 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+pub use add_product::details;
 pub use events::Streams;
 pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};

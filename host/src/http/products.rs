@@ -5,6 +5,7 @@ mod body;
 mod change;
 pub(super) mod duplicates;
 mod images;
+mod import;
 pub(super) mod list;
 mod revision;
 mod similar;
@@ -36,6 +37,8 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list::list))
         .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(import::submit))
+        .routes(routes!(import::results))
         .routes(routes!(images::add))
         .routes(routes!(images::remove))
         .routes(routes!(similar::similar))

@@ -13,6 +13,7 @@ mod crash;
 mod duplicates;
 mod evaluation;
 mod events;
+mod import;
 mod journey;
 mod models;
 mod pictures;

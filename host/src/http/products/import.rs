@@ -1,0 +1,125 @@
+//! `POST /products:import`: a file of products as one job, and what became of each of its rows.
+
+use axum::{
+    body::Body,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use futures::{StreamExt, TryStreamExt, stream};
+use http_body_util::LengthLimitError;
+use taja_catalog::access::Scope;
+use taja_queue::JobId;
+
+use super::super::{
+    Problem, Shared,
+    jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
+};
+use crate::{
+    access::Caller,
+    import::{self, Format, ImportJob},
+    jobs::IMPORT,
+    staging::ReceiveError,
+};
+
+const NDJSON: &str = "application/x-ndjson";
+const CSV: &str = "text/csv";
+
+/// Adds the products of a file: one JSON object per line, or CSV with a row of names. The fields are those of `/add_product`;
+/// `images` is a list of addresses, `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may
+/// be a column `attributes.NAME`. A row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
+#[utoipa::path(
+    post, path = "/products:import", params(SubmitHeaders), tag = "products",
+    request_body(content(
+        (String = "application/x-ndjson"),
+        (String = "text/csv"),
+    )),
+    responses(
+        (status = 202, body = Accepted, description = "The job; poll `Location`"),
+        (status = 200, body = JobView, description = "The finished job, when `Prefer: wait=N` was met"),
+        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem)
+    )
+)]
+pub async fn submit(
+    State(app): State<Shared>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    caller.may(Scope::Catalogue)?;
+    let headers = request.headers().clone();
+    let format = format_of(&headers)?;
+    let mut batch = app.staging.batch(JobId::new());
+    let limit = app.config.limits.request_bytes as u64;
+    let body = request.into_body().into_data_stream();
+    let file = batch.receive(body, |head| if head.is_empty() { Err(()) } else { Ok(limit) }).await;
+    let file = file.map_err(|error| match error {
+        ReceiveError::Refused(()) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_empty", "the file is empty")
+        }
+        ReceiveError::TooLarge(limit) => Problem::too_large("the file", limit),
+        ReceiveError::Stream(error) if is_limit(&error) => Problem::too_large("the file", limit),
+        ReceiveError::Stream(error) => {
+            Problem::new(StatusCode::BAD_REQUEST, "body_malformed", error.to_string())
+        }
+        ReceiveError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Problem::unavailable("there is no room on the server's disk")
+        }
+        ReceiveError::Disk(error) => Problem::internal(&error),
+        ReceiveError::Store(error) => error.into(),
+    })?;
+    let job = ImportJob { file: file.hash, format, pins: Default::default() };
+    let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
+    let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
+    job_views::submit(&app, &caller, &headers, batch, IMPORT, payload, pin).await
+}
+
+fn format_of(headers: &HeaderMap) -> Result<Format, Problem> {
+    let sent = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        NDJSON => Ok(Format::Ndjson),
+        CSV => Ok(Format::Csv),
+        _ => {
+            let detail = format!("send {NDJSON} or {CSV}");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type_unsupported", detail))
+        }
+    }
+}
+
+fn is_limit(error: &axum::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.is::<LengthLimitError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+/// What became of each row of an import, one JSON object per line, in the order of the file: its `line`, and what an added
+/// product's job would tell, or the `error`. While the import runs, it tells what is done so far. Kept for a day.
+#[utoipa::path(
+    get, path = "/jobs/{id}/results", tag = "jobs",
+    params(("id" = String, Path, description = "The import")),
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson", description = "The results"),
+        (status = 404, body = Problem), (status = 503, body = Problem)
+    )
+)]
+pub async fn results(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Response, Problem> {
+    let job = job_views::find(&app, &caller, &id, Some(IMPORT), None).await?.id;
+    // The first block before the status, so that a store that is away is told as such.
+    let first = import::block(&app.staging, job, 0).await?;
+    let rest = stream::try_unfold((app, 1), move |(app, number)| async move {
+        let block = import::block(&app.staging, job, number).await?;
+        Ok::<_, taja_catalog::PortError>(block.map(|block| (block, (app, number + 1))))
+    });
+    let rest = if first.is_some() { rest.left_stream() } else { stream::empty().right_stream() };
+    let blocks = stream::iter(first).map(Ok).chain(rest.into_stream());
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(blocks)).into_response())
+}

@@ -1,0 +1,206 @@
+//! Products by the thousand: a job that walks a file row by row, with several rows under way, and takes each in as a form
+//! would be. A row's effect is named after the job and its line, so that a job that runs again does nothing twice.
+
+mod pictures;
+mod results;
+mod rows;
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use futures::{Stream, StreamExt, future::ready, stream};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use taja_catalog::{
+    Blame, EffectKey, Failure, ImageHash, TenantId,
+    add_product::{NewProduct, Receipt},
+    policy::{Pins, Unwatched},
+};
+use taja_queue::{JobContext, JobId, JsonText};
+use tokio::sync::{Semaphore, mpsc};
+
+pub use self::{pictures::Pictures, results::block, rows::Format};
+use self::{results::Ledger, rows::Row};
+use crate::{
+    http::details,
+    jobs::{UseCases, payload, tenant, unreadable, written},
+};
+
+/// Rows under way at once: enough to keep the model's batches full.
+pub const ROWS_AT_ONCE: usize = 32;
+/// How much of a file may be under way at once, KiB: with pictures in it, rows are long.
+const KIB_AT_ONCE: usize = 64 << 10;
+/// Rows that are read ahead.
+const READ_AHEAD: usize = 2;
+
+/// What an import carries; the file lies in staging.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImportJob {
+    /// The file.
+    pub file: ImageHash,
+    /// How it is written.
+    pub format: Format,
+    /// The policies it is served by.
+    #[serde(default)]
+    pub pins: Pins,
+}
+
+/// The job that an effect belongs to: its own, or that of one row of it.
+pub fn job_of(effect: &EffectKey) -> Option<JobId> {
+    effect.as_str().split('_').next()?.parse().ok()
+}
+
+fn effect_of(import: JobId, line: u64) -> Result<EffectKey, Failure> {
+    format!("{import}_{line}").parse().map_err(|_| unreadable("job id is no effect key"))
+}
+
+/// Runs an import to its end, or from where it broke off.
+pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Failure> {
+    let ImportJob { file, format, pins } = payload(job)?;
+    let path = cases.staging.path(job.id(), &file).await?;
+    let all = count(path.clone(), format).await?;
+    let mut ledger = Ledger::open(cases.staging.clone(), job.id()).await?;
+    let import = Arc::new(Import { tenant: tenant(job)?, job: job.clone(), cases, pins });
+    let budget = Arc::new(Semaphore::new(KIB_AT_ONCE));
+    let calling = job.clone();
+    let rows = open(path, format, ledger.report.rows).take_while(move |_| ready(!calling.cancelled()));
+    let mut outcomes = rows
+        .then(move |row| {
+            let budget = budget.clone();
+            async move {
+                let kib = row.as_ref().map_or(0, |row| row.bytes >> 10).clamp(1, KIB_AT_ONCE);
+                (row, budget.acquire_many_owned(kib as u32).await)
+            }
+        })
+        .map(move |(row, room)| {
+            let import = import.clone();
+            async move {
+                let outcome = import.row(row?).await;
+                drop(room);
+                outcome
+            }
+        })
+        .buffered(ROWS_AT_ONCE)
+        .boxed();
+    while let Some(outcome) = outcomes.next().await {
+        ledger.add(outcome?).await?;
+        let done = ledger.report.rows;
+        job.progress((done * 100 / all.max(1)).min(100) as i8, format!("{done} of {all} rows"));
+    }
+    // Of what ended because it was called off, the rest is nobody's to go on with.
+    ledger.flush().await?;
+    if job.cancelled() && ledger.report.rows < all {
+        return Err(Failure::cancelled());
+    }
+    written(&ledger.report)
+}
+
+/// What every row needs.
+struct Import {
+    cases: Arc<UseCases>,
+    job: JobContext,
+    tenant: TenantId,
+    pins: Pins,
+}
+
+impl Import {
+    /// Takes a row in. It fails alone, unless what failed is not the row: then the import is tried again, and on its last
+    /// attempt goes on without.
+    async fn row(&self, row: Row) -> Result<Value, Failure> {
+        let effect = effect_of(self.job.id(), row.line)?;
+        let done = match row.fields {
+            Ok(fields) => self.add(effect, fields).await,
+            Err(problem) => Err(Failure::client("row_malformed", problem)),
+        };
+        match done {
+            Err(failure)
+                if failure.retryable
+                    && matches!(failure.blame, Blame::Host | Blame::Dependency)
+                    && !self.job.is_last_attempt() =>
+            {
+                Err(failure)
+            }
+            done => Ok(results::outcome(row.line, &done)),
+        }
+    }
+
+    async fn add(&self, effect: EffectKey, mut fields: Map<String, Value>) -> Result<Receipt, Failure> {
+        let add_product = &self.cases.add_product;
+        if let Some(receipt) = add_product.receipt(&self.tenant, &effect).await? {
+            return Ok(receipt);
+        }
+        let named = fields.remove("images");
+        let details = details(texts(fields))
+            .map_err(|problem| Failure::client("field_invalid", problem.detail.into_string()))?;
+        let images = self.cases.pictures.all(named).await?;
+        let new = NewProduct { effect, tenant: self.tenant.clone(), details, images };
+        let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
+        add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
+    }
+}
+
+/// The fields of a row as a form would send them.
+fn texts(fields: Map<String, Value>) -> std::collections::BTreeMap<String, String> {
+    let text = |value| match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        value => Some(value.to_string()),
+    };
+    fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
+}
+
+fn opened(path: &Path, format: Format) -> Result<rows::Rows, Failure> {
+    let file = File::open(path).map_err(|error| Failure::host("upload_unreadable", error.to_string()))?;
+    rows::read(format, file).map_err(|error| file_unreadable(&error))
+}
+
+fn file_unreadable(error: &rows::Unreadable) -> Failure {
+    Failure::client("import_unreadable", format!("the file cannot be read: {error}"))
+}
+
+/// How many rows there are; an error when not all of them can be read.
+async fn count(path: PathBuf, format: Format) -> Result<u64, Failure> {
+    let counting = tokio::task::spawn_blocking(move || {
+        opened(&path, format)?
+            .try_fold(0, |all, row| row.map(|_| all + 1).map_err(|error| file_unreadable(&error)))
+    });
+    counting.await.map_err(|error| Failure::host("import_broken", error.to_string()))?
+}
+
+/// The rows of a file after the first few, read beside the runtime.
+fn open(
+    path: PathBuf,
+    format: Format,
+    done: u64,
+) -> impl Stream<Item = Result<Row, Failure>> + Send + 'static {
+    let (sender, receiver) = mpsc::channel(READ_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let rows = match opened(&path, format) {
+            Ok(rows) => rows,
+            Err(failure) => return drop(sender.blocking_send(Err(failure))),
+        };
+        for row in rows.skip(usize::try_from(done).unwrap_or(usize::MAX)) {
+            // Nobody listens any more.
+            if sender.blocking_send(row.map_err(|error| file_unreadable(&error))).is_err() {
+                return;
+            }
+        }
+    });
+    stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_effect_of_a_row_belongs_to_its_job() {
+        let job = JobId::new();
+        assert_eq!(job_of(&effect_of(job, u64::MAX).unwrap()), Some(job));
+        assert_eq!(job_of(&job.to_string().parse().unwrap()), Some(job));
+        assert_eq!(job_of(&"other".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,221 @@
+//! Files of products: taken in row by row, each for itself, and once.
+
+use std::{collections::BTreeSet, io::Cursor};
+
+use axum::{Router, response::Redirect, routing::get};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use image::{ImageFormat, Rgb, RgbImage};
+use serde_json::{Value, json};
+
+use crate::{pictures::photograph, support::Server};
+
+/// Lets pictures be fetched from this machine.
+const HERE: [(&str, &str); 1] = [("callback-networks", "127.0.0.0/8")];
+
+impl Server {
+    /// Submits a file; the status and the answer.
+    async fn import(&self, content_type: &str, file: impl Into<reqwest::Body>) -> (u16, Value) {
+        let request = self.http.post(self.url("/products:import")).header("content-type", content_type);
+        let answer = request.body(file).send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
+    /// Submits a file that is taken; its job.
+    async fn importing(&self, content_type: &str, file: impl Into<reqwest::Body>) -> String {
+        let (status, accepted) = self.import(content_type, file).await;
+        assert_eq!(status, 202, "{accepted}");
+        accepted["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The job of an import, once it has ended.
+    async fn imported(&self, id: &str) -> Value {
+        for _ in 0..10 {
+            let (_, job) = self.get(&format!("/jobs/{id}?wait=30")).await;
+            if job["status"] == "completed" || job["status"] == "failed" {
+                return job;
+            }
+        }
+        panic!("import {id} did not end");
+    }
+
+    async fn import_results(&self, id: &str) -> Vec<Value> {
+        let answer = self.http.get(self.url(&format!("/jobs/{id}/results"))).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let text = answer.text().await.unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+fn inline(picture: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(picture))
+}
+
+fn row(name: &str, image: &str) -> Value {
+    json!({ "name": name, "price": 10, "description": "", "images": [image] })
+}
+
+/// Patches of colour, other ones for each number.
+fn mosaic(number: u64) -> Vec<u8> {
+    let colour = |x: u32, y: u32| {
+        let cell = u64::from(x / 16 + 4 * (y / 16));
+        let mixed = (number * 16 + cell + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let [_, _, a, _, b, _, c, _] =
+            (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_le_bytes();
+        Rgb([a, b, c])
+    };
+    let mut bytes = Cursor::new(Vec::new());
+    RgbImage::from_fn(64, 64, colour).write_to(&mut bytes, ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+/// What became of each row: its line, the word, and the code of what went wrong.
+fn words(results: &[Value]) -> Vec<(u64, &str, &str)> {
+    let word = |it| {
+        let it: &Value = it;
+        (
+            it["line"].as_u64().unwrap(),
+            it["status"].as_str().unwrap(),
+            it["error"]["code"].as_str().unwrap_or_default(),
+        )
+    };
+    results.iter().map(word).collect()
+}
+
+/// Somebody who shows pictures; where.
+async fn gallery() -> String {
+    let app = Router::new()
+        .route("/rocket", get(async || photograph("rocket")))
+        .route("/moved", get(async || Redirect::to("/rocket")))
+        .route("/inside", get(async || Redirect::to("http://10.0.0.1/")))
+        .route("/round", get(async || Redirect::to("/round")))
+        .route("/text", get(async || "no picture"));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    url
+}
+
+#[tokio::test]
+async fn a_row_that_is_at_fault_fails_alone() {
+    let gallery = gallery().await;
+    let server = Server::start_with(&HERE).await;
+    let lines = [
+        row("Cup", &inline(&photograph("coffee"))).to_string(),
+        "no json".to_owned(),
+        json!({ "name": "Nothing" }).to_string(),
+        row("Rocket", &format!("{gallery}/moved")).to_string(),
+        row("Path", "/etc/passwd").to_string(),
+        row("Inside", &format!("{gallery}/inside")).to_string(),
+        row("Round", &format!("{gallery}/round")).to_string(),
+        row("Text", &format!("{gallery}/text")).to_string(),
+        row("Gone", &format!("{gallery}/gone")).to_string(),
+        row("Cat", &inline(&photograph("chelsea"))).to_string(),
+    ];
+    let id = server.importing("application/x-ndjson", lines.join("\n")).await;
+    let job = server.imported(&id).await;
+    assert_eq!(
+        (&job["status"], &job["kind"], &job["result"]["rows"]),
+        (&json!("completed"), &json!("import"), &json!(10))
+    );
+    assert_eq!(job["result"]["outcomes"], json!({ "success": 3, "failed": 7 }));
+    let results = server.import_results(&id).await;
+    let expected = [
+        (1, "success", ""),
+        (2, "failed", "row_malformed"),
+        (3, "failed", "field_invalid"),
+        (4, "success", ""),
+        (5, "failed", "image_address_invalid"),
+        (6, "failed", "image_address_invalid"),
+        (7, "failed", "image_unfetchable"),
+        (8, "failed", "media_type_unsupported"),
+        (9, "failed", "image_unfetchable"),
+        (10, "success", ""),
+    ];
+    assert_eq!(words(&results), expected);
+    let (_, product) = server.get(&format!("/products/{}", results[3]["product_id"].as_str().unwrap())).await;
+    assert_eq!(product["name"], "Rocket");
+    assert_eq!(server.counts().await, (3, 3));
+}
+
+#[tokio::test]
+async fn a_table_is_taken_in_too_and_what_is_none_is_refused() {
+    let server = Server::start().await;
+    let table = format!(
+        "name,price,description,sizes,attributes.fit,images\nCup,3.5,\"one, large\",S|M,wide,{}|{}\nCat,free,,,,x\n",
+        inline(&photograph("coffee")),
+        inline(&photograph("rocket"))
+    );
+    let id = server.importing("text/csv; charset=utf-8", table).await;
+    server.imported(&id).await;
+    let results = server.import_results(&id).await;
+    assert_eq!(words(&results), [(2, "success", ""), (3, "failed", "field_invalid")]);
+    assert_eq!(results[0]["added"], 2);
+    let (_, product) = server.get(&format!("/products/{}", results[0]["product_id"].as_str().unwrap())).await;
+    assert_eq!((&product["sizes"], &product["attributes"]), (&json!(["S", "M"]), &json!({ "fit": "wide" })));
+
+    let code = |answer: (u16, Value)| (answer.0, answer.1["code"].as_str().unwrap().to_owned());
+    let refused = code(server.import("application/json", "{}").await);
+    assert_eq!(refused, (415, "content_type_unsupported".to_owned()));
+    assert_eq!(code(server.import("text/csv", "").await), (422, "file_empty".to_owned()));
+    let id = server.importing("text/csv", " , \n1,2\n").await;
+    let job = server.imported(&id).await;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("import_unreadable")));
+    assert_eq!(server.get("/jobs/none/results").await.0, 404);
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_is_refused_before_its_end() {
+    let server = Server::start_with(&[("max-request-bytes", "100000")]).await;
+    let chunks = futures::stream::iter((0..200).map(|_| Ok::<_, std::io::Error>(vec![b' '; 1000])));
+    let (status, problem) = server.import("application/x-ndjson", reqwest::Body::wrap_stream(chunks)).await;
+    assert_eq!((status, &problem["code"]), (413, &json!("too_large")));
+}
+
+#[tokio::test]
+async fn an_import_that_is_killed_goes_on_and_takes_every_row_in_once() {
+    const ROWS: u64 = 160;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = [("lease-seconds", "2"), ("attempts", "10")];
+    let server = Server::start_on(folder.path(), &settings).await;
+    let rows: Vec<_> =
+        (1..=ROWS).map(|n| row(&format!("Mosaic {n}"), &inline(&mosaic(n))).to_string()).collect();
+    let id = server.importing("application/x-ndjson", rows.join("\n")).await;
+    // Past the first block, and in the middle of the next.
+    while server.import_results(&id).await.is_empty() {
+        let (_, job) = server.get(&format!("/jobs/{id}?wait=1")).await;
+        assert_ne!(job["status"], "completed", "the kill comes in the middle");
+    }
+    server.kill().await;
+    let server = Server::start_on(folder.path(), &settings).await;
+    let job = server.imported(&id).await;
+    assert_eq!((&job["status"], &job["result"]["rows"]), (&json!("completed"), &json!(ROWS)), "{job}");
+    assert!(job["attempts"].as_u64().unwrap() > 1, "{job}");
+    let results = server.import_results(&id).await;
+    let lines: Vec<_> = results.iter().map(|it| it["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, (1..=ROWS).collect::<Vec<_>>());
+    let made: Vec<_> = results.iter().filter(|it| it["status"] == "success").collect();
+    let ids: BTreeSet<_> = made.iter().map(|it| it["product_id"].as_str().unwrap()).collect();
+    assert!(made.len() > 100, "mosaics differ: {}", job["result"]);
+    assert_eq!(ids.len(), made.len());
+    let added = results.iter().map(|it| it["added"].as_u64().unwrap()).sum();
+    assert_eq!(server.counts().await, (made.len() as u64, added));
+}
+
+#[tokio::test]
+async fn an_import_that_is_called_off_keeps_what_is_in() {
+    let server = Server::start().await;
+    let rows: Vec<_> =
+        (1..=300).map(|n| row(&format!("Mosaic {n}"), &inline(&mosaic(n))).to_string()).collect();
+    let id = server.importing("application/x-ndjson", rows.join("\n")).await;
+    while server.import_results(&id).await.is_empty() {
+        server.get(&format!("/jobs/{id}?wait=1")).await;
+    }
+    let cancelled = server.http.delete(server.url(&format!("/jobs/{id}"))).send().await.unwrap();
+    assert_eq!(cancelled.status(), 200);
+    let job = server.imported(&id).await;
+    assert_eq!((&job["status"], &job["error"]["code"]), (&json!("failed"), &json!("cancelled")));
+    let results = server.import_results(&id).await;
+    assert!((64..300).contains(&results.len()), "{}", results.len());
+    let made = results.iter().filter(|it| it["status"] == "success").count();
+    assert_eq!(server.counts().await.0, made as u64);
+}
