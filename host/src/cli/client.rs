@@ -18,6 +18,8 @@ use crate::{access::draw_key, app, config::Config};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest that a component may take to be sent, compiled and tried out.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest that an export may take to come.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 /// How long to wait for a job in one request, seconds.
 const WAIT_SECONDS: u32 = 30;
 
@@ -158,6 +160,21 @@ impl Client {
     /// Reads a resource.
     pub async fn get(&self, route: &str) -> anyhow::Result<Value> {
         read(self.http.get(format!("{}{route}", self.base)).send().await?).await
+    }
+
+    /// Reads what may be long, as it comes.
+    pub async fn stream(
+        &self,
+        route: &str,
+        query: &[(&str, Option<String>)],
+    ) -> anyhow::Result<reqwest::Response> {
+        let request = self.named(self.http.get(self.address(route, query)?)).timeout(STREAM_TIMEOUT);
+        let answer = request.send().await?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        read(answer).await?;
+        bail!("the server answered nothing that can be read")
     }
 
     /// Makes something.

@@ -3,6 +3,7 @@
 mod access;
 mod client;
 mod eval;
+mod export;
 mod import;
 mod jobs;
 mod migrate;
@@ -45,6 +46,8 @@ enum Command {
     Worker(serve::Process),
     /// Add the products of a file to the catalogue
     Import(import::Import),
+    /// Write the products of a shop to a file that can be imported again
+    Export(export::Export),
     /// Find products by words, a picture, a video, or several together
     Search(search::SearchCommand),
     /// List, show and delete products
@@ -114,6 +117,7 @@ fn start(command: Command) -> anyhow::Result<bool> {
             Command::Api(process) => process.run(Role::Api).await,
             Command::Worker(process) => process.run(Role::Worker).await,
             Command::Import(import) => import.run().await,
+            Command::Export(export) => export.run().await,
             Command::Search(search) => search.run().await,
             Command::Products(products) => products.run().await,
             Command::Eval(eval) => eval.run().await,

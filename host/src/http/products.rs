@@ -4,6 +4,7 @@
 mod body;
 mod change;
 pub(super) mod duplicates;
+mod export;
 mod images;
 mod import;
 pub(super) mod list;
@@ -37,6 +38,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(list::list))
         .routes(routes!(read, replace, patch, remove))
+        .routes(routes!(export::export))
         .routes(routes!(import::submit))
         .routes(routes!(import::results))
         .routes(routes!(images::add))

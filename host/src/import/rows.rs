@@ -176,9 +176,9 @@ fn cells(header: &csv::StringRecord, record: &csv::ByteRecord) -> Result<Map<Str
     Ok(fields)
 }
 
-/// Several entries in one cell. A picture in the row has a semicolon of its own.
+/// Several entries in one cell. An address may have a semicolon of its own.
 fn list(cell: &str) -> impl Iterator<Item = Value> {
-    let separator = if cell.contains('|') || cell.contains("data:") { '|' } else { ';' };
+    let separator = if ["|", "://", "data:"].iter().any(|it| cell.contains(it)) { '|' } else { ';' };
     cell.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(Value::from)
 }
 

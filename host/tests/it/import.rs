@@ -7,7 +7,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
 
-use crate::{pictures::photograph, support::Server};
+use crate::{
+    pictures::photograph,
+    support::{Server, taja},
+};
 
 /// Lets pictures be fetched from this machine.
 const HERE: [(&str, &str); 1] = [("callback-networks", "127.0.0.0/8")];
@@ -218,4 +221,55 @@ async fn an_import_that_is_called_off_keeps_what_is_in() {
     assert!((64..300).contains(&results.len()), "{}", results.len());
     let made = results.iter().filter(|it| it["status"] == "success").count();
     assert_eq!(server.counts().await.0, made as u64);
+}
+
+#[tokio::test]
+async fn what_is_exported_can_be_imported_again() {
+    let before = Server::start().await;
+    let cup = json!({
+        "name": "Cup, \"large\"", "price": 3.5, "description": "two\nlines", "sizes": ["a|b", "c;d"], "stock": 4,
+        "attributes": { "dishwasher": true, "weight": 0.5, "for": ["tea", "coffee"] },
+        "images": [inline(&photograph("coffee")), inline(&photograph("coins"))],
+    });
+    let rows = format!("{cup}\n{}", row("Rocket", &inline(&photograph("rocket"))));
+    before.imported(&before.importing("application/x-ndjson", rows).await).await;
+    for (format, content_type) in [("ndjson", "application/x-ndjson"), ("csv", "text/csv")] {
+        let path = format!("/api/v1/products:export?format={format}");
+        let export = before.http.get(before.url(&path)).send().await.unwrap();
+        assert_eq!(export.headers()["content-type"], content_type);
+        let after = Server::start_with(&HERE).await;
+        let id = after.importing(content_type, export.text().await.unwrap()).await;
+        let job = after.imported(&id).await;
+        assert_eq!(
+            job["result"]["outcomes"],
+            json!({ "success": 2 }),
+            "{:?}",
+            after.import_results(&id).await
+        );
+        assert_eq!(shelf(&after).await, shelf(&before).await, "{format}");
+    }
+    let mut command = taja();
+    command.args(["export", "--server", &before.base, "--filter", r#"{"stock":{"gt":0}}"#]);
+    let some = command.output().await.unwrap();
+    assert!(some.status.success(), "{}", String::from_utf8_lossy(&some.stderr));
+    let some = String::from_utf8(some.stdout).unwrap();
+    assert_eq!(some.lines().count(), 1);
+    assert_eq!(serde_json::from_str::<Value>(&some).unwrap()["name"], cup["name"]);
+    let (status, problem) = before.get("/products:export?format=xml").await;
+    assert_eq!((status, &problem["code"]), (422, &json!("field_invalid")));
+}
+
+/// What a shop has, without what is each service's own.
+async fn shelf(server: &Server) -> Vec<Value> {
+    let (_, list) = server.get("/products").await;
+    let mut products = list["products"].as_array().unwrap().clone();
+    for product in &mut products {
+        // Hosted pictures may be other bytes than those that were sent.
+        product["images"] = product["images"].as_array().unwrap().len().into();
+        for own in ["product_id", "created_at", "updated_at", "image_urls", "thumbnail_urls", "card_urls"] {
+            product.as_object_mut().unwrap().remove(own);
+        }
+    }
+    products.sort_by_key(|product| product["name"].to_string());
+    products
 }
