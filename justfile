@@ -128,6 +128,10 @@ bench: setup (setup "b32" "l14" "celery" "redis" "mongod") build
 eval *ARGS: setup build
     @{{ quote(python) }} {{ quote(root / "models/measure.py") }} --taja {{ quote(target / "release/taja") }} --sample {{ quote(sample) }} "$@"
 
+# Import ten thousand products, killed in the middle: products per second, peak memory, and whether each is there once; ARGS: --rows N
+imports *ARGS: setup build
+    @{{ quote(python) }} {{ quote(root / "bench/imports.py") }} --taja {{ quote(target / "release/taja") }} "$@"
+
 # Run Taja beside its peers and write down how they compare in bench/README.md; ARGS as `python3 bench/run.py --help` tells
 peers *ARGS: setup (setup "b32" "l14" "redis" "mongod") build
     cargo build --quiet --release --package taja-sqlite --example fill
