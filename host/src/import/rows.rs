@@ -146,12 +146,12 @@ fn broken(error: &csv::Error, line: u64) -> Unreadable {
     }
 }
 
-/// What a row says, cell by cell. An empty cell says nothing.
+/// What a row says, cell by cell. An empty cell says nothing, but of a description, which may be empty.
 fn cells(header: &csv::StringRecord, record: &csv::ByteRecord) -> Result<Map<String, Value>, String> {
     let mut fields = Map::new();
     for (name, cell) in header.iter().map(str::trim).zip(record) {
         let cell = str::from_utf8(cell).map_err(|_| format!("{name} is not UTF-8 text"))?;
-        if cell.trim().is_empty() {
+        if cell.trim().is_empty() && name != "description" {
             continue;
         }
         match name.strip_prefix(ATTRIBUTE) {
@@ -218,8 +218,8 @@ mod tests {
         let ndjson = b"{\"name\":\"a\"}\n\nno json\n[1]\n\xff\n{\"name\":\"b\"}";
         let expected = [(1, true), (3, false), (4, false), (5, false), (6, true)];
         assert_eq!(good(fields(Format::Ndjson, ndjson)), expected);
-        let csv = b"name,price\na,1\nb\n\xff,2\n\nc,3\n";
-        assert_eq!(good(fields(Format::Csv, csv)), [(2, true), (3, false), (4, false), (6, true)]);
+        let csv = b"name,price\na,1\nb\n\xff,2\nc,3\n";
+        assert_eq!(good(fields(Format::Csv, csv)), [(2, true), (3, false), (4, false), (5, true)]);
     }
 
     #[test]

@@ -144,7 +144,7 @@ async fn a_row_that_is_at_fault_fails_alone() {
 async fn a_table_is_taken_in_too_and_what_is_none_is_refused() {
     let server = Server::start().await;
     let table = format!(
-        "name,price,description,sizes,attributes.fit,images\nCup,3.5,\"one, large\",S|M,wide,{}|{}\nCat,free,,,,x\n",
+        "name,price,description,sizes,attributes.fit,images\nCup,3.5,\"one, large\",S|M,wide,\"{}|{}\"\nCat,free,,,,x\n",
         inline(&photograph("coffee")),
         inline(&photograph("rocket"))
     );
