@@ -61,14 +61,14 @@ mod tests {
     use crate::pictures::Stored;
 
     fn outcome(reasons: &[Option<Reason>], on_partial: OnPartial) -> Outcome {
-        outcome_with(reasons, Settings { on_partial, ..Settings::parse("{}").unwrap() })
+        outcome_with(reasons, &Settings { on_partial, ..Settings::parse("{}").unwrap() })
     }
 
-    fn outcome_with(reasons: &[Option<Reason>], settings: Settings) -> Outcome {
+    fn outcome_with(reasons: &[Option<Reason>], settings: &Settings) -> Outcome {
         // Places 10, 11, ..: an index is a place in the request and not in this list.
         let upload = |at: u32| Upload { index: 10 + at, sha256: at.to_string(), min_side: 100 };
         let uploads: Vec<_> = (0..reasons.len() as u32).map(upload).collect();
-        decide(&uploads, reasons, &settings)
+        decide(&uploads, reasons, settings)
     }
 
     fn exact(product: &str) -> Option<Reason> {
@@ -98,9 +98,9 @@ mod tests {
     fn known_pictures_with_other_terms_are_an_offer_where_the_shop_wants_that() {
         let settings = Settings { on_known: OnKnown::Offer, ..Settings::parse("{}").unwrap() };
         let known = [exact("a"), near("b"), exact("b")];
-        assert_eq!(outcome_with(&known, settings.clone()), Outcome::Merge("b".into(), Vec::new()));
-        assert_eq!(outcome_with(&[exact("a"), None], settings.clone()), Outcome::Create(vec![11]));
-        assert!(matches!(outcome_with(&[], settings), Outcome::Reject(_)));
+        assert_eq!(outcome_with(&known, &settings), Outcome::Merge("b".into(), Vec::new()));
+        assert_eq!(outcome_with(&[exact("a"), None], &settings), Outcome::Create(vec![11]));
+        assert!(matches!(outcome_with(&[], &settings), Outcome::Reject(_)));
     }
 
     #[test]
