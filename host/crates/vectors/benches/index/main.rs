@@ -254,7 +254,8 @@ fn time_in_turn(one: impl Fn(usize), other: impl Fn(usize)) -> (f64, f64) {
         run(at);
         began.elapsed().as_secs_f64()
     };
-    (one(0), other(0));
+    one(0);
+    other(0);
     let (began, mut ones, mut others) = (Instant::now(), Vec::new(), Vec::new());
     while began.elapsed() < BUDGET || ones.len() < 3 {
         let at = ones.len() + 1;
