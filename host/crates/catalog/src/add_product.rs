@@ -301,16 +301,16 @@ impl AddProduct {
             PortError::new("store", PortErrorKind::Conflict, format!("product {product} is not there"))
         })?;
         let offer = Offer::of(ProductId::of_effect(by.effect), &new.details, Timestamp::now());
-        if stored.is_sold_so(&offer) {
+        let change = if stored.is_sold_so(&offer) {
             receipt.status = AddStatus::Duplicate;
-            return self.commit(by, product, Change::None, receipt).await;
-        }
-        if stored.offers.len() >= MAX_LIST_ENTRIES {
+            Change::None
+        } else if stored.offers.len() >= MAX_LIST_ENTRIES {
             receipt.reason = Some(format!("the product has {MAX_LIST_ENTRIES} offers already"));
-            return self.commit(by, product, Change::None, receipt).await;
-        }
-        receipt.status = AddStatus::Offer;
-        let change = Change::Offer { product: product.clone(), offer: Box::new(offer) };
+            Change::None
+        } else {
+            receipt.status = AddStatus::Offer;
+            Change::Offer { product: product.clone(), offer: Box::new(offer) }
+        };
         self.commit(by, product, change, receipt).await
     }
 

@@ -1,6 +1,9 @@
 //! The read-only view of one shop's products that a policy looks through.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
@@ -10,6 +13,7 @@ use crate::{
     id::{ImageHash, ProductId, TenantId},
     picture::PerceptualHash,
     port::{KnownImage, Neighbour, PortResult, Store, VectorIndex, VectorRow},
+    product::Product,
     words::{Vocabularies, WordRules, WordSettings},
 };
 
@@ -61,6 +65,18 @@ pub trait Catalogue: Send + Sync {
 
 /// Vectors read from a store at once: some megabytes.
 const FILL_PAGE: usize = 1000;
+
+/// A product's pictures in display order, with their looks, and with their vectors where they have one in the space.
+pub async fn looks(
+    store: &dyn Store,
+    space: &Space,
+    product: &Product,
+) -> PortResult<Vec<(ImageHash, (PerceptualHash, Option<Embedding>))>> {
+    let rows = store.vectors_of(&product.tenant, &product.id, space).await?;
+    let mut vectors: HashMap<_, _> = rows.into_iter().map(|row| (row.image, row.embedding)).collect();
+    let images = product.images.iter();
+    Ok(images.map(|image| (image.hash, (image.perceptual, vectors.remove(&image.hash)))).collect())
+}
 
 /// Reads every stored vector of a space into an index.
 pub async fn fill(store: &dyn Store, index: &dyn VectorIndex, space: &Space) -> PortResult<()> {

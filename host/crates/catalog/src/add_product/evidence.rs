@@ -6,11 +6,10 @@ use serde_json::Value;
 
 use super::{AddProduct, Decoded, KnownPicture};
 use crate::{
-    embedding::Embedding,
-    id::{ImageHash, ProductId, TenantId},
-    picture::PerceptualHash,
+    id::{ProductId, TenantId},
     policy::DropReason,
     port::PortError,
+    retrieval,
 };
 
 /// The products that a receipt names: the one that was created, extended or duplicated, and those that have its pictures.
@@ -23,9 +22,6 @@ pub fn products_named(receipt: &Value) -> BTreeSet<ProductId> {
 fn six_decimals(cosine: f32) -> f64 {
     (f64::from(cosine) * 1e6).round() / 1e6
 }
-
-/// Stored pictures by their hash, with their looks and vectors.
-type Stored = HashMap<ImageHash, (PerceptualHash, Option<Embedding>)>;
 
 impl AddProduct {
     /// Adds distances and cosines to pictures that are known.
@@ -46,8 +42,13 @@ impl AddProduct {
         if resembling.is_empty() {
             return Ok(());
         }
-        let products = resembling.iter().filter_map(|at| known[*at].product_id.clone()).collect();
-        let stored = self.stored(tenant, products).await?;
+        let products: BTreeSet<_> =
+            resembling.iter().filter_map(|at| known[*at].product_id.clone()).collect();
+        let products: Vec<_> = products.into_iter().collect();
+        let mut stored = HashMap::new();
+        for product in self.store.products(tenant, &products).await? {
+            stored.extend(retrieval::looks(self.store.as_ref(), self.embedder.space(), &product).await?);
+        }
         let places: Vec<u32> = resembling.iter().map(|at| known[*at].index).collect();
         let pictures = decoded.at(&places);
         // The policy had them embedded, so they are remembered.
@@ -60,18 +61,6 @@ impl AddProduct {
             known[at].cosine = vector.as_ref().map(|vector| six_decimals(vector.cosine(embedding)));
         }
         Ok(())
-    }
-
-    async fn stored(&self, tenant: &TenantId, products: BTreeSet<ProductId>) -> Result<Stored, PortError> {
-        let products: Vec<_> = products.into_iter().collect();
-        let mut stored = Stored::new();
-        for product in self.store.products(tenant, &products).await? {
-            let rows = self.store.vectors_of(tenant, &product.id, self.embedder.space()).await?;
-            let mut vectors: HashMap<_, _> = rows.into_iter().map(|row| (row.image, row.embedding)).collect();
-            let looks = product.images.iter().map(|image| (image.hash, image.perceptual));
-            stored.extend(looks.map(|(hash, look)| (hash, (look, vectors.remove(&hash)))));
-        }
-        Ok(stored)
     }
 }
 

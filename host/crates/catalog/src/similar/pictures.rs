@@ -1,7 +1,7 @@
 //! Pictures of other products that look like a product's own, however they were taken for: what people compare who review
 //! duplicates.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::{
     port::PortResult,
     product::Product,
     recording::exact,
+    retrieval,
 };
 
 /// Pictures that are looked at for each of the product's, by look and by vector.
@@ -84,14 +85,11 @@ impl Similar {
         Ok(Some(found))
     }
 
-    /// The first pictures of a product, with looks and vectors.
+    /// The first pictures of a product, those that have vectors.
     async fn looks(&self, product: &Product) -> PortResult<BTreeMap<ImageHash, Look>> {
-        let rows = self.store.vectors_of(&product.tenant, &product.id, &self.space).await?;
-        let mut vectors: HashMap<_, _> = rows.into_iter().map(|row| (row.image, row.embedding)).collect();
-        let images = product.images.iter().take(MAX_IMAGES);
-        Ok(images
-            .filter_map(|image| Some((image.hash, (image.perceptual, vectors.remove(&image.hash)?))))
-            .collect())
+        let looks = retrieval::looks(self.store.as_ref(), &self.space, product).await?;
+        let first = looks.into_iter().take(MAX_IMAGES);
+        Ok(first.filter_map(|(hash, (look, vector))| Some((hash, (look, vector?)))).collect())
     }
 
     /// Other products that have a picture near one of these.
