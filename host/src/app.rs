@@ -144,6 +144,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let words = Arc::new(ShopWords::new(backends.access.clone()));
     let parts = Parts {
         words: words.clone(),
+        vocabularies: Arc::default(),
         config: config.clone(),
         backends: backends.clone(),
         media,

@@ -18,6 +18,7 @@ use taja_catalog::{
     retrieval::{Catalogue, Retrieval},
     search::Search,
     similar::Similar,
+    words::Vocabularies,
 };
 use taja_clip::EmbeddingCache;
 use taja_media::Media;
@@ -73,6 +74,8 @@ pub(super) struct Parts {
     pub(super) indexes: Arc<LiveIndexes>,
     pub(super) log: QueryLog,
     pub(super) words: Arc<ShopWords>,
+    /// Of the store, whichever model serves.
+    pub(super) vocabularies: Arc<Vocabularies>,
 }
 
 /// A loaded model, and what is its own: the index of its vectors, and use cases that think in it. A job keeps the use cases
@@ -88,7 +91,7 @@ struct Generation {
 
 impl Generation {
     async fn load(parts: &Parts, installed: Installed) -> Result<Self> {
-        let Parts { config, backends, media, policies, indexes, log, words } = parts;
+        let Parts { config, backends, media, policies, indexes, log, words, vocabularies } = parts;
         let clip = Arc::new(model::load(config, installed).await.context("model")?);
         let report = ModelReport::from(clip.as_ref());
         let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
@@ -101,7 +104,8 @@ impl Generation {
         tracing::info!(vectors = index.len(), method = index.method(), space = %space.id, "index is built");
         let store = &backends.store;
         let catalogue = Retrieval::new(store.clone(), index.clone());
-        let catalogue: Arc<dyn Catalogue> = Arc::new(catalogue.with_words(Arc::default(), words.clone()));
+        let catalogue: Arc<dyn Catalogue> =
+            Arc::new(catalogue.with_words(vocabularies.clone(), words.clone()));
         let cases = UseCases {
             add_product: AddProduct {
                 decoder: media.clone(),
