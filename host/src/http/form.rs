@@ -132,18 +132,29 @@ async fn receive_file(
             FileKind::Video => limits.video_bytes,
         })
     };
-    let staged = batch.receive(field, judge).await.map_err(|error| match error {
+    let staged = batch.receive(field, judge).await;
+    let staged =
+        staged.map_err(|error| unreceived(error, &format!("file {name}"), |error| broken(&error)))?;
+    let kind = found.ok_or_else(|| Problem::internal(&"a received file was not judged"))?;
+    Ok(FormFile { field: name, hash: staged.hash, kind })
+}
+
+/// Why a file was not received; `broken` tells it of a stream that broke.
+pub fn unreceived<E>(
+    error: ReceiveError<Problem, E>,
+    what: &str,
+    broken: impl FnOnce(E) -> Problem,
+) -> Problem {
+    match error {
         ReceiveError::Refused(problem) => problem,
-        ReceiveError::TooLarge(limit) => Problem::too_large(&format!("file {name}"), limit),
-        ReceiveError::Stream(error) => broken(&error),
+        ReceiveError::TooLarge(limit) => Problem::too_large(what, limit),
+        ReceiveError::Stream(error) => broken(error),
         ReceiveError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
             Problem::unavailable("there is no room on the server's disk")
         }
         ReceiveError::Disk(error) => Problem::internal(&error),
         ReceiveError::Store(error) => error.into(),
-    })?;
-    let kind = found.ok_or_else(|| Problem::internal(&"a received file was not judged"))?;
-    Ok(FormFile { field: name, hash: staged.hash, kind })
+    }
 }
 
 /// What the first bytes show, if that is wanted here. The client's file name and content type are not looked at.

@@ -1,5 +1,7 @@
 //! `POST /products:import`: a file of products as one job, and what became of each of its rows.
 
+use std::{error::Error, iter};
+
 use axum::{
     body::Body,
     extract::{Path, Request, State},
@@ -13,17 +15,19 @@ use taja_queue::JobId;
 
 use super::super::{
     Problem, Shared,
+    form::unreceived,
     jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
 };
 use crate::{
     access::Caller,
     import::{self, Format, ImportJob},
     jobs::IMPORT,
-    staging::ReceiveError,
 };
 
 const NDJSON: &str = "application/x-ndjson";
 const CSV: &str = "text/csv";
+/// What is received, for people.
+const FILE: &str = "the file";
 
 /// Adds the products of a file: one JSON object per line, or CSV with a row of names. The fields are those of `/add_product`;
 /// `images` is a list of addresses, `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may
@@ -52,22 +56,9 @@ pub async fn submit(
     let mut batch = app.staging.batch(JobId::new());
     let limit = app.config.limits.request_bytes as u64;
     let body = request.into_body().into_data_stream();
-    let file = batch.receive(body, |head| if head.is_empty() { Err(()) } else { Ok(limit) }).await;
-    let file = file.map_err(|error| match error {
-        ReceiveError::Refused(()) => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_empty", "the file is empty")
-        }
-        ReceiveError::TooLarge(limit) => Problem::too_large("the file", limit),
-        ReceiveError::Stream(error) if is_limit(&error) => Problem::too_large("the file", limit),
-        ReceiveError::Stream(error) => {
-            Problem::new(StatusCode::BAD_REQUEST, "body_malformed", error.to_string())
-        }
-        ReceiveError::Disk(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            Problem::unavailable("there is no room on the server's disk")
-        }
-        ReceiveError::Disk(error) => Problem::internal(&error),
-        ReceiveError::Store(error) => error.into(),
-    })?;
+    let empty = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_empty", "the file is empty");
+    let file = batch.receive(body, |head| if head.is_empty() { Err(empty()) } else { Ok(limit) }).await;
+    let file = file.map_err(|error| unreceived(error, FILE, |error| broken(&error, limit)))?;
     let job = ImportJob { file: file.hash, format, pins: Default::default() };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
@@ -86,15 +77,13 @@ fn format_of(headers: &HeaderMap) -> Result<Format, Problem> {
     }
 }
 
-fn is_limit(error: &axum::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = cause {
-        if error.is::<LengthLimitError>() {
-            return true;
-        }
-        cause = error.source();
+fn broken(error: &axum::Error, limit: u64) -> Problem {
+    let mut causes = iter::successors(error.source(), |&error| error.source());
+    if causes.any(<dyn Error>::is::<LengthLimitError>) {
+        Problem::too_large(FILE, limit)
+    } else {
+        Problem::new(StatusCode::BAD_REQUEST, "body_malformed", error.to_string())
     }
-    false
 }
 
 /// What became of each row of an import, one JSON object per line, in the order of the file: its `line`, and what an added
