@@ -8,6 +8,7 @@ use axum::{
     http::{Request, header},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use taja_catalog::{EffectKey, ProductId};
 use taja_media::{ImageType, VideoType};
 use taja_queue::JobId;
 
@@ -84,10 +85,10 @@ fn any_text_is_a_cursor_or_the_clients_mistake() {
         let statuses = [
             results::read_cursor(text, job).err(),
             results::read_cursor(&of_job, job).err(),
-            products::list::read_cursor(text).err(),
-            products::list::read_cursor(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
-            products::duplicates::read_cursor(text).err(),
-            products::duplicates::read_cursor(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
+            products::list::read_cursor::<ProductId>(text).err(),
+            products::list::read_cursor::<ProductId>(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
+            products::list::read_cursor::<EffectKey>(text).err(),
+            products::list::read_cursor::<EffectKey>(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
         ];
         for problem in statuses.into_iter().flatten() {
             assert_eq!(problem.status, 422, "{problem:?}");

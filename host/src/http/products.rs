@@ -3,7 +3,7 @@
 
 mod body;
 mod change;
-pub(super) mod duplicates;
+mod duplicates;
 mod export;
 mod images;
 mod import;
@@ -26,7 +26,7 @@ use taja_catalog::{
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use self::change::{change, describe};
+use self::change::{change, describe, take};
 use super::{
     Problem, Shared,
     results::{of_product, smaller},
@@ -276,11 +276,10 @@ pub async fn remove_offer(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Catalogue)?;
-    let revision = change(&app, &caller, &id, &headers, |product| {
+    let removed = take(&app, &caller, &id, &headers, |product| {
         let found = product.offers.iter().find(|known| known.id.as_str() == offer);
         let found = found.ok_or_else(|| Problem::not_found("offer"))?;
         Ok(Some(Edit::RemoveOffer(found.id.clone())))
     });
-    let tag = [(header::ETAG, revision::tag(revision.await?))];
-    Ok((StatusCode::NO_CONTENT, tag).into_response())
+    removed.await
 }

@@ -1,6 +1,9 @@
 //! Changing a stored product at the revision that was looked at, so that of two who change it at once none is lost.
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::{
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
 use taja_catalog::{
     Details, Product,
     port::{Edit, Edited, PortErrorKind},
@@ -35,6 +38,18 @@ pub(super) async fn change(
     }
     let detail = "others keep changing this product: look at it again, then try again";
     Err(Problem::new(StatusCode::CONFLICT, "product_busy", detail))
+}
+
+/// As [`change`], for an edit that takes something from a product: an answer without a body, with the product's tag now.
+pub(super) async fn take(
+    app: &Shared,
+    caller: &Caller,
+    id: &str,
+    headers: &HeaderMap,
+    make: impl Fn(&Product) -> Result<Option<Edit>, Problem>,
+) -> Result<Response, Problem> {
+    let tag = [(header::ETAG, revision::tag(change(app, caller, id, headers, make).await?))];
+    Ok((StatusCode::NO_CONTENT, tag).into_response())
 }
 
 /// To the end even when the client hangs up meanwhile: the indexes must hear of what the store did.

@@ -4,8 +4,6 @@ use axum::{
     Json,
     extract::{Path, Query, State},
 };
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taja_catalog::{
@@ -16,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     super::{Problem, Shared},
-    list::read_limit,
+    list::{read_cursor, read_limit, write_cursor},
     similar::ask,
     stored,
 };
@@ -116,6 +114,7 @@ pub async fn duplicates(
     let limit = read_limit(options.limit, DEFAULT_LIMIT)?;
     let wanted = resemblance(&options)?;
     let after = options.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = after.map(|(at, effect)| Noted { at, effect });
     let product = stored(&app, &caller, &id).await?.id;
     let told = app.store.receipts_about(&caller.tenant, &product, after.as_ref(), limit + 1);
     let mut told = told.await?;
@@ -123,7 +122,7 @@ pub async fn duplicates(
     told.truncate(limit);
     let mut page = json!({ "decisions": told.iter().map(decision).collect::<Vec<_>>() });
     if let Some((last, _)) = told.last().filter(|_| !is_last) {
-        page["next"] = write_cursor(last).into();
+        page["next"] = write_cursor(last.at, &last.effect).into();
     }
     if after.is_none() {
         let job = ResemblingJob { product, wanted, limit: limit as u32 };
@@ -160,19 +159,4 @@ fn resemblance(options: &DuplicatesOptions) -> Result<Resemblance, Problem> {
         return Err(Problem::field("min_cosine", "is not a number from -1 to 1"));
     }
     Ok(Resemblance { max_distance, min_cosine })
-}
-
-/// The place of a decision in the list.
-fn write_cursor(noted: &Noted) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{}", noted.at.as_microsecond(), noted.effect))
-}
-
-pub(in super::super) fn read_cursor(cursor: &str) -> Result<Noted, Problem> {
-    let read = || {
-        let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (at, effect) = place.split_once(':')?;
-        let at = Timestamp::from_microsecond(at.parse().ok()?).ok()?;
-        Some(Noted { at, effect: effect.parse().ok()? })
-    };
-    read().ok_or_else(|| Problem::field("cursor", "is none that this list gave"))
 }

@@ -2,8 +2,8 @@
 
 use axum::{
     extract::{FromRequest, Multipart, Path, Request, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
+    http::{HeaderMap, StatusCode},
+    response::Response,
 };
 use taja_catalog::{ImageHash, ProductId, access::Scope, policy::Pins, port::Edit};
 use taja_queue::JobId;
@@ -15,7 +15,7 @@ use super::{
         form::Form,
         jobs::{self as job_views, Accepted, JobView, SubmitHeaders},
     },
-    change::change,
+    change::take,
     revision, stored,
 };
 use crate::{
@@ -119,11 +119,10 @@ pub async fn remove(
 ) -> Result<Response, Problem> {
     caller.may(Scope::Catalogue)?;
     let gone = || Problem::not_found("image");
-    let revision = change(&app, &caller, &id, &headers, |product| {
+    let removed = take(&app, &caller, &id, &headers, |product| {
         let hash: ImageHash = hash.parse().map_err(|_| gone())?;
         let has_it = product.images.iter().any(|image| image.hash == hash);
         if has_it { Ok(Some(Edit::RemoveImages(vec![hash]))) } else { Err(gone()) }
     });
-    let tag = [(header::ETAG, revision::tag(revision.await?))];
-    Ok((StatusCode::NO_CONTENT, tag).into_response())
+    removed.await
 }

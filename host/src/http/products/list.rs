@@ -1,5 +1,7 @@
 //! `GET /products`: what a shop has, newest first.
 
+use std::{fmt::Display, str::FromStr};
+
 use axum::{
     Json,
     extract::{Query, State},
@@ -8,7 +10,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taja_catalog::{Filter, Product, port::Shelved};
+use taja_catalog::{Filter, ProductId, port::Shelved};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -56,7 +58,8 @@ pub async fn list(
     caller.may_read()?;
     let limit = read_limit(options.limit, DEFAULT_LIMIT)?;
     let filter = read_filter(options.filter.as_deref())?;
-    let after = options.cursor.as_deref().map(read_cursor).transpose()?;
+    let after = options.cursor.as_deref().map(read_cursor::<ProductId>).transpose()?;
+    let after = after.map(|(created_at, id)| Shelved { created_at, id });
     // One more tells whether there is a next page.
     let mut ids = app.store.listed(&caller.tenant, &filter, after.as_ref(), limit + 1).await?;
     let is_last = ids.len() <= limit;
@@ -65,7 +68,7 @@ pub async fn list(
     let mut page =
         json!({ "products": products.iter().map(|product| view(&app, product)).collect::<Vec<_>>() });
     if let Some(last) = products.last().filter(|_| !is_last) {
-        page["next"] = write_cursor(last).into();
+        page["next"] = write_cursor(last.created_at, &last.id).into();
     }
     Ok(Json(page))
 }
@@ -84,18 +87,17 @@ pub(super) fn read_filter(filter: Option<&str>) -> Result<Filter, Problem> {
         .map_err(|error| Problem::field("filter", format!("{}: {}", error.at, error.problem)))
 }
 
-/// The place of a product in the list.
-fn write_cursor(product: &Product) -> String {
-    let place = format!("{}:{}", product.created_at.as_microsecond(), product.id);
-    BASE64_URL_SAFE_NO_PAD.encode(place)
+/// A place in a list by time: the moment, and whose it is.
+pub(super) fn write_cursor(at: Timestamp, whose: impl Display) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(format!("{}:{whose}", at.as_microsecond()))
 }
 
-pub(in super::super) fn read_cursor(cursor: &str) -> Result<Shelved, Problem> {
+/// Reads what [`write_cursor`] wrote.
+pub(in super::super) fn read_cursor<T: FromStr>(cursor: &str) -> Result<(Timestamp, T), Problem> {
     let read = || {
         let place = String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-        let (created, id) = place.split_once(':')?;
-        let created_at = Timestamp::from_microsecond(created.parse().ok()?).ok()?;
-        Some(Shelved { created_at, id: id.parse().ok()? })
+        let (at, whose) = place.split_once(':')?;
+        Some((Timestamp::from_microsecond(at.parse().ok()?).ok()?, whose.parse().ok()?))
     };
     read().ok_or_else(|| Problem::field("cursor", "is none that a list gave"))
 }
@@ -107,11 +109,11 @@ mod tests {
     #[test]
     fn a_cursor_that_no_list_gave_is_refused() {
         let place = BASE64_URL_SAFE_NO_PAD.encode("1700000000000000:shoe");
-        assert_eq!(read_cursor(&place).unwrap().id.as_str(), "shoe");
+        assert_eq!(read_cursor::<ProductId>(&place).unwrap().1.as_str(), "shoe");
         for text in ["", "shoe", "1:", "9223372036854775807:shoe", "-:shoe", "1:no id!"] {
             let cursor = BASE64_URL_SAFE_NO_PAD.encode(text);
-            assert_eq!(read_cursor(&cursor).unwrap_err().status, 422, "{text}");
+            assert_eq!(read_cursor::<ProductId>(&cursor).unwrap_err().status, 422, "{text}");
         }
-        assert_eq!(read_cursor("%%%").unwrap_err().status, 422);
+        assert_eq!(read_cursor::<ProductId>("%%%").unwrap_err().status, 422);
     }
 }
