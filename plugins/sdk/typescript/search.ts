@@ -7,12 +7,12 @@ export function wordsOf({ content }: Part): string | undefined {
   return content.tag === "text" ? content.val.trim() || undefined : undefined;
 }
 
-/**
- * Hits per leg. More than the client pages through, because several images may be of one product and because products fall
- * out in the ranking; never more than 1,000, which is what ranking is measured with.
- */
+/** Most hits that a leg should have, and that the host answers: what ranking is measured with. */
+export const DEEPEST = 1000;
+
+/** Hits per leg: a quarter more than the client pages through, because products fall out in the ranking; 100 to 1,000. */
 export function depth(limit: number): number {
-  return Math.min(Math.max(2 * limit, 100), 1000);
+  return Math.min(Math.max(limit + Math.floor(limit / 4), 100), DEEPEST);
 }
 
 /** The name of a leg: `base` for the first part, `base-2` for the second. */

@@ -5,12 +5,12 @@ pub mod policy;
 use policy::{Settings, leg_name};
 use taja_plugin::{
     host::{
-        Named, catalogue,
+        Named,
         embed::{self, Embeddings},
         media::Image,
         types::Region,
     },
-    search::{Guest, Leg, Measure, Part, Query, depth},
+    search::{self, Guest, Leg, Measure, Part, Query},
 };
 
 /// The component.
@@ -19,15 +19,15 @@ pub struct SearchImage;
 impl Guest for SearchImage {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
-        let leg = |(at, part): (u32, &_)| leg(at, part, depth(query.limit), &settings);
+        let leg = |(at, part): (u32, &_)| leg(at, part, query.limit, &settings);
         (0..).zip(&query.parts).map(leg).collect()
     }
 }
 
-fn leg(at: u32, part: &Part, depth: u32, settings: &Settings) -> Result<Leg, String> {
+fn leg(at: u32, part: &Part, limit: u32, settings: &Settings) -> Result<Leg, String> {
     let picture = part.image().ok_or("the query holds no picture")?;
     let vector = embedded(picture, settings)?;
-    let hits = catalogue::nearest(&vector, "", depth).named("catalogue.nearest")?;
+    let hits = search::nearest(&vector, limit).named("catalogue.nearest")?;
     let weight = settings.vector_weight * part.weight;
     Ok(Leg { name: leg_name(at), part: at, measure: Measure::Cosine, weight, hits })
 }

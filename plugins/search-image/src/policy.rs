@@ -64,8 +64,6 @@ pub fn leg_name(part: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use taja_plugin::search::depth;
-
     use super::*;
 
     #[test]
@@ -97,11 +95,6 @@ mod tests {
         let settings = Settings::parse(r#"{"centre_weight": 0.3}"#).unwrap();
         assert_eq!(settings.centre(100, 200), Some(Rectangle { x: 20, y: 40, width: 60, height: 120 }));
         assert_eq!(settings.centre(40, 400), None, "24 pixels are too few");
-    }
-
-    #[test]
-    fn a_leg_offers_twice_the_limit_between_100_and_1000() {
-        assert_eq!([0, 50, 200, u32::MAX].map(depth), [100, 100, 400, 1000]);
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub fn words(text: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    use taja_plugin::search::{depth, leg_name};
+    use taja_plugin::search::leg_name;
 
     use super::*;
 
@@ -111,11 +111,6 @@ mod tests {
     fn white_space_alone_is_no_query() {
         assert_eq!(words(" \t\u{a0}\u{3000}\n"), None);
         assert_eq!(words("  red shoes\n"), Some("red shoes"));
-    }
-
-    #[test]
-    fn a_leg_offers_twice_the_limit_between_100_and_1000() {
-        assert_eq!([0, 10, 50, 200, 501, u32::MAX].map(depth), [100, 100, 100, 400, 1000, 1000]);
     }
 
     #[test]

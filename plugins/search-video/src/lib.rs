@@ -9,7 +9,7 @@ use taja_plugin::{
     debug,
     host::{
         Named,
-        catalogue::{self, Hits},
+        catalogue::Hits,
         embed, job,
         media::{FramePlan, Image, ScenePlan, Video},
     },
@@ -26,7 +26,7 @@ impl Guest for SearchVideo {
         let parts = query.parts.len() as u32;
         for (at, part) in (0..).zip(&query.parts) {
             let stages = Stages { part: at, parts };
-            match leg(part, depth(query.limit), &settings, &stages)? {
+            match leg(part, query.limit, &settings, &stages)? {
                 Some(leg) => legs.push(leg),
                 // Nobody waits for the rest.
                 None => break,
@@ -51,7 +51,7 @@ impl Stages {
 }
 
 /// The leg of one video; none when the job was cancelled.
-fn leg(part: &Part, depth: u32, settings: &Settings, stages: &Stages) -> Result<Option<Leg>, String> {
+fn leg(part: &Part, limit: u32, settings: &Settings, stages: &Stages) -> Result<Option<Leg>, String> {
     let video = part.video().ok_or("the query holds no video")?;
     if !stages.begin(0, "sampling frames") {
         return Ok(None);
@@ -64,8 +64,8 @@ fn leg(part: &Part, depth: u32, settings: &Settings, stages: &Stages) -> Result<
     if !stages.begin(80, "looking for similar products") {
         return Ok(None);
     }
-    let neighbours = catalogue::nearest(&vectors, "", depth).named("catalogue.nearest")?;
-    let hits = folded(&neighbours, frames.len(), depth, settings)?;
+    let neighbours = search::nearest(&vectors, limit).named("catalogue.nearest")?;
+    let hits = folded(&neighbours, frames.len(), depth(limit), settings)?;
     let name = leg_name(stages.part);
     let weight = settings.vector_weight * part.weight;
     Ok(Some(Leg { name, part: stages.part, measure: Measure::Cosine, weight, hits }))
@@ -116,11 +116,6 @@ search::export!(SearchVideo);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_leg_offers_twice_the_limit_between_100_and_1000() {
-        assert_eq!([0, 50, 200, u32::MAX].map(depth), [100, 100, 400, 1000]);
-    }
 
     #[test]
     fn legs_of_further_parts_are_numbered() {

@@ -12,7 +12,7 @@ use taja_plugin::{
         embed::{self, Embeddings},
         media::Image,
     },
-    search::{Guest, Leg, Measure, Part, Query, depth, leg_name},
+    search::{self, Guest, Leg, Measure, Part, Query, depth, leg_name},
 };
 
 /// The component.
@@ -21,7 +21,7 @@ pub struct SearchComposed;
 impl Guest for SearchComposed {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
-        let request = Request::of(&query.parts, depth(query.limit))?;
+        let request = Request::of(&query.parts, query.limit)?;
         match (request.images.is_empty(), request.texts.is_empty()) {
             (false, false) => Ok(vec![request.composed(&settings)?]),
             (false, true) => request.images(&settings),
@@ -42,12 +42,12 @@ struct Asked<T> {
 struct Request<'a> {
     images: Vec<Asked<&'a Image>>,
     texts: Vec<Asked<&'a str>>,
-    depth: u32,
+    limit: u32,
 }
 
 impl<'a> Request<'a> {
-    fn of(parts: &'a [Part], depth: u32) -> Result<Self, String> {
-        let mut request = Self { images: Vec::new(), texts: Vec::new(), depth };
+    fn of(parts: &'a [Part], limit: u32) -> Result<Self, String> {
+        let mut request = Self { images: Vec::new(), texts: Vec::new(), limit };
         for (part, given) in (0..).zip(parts) {
             let weight = given.weight;
             if let Some(content) = given.image() {
@@ -95,7 +95,7 @@ impl<'a> Request<'a> {
             let weight = settings.words_weight * text.weight;
             let vector = embed::texts(&[text.content.to_owned()]).named("embed.texts")?;
             legs.push(self.vector_leg(leg_name("text-vector", text.part), text.part, weight, &vector)?);
-            let hits = catalogue::keyword(text.content, "", self.depth).named("catalogue.keyword")?;
+            let hits = catalogue::keyword(text.content, "", depth(self.limit)).named("catalogue.keyword")?;
             let name = leg_name("text-keyword", text.part);
             legs.push(Leg { name, part: text.part, measure: Measure::Relevance, weight, hits });
         }
@@ -103,7 +103,7 @@ impl<'a> Request<'a> {
     }
 
     fn vector_leg(&self, name: String, part: u32, weight: f32, vector: &Embeddings) -> Result<Leg, String> {
-        let hits = catalogue::nearest(vector, "", self.depth).named("catalogue.nearest")?;
+        let hits = search::nearest(vector, self.limit).named("catalogue.nearest")?;
         Ok(Leg { name, part, measure: Measure::Cosine, weight, hits })
     }
 }

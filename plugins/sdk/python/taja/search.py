@@ -9,9 +9,11 @@ from wit_world.exports.searching import (
     Part,
     Query,
 )
+from wit_world.imports import catalogue
+from wit_world.imports.embed import Embeddings
 from wit_world.imports.media import Image, Video
 
-__all__ = ["Leg", "Measure", "Part", "Query", "depth", "image", "leg_name", "text", "video"]
+__all__ = ["Leg", "Measure", "Part", "Query", "depth", "image", "leg_name", "nearest", "text", "video"]
 
 
 def text(part: Part) -> str | None:
@@ -29,11 +31,26 @@ def video(part: Part) -> Video | None:
     return part.content.value if isinstance(part.content, Content_Video) else None
 
 
+DEEPEST = 1000
+"""Most hits that a leg should have, and that the host answers: what ranking is measured with."""
+
+
 def depth(limit: int) -> int:
-    """Hits per leg. More than the client pages through, because several images may be of one product and because
-    products fall out in the ranking; never more than 1,000, which is what ranking is measured with.
+    """Hits per leg: a quarter more than the client pages through, because products fall out in the ranking; 100 to 1,000."""
+    return min(max(limit + limit // 4, 100), DEEPEST)
+
+
+def nearest(vectors: Embeddings, limit: int) -> catalogue.Hits:
+    """The images nearest to the vectors, of as many products as the client pages through: where the first `depth` are of
+    fewer, because products have several images, the nearest 1,000.
     """
-    return min(max(limit * 2, 100), 1000)
+    asked = depth(limit)
+    hits = catalogue.nearest(vectors, "", asked)
+    # A list that is fused alone has one row per product.
+    with catalogue.Hits.fuse([hits], [1.0], 60.0) as fused:
+        products = fused.count()
+    is_short = products < limit and hits.count() >= asked and asked < DEEPEST
+    return catalogue.nearest(vectors, "", DEEPEST) if is_short else hits
 
 
 def leg_name(base: str, part: int) -> str:

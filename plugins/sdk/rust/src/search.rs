@@ -5,7 +5,12 @@ pub use crate::__export_search as export;
 pub use crate::bindings::search::exports::taja::plugin::searching::{
     Content, Guest, Leg, Measure, Part, Query,
 };
-use crate::host::media::{Image, Video};
+use crate::host::{
+    catalogue::{self, Hits},
+    embed::Embeddings,
+    media::{Image, Video},
+    types::Error,
+};
 
 /// Exports a type that implements [`Guest`] as the plugin.
 #[doc(hidden)]
@@ -46,10 +51,31 @@ impl Part {
     }
 }
 
-/// Hits per leg. More than the client pages through, because several images may be of one product and because
-/// products fall out in the ranking; never more than 1,000, which is what ranking is measured with.
+/// Most hits that a leg should have, and that the host answers: what ranking is measured with.
+const DEEPEST: u32 = 1000;
+
+/// Hits per leg: a quarter more than the client pages through, because products fall out in the ranking; 100 to 1,000.
 pub fn depth(limit: u32) -> u32 {
-    limit.saturating_mul(2).clamp(100, 1000)
+    limit.saturating_add(limit / 4).clamp(100, DEEPEST)
+}
+
+/// The images nearest to the vectors, of as many products as the client pages through: where the first [`depth`] are of
+/// fewer, because products have several images, the nearest 1,000.
+///
+/// # Errors
+/// What [`catalogue::nearest`] answers.
+pub fn nearest(vectors: &Embeddings, limit: u32) -> Result<Hits, Error> {
+    let asked = depth(limit);
+    let hits = catalogue::nearest(vectors, "", asked)?;
+    // A list that is fused alone has one row per product.
+    let products = Hits::fuse(&[&hits], &[1.0], 60.0)?.count();
+    let is_short = is_short(asked, limit, hits.count(), products);
+    if is_short { catalogue::nearest(vectors, "", DEEPEST) } else { Ok(hits) }
+}
+
+/// Whether so many images are of too few products although there may be more.
+fn is_short(asked: u32, limit: u32, images: u32, products: u32) -> bool {
+    products < limit && images >= asked && asked < DEEPEST
 }
 
 /// The name of a leg: `base` for the first part, `base-2` for the second.
@@ -62,8 +88,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_leg_offers_twice_the_limit_between_100_and_1000() {
-        assert_eq!([0, 10, 50, 200, 501, u32::MAX].map(depth), [100, 100, 100, 400, 1000, 1000]);
+    fn a_leg_offers_a_quarter_more_than_the_limit_between_100_and_1000() {
+        assert_eq!([0, 10, 80, 200, 501, u32::MAX].map(depth), [100, 100, 100, 250, 626, 1000]);
+    }
+
+    #[test]
+    fn more_images_are_asked_for_while_there_may_be_more_products() {
+        assert!(is_short(250, 200, 250, 199));
+        assert!(is_short(250, 200, 3 * 250, 60), "of several vectors");
+        assert!(!is_short(250, 200, 250, 200), "there are products enough");
+        assert!(!is_short(250, 200, 249, 60), "there are no more images");
+        assert!(!is_short(1000, 900, 1000, 60), "the host answers no more");
     }
 
     #[test]

@@ -4,7 +4,7 @@ import test from "node:test";
 import { depth, legName, wordsOf } from "../search.ts";
 
 test("a leg is deeper than the client pages, within bounds", () => {
-  assert.deepEqual([1, 50, 200, 900].map(depth), [100, 100, 400, 1000]);
+  assert.deepEqual([1, 80, 200, 900].map(depth), [100, 100, 250, 1000]);
 });
 
 test("the legs of a further part have names of their own", () => {

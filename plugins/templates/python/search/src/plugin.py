@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from componentize_py_types import Err
 from taja import log, policy, settings
-from taja.search import Leg, Measure, Query, depth, leg_name, text
+from taja.search import Leg, Measure, Query, depth, leg_name, nearest, text
 from taja.settings import number
 from wit_world import exports
 from wit_world.imports import catalogue, embed
@@ -23,26 +23,25 @@ class Searching(exports.Searching):
     @policy
     def search(self, query: Query) -> list[Leg]:
         settings = Settings.parse(query.settings)
-        most = depth(query.limit)
         legs = []
         for place, part in enumerate(query.parts):
             words = text(part)
             if not words:
                 raise Err(f"part {place} holds no words")
             name, weight = leg_name("{{name}}-keyword", place), settings.keyword_weight * part.weight
-            found = catalogue.keyword(words, "", most)
+            found = catalogue.keyword(words, "", depth(query.limit))
             legs.append(Leg(name, place, Measure.RELEVANCE, weight, found))
-            if nearest := near(words, most):
+            if similar := near(words, query.limit):
                 name, weight = leg_name("{{name}}-vector", place), settings.vector_weight * part.weight
-                legs.append(Leg(name, place, Measure.COSINE, weight, nearest))
+                legs.append(Leg(name, place, Measure.COSINE, weight, similar))
         return legs
 
 
-def near(words: str, most: int) -> catalogue.Hits | None:
+def near(words: str, limit: int) -> catalogue.Hits | None:
     """The images nearest to the words; none while the model is not there, for keywords are better than nothing."""
     try:
         with embed.texts([words]) as vectors:
-            return catalogue.nearest(vectors, "", most)
+            return nearest(vectors, limit)
     except Err as error:
         if not isinstance(error.value, Error_Unavailable):
             raise

@@ -7,7 +7,7 @@ use taja_plugin::{
         embed,
         types::Error,
     },
-    search::{Guest, Leg, Measure, Part, Query, depth, leg_name},
+    search::{self, Guest, Leg, Measure, Part, Query, depth, leg_name},
     settings::{InvalidSetting, Settings as Given},
     warn,
 };
@@ -18,14 +18,13 @@ pub struct {{type}};
 impl Guest for {{type}} {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
-        let most = depth(query.limit);
         let mut legs = Vec::new();
         for (at, part) in (0..).zip(&query.parts) {
             let words = words(part).ok_or_else(|| format!("part {at} holds no words"))?;
-            let hits = catalogue::keyword(words, "", most).named("catalogue.keyword")?;
+            let hits = catalogue::keyword(words, "", depth(query.limit)).named("catalogue.keyword")?;
             let (name, weight) = (leg_name("{{name}}-keyword", at), settings.keyword_weight * part.weight);
             legs.push(Leg { name, part: at, measure: Measure::Relevance, weight, hits });
-            if let Some(hits) = near(words, most)? {
+            if let Some(hits) = near(words, query.limit)? {
                 let (name, weight) = (leg_name("{{name}}-vector", at), settings.vector_weight * part.weight);
                 legs.push(Leg { name, part: at, measure: Measure::Cosine, weight, hits });
             }
@@ -41,7 +40,7 @@ fn words(part: &Part) -> Option<&str> {
 }
 
 /// The images nearest to the words; none while the model is not there, for keywords are better than nothing.
-fn near(words: &str, most: u32) -> Result<Option<Hits>, String> {
+fn near(words: &str, limit: u32) -> Result<Option<Hits>, String> {
     let vectors = match embed::texts(&[words.to_owned()]) {
         Err(Error::Unavailable(reason)) => {
             warn!("searched by keywords alone: {reason}");
@@ -49,7 +48,7 @@ fn near(words: &str, most: u32) -> Result<Option<Hits>, String> {
         }
         answer => answer.named("embed.texts")?,
     };
-    catalogue::nearest(&vectors, "", most).named("catalogue.nearest").map(Some)
+    search::nearest(&vectors, limit).named("catalogue.nearest").map(Some)
 }
 
 /// What a tenant may set, with the defaults of `plugin.toml`.

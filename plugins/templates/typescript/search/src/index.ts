@@ -1,6 +1,6 @@
 /** Looks words up by their meaning and as keywords, one leg each. */
 
-import { type Hits, keyword, nearest } from "taja:host/catalogue@0.1.0";
+import { type Hits, keyword } from "taja:host/catalogue@0.1.0";
 import { texts } from "taja:host/embed@0.1.0";
 
 import {
@@ -15,13 +15,13 @@ import {
   searcher,
   wordsOf,
 } from "../sdk/index.ts";
+import { nearestProducts } from "../sdk/nearest.ts";
 
 function search(query: Query): Leg[] {
   const settings = readSettings(query.settings, {
     vector_weight: number({ default: 0.5, minimum: 0.01, maximum: 10 }),
     keyword_weight: number({ default: 0.5, minimum: 0.01, maximum: 10 }),
   });
-  const most = depth(query.limit);
   const legs: Leg[] = [];
   for (const [place, part] of query.parts.entries()) {
     const words = wordsOf(part);
@@ -33,9 +33,9 @@ function search(query: Query): Leg[] {
       part: place,
       measure: "relevance",
       weight: settings.keyword_weight * part.weight,
-      hits: keyword(words, "", most),
+      hits: keyword(words, "", depth(query.limit)),
     });
-    const hits = near(words, most);
+    const hits = near(words, query.limit);
     if (hits !== undefined) {
       legs.push({
         name: legName("{{name}}-vector", place),
@@ -50,9 +50,9 @@ function search(query: Query): Leg[] {
 }
 
 /** The images nearest to the words; none while the model is not there, for keywords are better than nothing. */
-function near(words: string, most: number): Hits | undefined {
+function near(words: string, limit: number): Hits | undefined {
   try {
-    return nearest(texts([words]), "", most);
+    return nearestProducts(texts([words]), limit);
   } catch (thrown) {
     const refused = refusal(thrown);
     if (refused?.tag !== "unavailable") {
