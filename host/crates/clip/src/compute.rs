@@ -28,6 +28,8 @@ pub enum Precision {
     Bf16,
     /// Floats of 10 fraction bits up to 65,504.
     F16,
+    /// 8-bit integers, scaled for each column of a weight and for each item that it is multiplied with.
+    Int8,
 }
 
 impl Provider {
@@ -37,7 +39,7 @@ impl Provider {
     /// The formats it computes in, the most exact first.
     pub fn precisions(self) -> &'static [Precision] {
         match self {
-            Self::Cpu => &[Precision::F32],
+            Self::Cpu => &[Precision::F32, Precision::Int8],
             Self::OpenVino => &[Precision::F32, Precision::Bf16, Precision::F16],
             Self::Cuda => &[Precision::F32, Precision::Tf32],
             Self::TensorRt => &[Precision::F32, Precision::Bf16, Precision::F16],
@@ -63,6 +65,7 @@ impl Precision {
             Self::Tf32 => "tf32",
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
+            Self::Int8 => "int8",
         }
     }
 }

@@ -10,12 +10,16 @@ const HEADER: u64 = 20;
 
 /// A field that holds a number.
 pub(crate) fn number(field: u8, value: usize) -> Vec<u8> {
-    [vec![field << 3], varint(value)].concat()
+    [tag(field, 0), varint(value)].concat()
 }
 
 /// A field that holds bytes, text or a message.
 pub(crate) fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
-    [&[field << 3 | 2], varint(content.len()).as_slice(), content].concat()
+    [&tag(field, 2), varint(content.len()).as_slice(), content].concat()
+}
+
+fn tag(field: u8, kind: usize) -> Vec<u8> {
+    varint(usize::from(field) << 3 | kind)
 }
 
 fn varint(mut value: usize) -> Vec<u8> {
@@ -37,6 +41,8 @@ pub(crate) struct Field {
     pub(crate) whole: Range<u64>,
     /// Its bytes, text or message; nothing where it holds a number.
     pub(crate) content: Option<Range<u64>>,
+    /// The number that it holds, if it is written with as many digits as it needs.
+    pub(crate) value: Option<u64>,
 }
 
 /// The fields of the message that lies at a place of a file, in their order. The problem is told in words.
@@ -61,20 +67,23 @@ fn field(file: &File, rest: Range<u64>) -> Result<Field, String> {
     let (tag, behind_tag) = parse(&header).ok_or_else(broken)?;
     let number = || parse(&header[behind_tag..]).ok_or_else(broken);
     let begun = rest.start + behind_tag as u64;
-    let (end, content) = match tag & 7 {
-        0 => (Some(begun + number()?.1 as u64), None),
-        1 => (Some(begun + 8), None),
+    let (end, content, value) = match tag & 7 {
+        0 => {
+            let (value, digits) = number()?;
+            (Some(begun + digits as u64), None, Some(value))
+        }
+        1 => (Some(begun + 8), None, None),
         2 => {
             let (length, digits) = number()?;
             let content = begun + digits as u64;
             let end = content.checked_add(length);
-            (end, end.map(|end| content..end))
+            (end, end.map(|end| content..end), None)
         }
-        5 => (Some(begun + 4), None),
-        _ => (None, None),
+        5 => (Some(begun + 4), None, None),
+        _ => (None, None, None),
     };
     let end = end.filter(|end| *end <= rest.end).ok_or_else(broken)?;
-    Ok(Field { number: tag >> 3, whole: rest.start..end, content })
+    Ok(Field { number: tag >> 3, whole: rest.start..end, content, value })
 }
 
 /// A number and how many bytes it takes.
@@ -82,6 +91,18 @@ fn parse(bytes: &[u8]) -> Option<(u64, usize)> {
     let length = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let digits = bytes[..length].iter().enumerate();
     Some((digits.fold(0, |value, (place, byte)| value | u64::from(byte & 0x7f) << (7 * place)), length))
+}
+
+/// Numbers that lie behind each other in one field.
+pub(crate) fn packed(file: &File, place: Range<u64>) -> Result<Vec<u64>, String> {
+    let bytes = read(file, place)?;
+    let (mut rest, mut numbers) = (bytes.as_slice(), Vec::new());
+    while !rest.is_empty() {
+        let (number, digits) = parse(rest).ok_or("a list of numbers is broken")?;
+        numbers.push(number);
+        rest = &rest[digits..];
+    }
+    Ok(numbers)
 }
 
 /// The bytes at a place of a file.

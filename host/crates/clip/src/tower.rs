@@ -1,6 +1,7 @@
 //! The two towers: sessions of ONNX Runtime, what goes in and what comes out.
 
 mod image;
+mod int8;
 mod outline;
 mod session;
 mod text;

@@ -15,10 +15,25 @@ pub(super) const LARGE: u64 = 1 << 16;
 const MOST_BYTES: usize = 64 << 20;
 
 /// Numbers of fields in ONNX's messages (`onnx.proto`).
-mod onnx {
-    pub(super) const MODEL_GRAPH: u8 = 7;
-    pub(super) const GRAPH_INITIALIZER: u8 = 5;
-    pub(super) const TENSOR_RAW_DATA: u8 = 9;
+pub(super) mod onnx {
+    pub(in crate::tower) const MODEL_GRAPH: u8 = 7;
+    pub(in crate::tower) const MODEL_OPSET: u8 = 8;
+    pub(in crate::tower) const OPSET_DOMAIN: u8 = 1;
+    pub(in crate::tower) const OPSET_VERSION: u8 = 2;
+    pub(in crate::tower) const GRAPH_NODE: u8 = 1;
+    pub(in crate::tower) const GRAPH_INITIALIZER: u8 = 5;
+    pub(in crate::tower) const NODE_INPUT: u8 = 1;
+    pub(in crate::tower) const NODE_OUTPUT: u8 = 2;
+    pub(in crate::tower) const NODE_OPERATOR: u8 = 4;
+    pub(in crate::tower) const NODE_ATTRIBUTE: u8 = 5;
+    pub(in crate::tower) const ATTRIBUTE_NAME: u8 = 1;
+    pub(in crate::tower) const ATTRIBUTE_INT: u8 = 3;
+    pub(in crate::tower) const ATTRIBUTE_INTS: u8 = 8;
+    pub(in crate::tower) const ATTRIBUTE_TYPE: u8 = 20;
+    pub(in crate::tower) const TENSOR_DIMENSIONS: u8 = 1;
+    pub(in crate::tower) const TENSOR_TYPE: u8 = 2;
+    pub(in crate::tower) const TENSOR_NAME: u8 = 8;
+    pub(in crate::tower) const TENSOR_RAW_DATA: u8 = 9;
     pub(super) const TENSOR_EXTERNAL_DATA: u8 = 13;
     pub(super) const TENSOR_DATA_LOCATION: u8 = 14;
     pub(super) const ENTRY_KEY: u8 = 1;
@@ -33,12 +48,13 @@ pub(super) fn of(path: &Path, least: u64) -> Result<Option<Vec<u8>>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(None) };
-    let mut outline = Outline { file: &file, name, least, left_out: 0, kept: 0 };
+    let mut outline = Outline::new(&file, name, least);
     let model = outline.model(0..size)?;
     Ok((outline.left_out > 0).then_some(model))
 }
 
-struct Outline<'a> {
+/// What is written anew of a file.
+pub(super) struct Outline<'a> {
     file: &'a File,
     name: &'a str,
     least: u64,
@@ -48,7 +64,11 @@ struct Outline<'a> {
     kept: usize,
 }
 
-impl Outline<'_> {
+impl<'a> Outline<'a> {
+    pub(super) fn new(file: &'a File, name: &'a str, least: u64) -> Self {
+        Self { file, name, least, left_out: 0, kept: 0 }
+    }
+
     fn model(&mut self, place: Range<u64>) -> Result<Vec<u8>, String> {
         self.message(place, onnx::MODEL_GRAPH, Self::graph)
     }
@@ -76,7 +96,8 @@ impl Outline<'_> {
         Ok(message)
     }
 
-    fn tensor(&mut self, place: Range<u64>) -> Result<Vec<u8>, String> {
+    /// A tensor, which says where it lies when it is large.
+    pub(super) fn tensor(&mut self, place: Range<u64>) -> Result<Vec<u8>, String> {
         let fields = protobuf::fields(self.file, place.clone())?;
         let raw = |field: &Field| field.content.clone().filter(|_| is(field, onnx::TENSOR_RAW_DATA));
         let large = |data: &Range<u64>| data.end - data.start >= self.least;
@@ -99,7 +120,8 @@ impl Outline<'_> {
         Ok(tensor)
     }
 
-    fn copy(&mut self, place: Range<u64>) -> Result<Vec<u8>, String> {
+    /// What is left as it is.
+    pub(super) fn copy(&mut self, place: Range<u64>) -> Result<Vec<u8>, String> {
         let size = usize::try_from(place.end - place.start).unwrap_or(usize::MAX);
         self.kept = self.kept.saturating_add(size);
         if self.kept > MOST_BYTES {

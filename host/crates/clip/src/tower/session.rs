@@ -8,8 +8,17 @@ use ort::{
     value::{Outlet, TensorElementType},
 };
 
-use super::outline::{self, LARGE};
-use crate::{compute::Backend, error::ClipError, head::Head, manifest::ModelFile, provider};
+use super::{
+    int8,
+    outline::{self, LARGE},
+};
+use crate::{
+    compute::{Backend, Precision},
+    error::ClipError,
+    head::Head,
+    manifest::ModelFile,
+    provider,
+};
 
 /// Names the folder in which a graph that was given as bytes finds its tensors
 /// (`kOrtSessionOptionsModelExternalInitializersFileFolderPath` of ONNX Runtime).
@@ -31,9 +40,15 @@ impl Loader<'_> {
     /// A session of an ONNX file.
     pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
         let path = self.folder.join(&file.file);
-        let mapped =
-            provider::maps_tensors(self.backend.provider()).then(|| self.mapped(&path, LARGE)).flatten();
-        mapped.map_or_else(|| self.whole(&path), Ok).map_err(|problem| {
+        let session = match self.backend.precision() {
+            Precision::Int8 => self.quantised(&path, LARGE),
+            _ => {
+                let maps = provider::maps_tensors(self.backend.provider());
+                let mapped = maps.then(|| self.mapped(&path, LARGE)).flatten();
+                mapped.map_or_else(|| self.whole(&path), Ok)
+            }
+        };
+        session.map_err(|problem| {
             ClipError::model(
                 &file.file,
                 format!("is no ONNX model that runs here by {}: {problem}", self.backend),
@@ -49,19 +64,33 @@ impl Loader<'_> {
     /// A session whose tensors of `least` bytes and more lie in the file itself. Nothing where there are none, or where the
     /// runtime refuses; then the whole file says better what is wrong, if anything is.
     pub(super) fn mapped(&self, path: &Path, least: u64) -> Option<Session> {
-        let open = || -> Result<Option<Session>, String> {
-            // A file that is a link is looked for where it really lies: tensors must not be taken from elsewhere.
-            let path = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
-            let Some(folder) = path.parent().and_then(Path::to_str) else { return Ok(None) };
-            let Some(outline) = outline::of(&path, least)? else { return Ok(None) };
-            let builder = self.builder()?.with_config_entry(EXTERNAL_FOLDER, folder);
-            let mut builder = builder.map_err(|error| error.to_string())?;
-            builder.commit_from_memory(&outline).map(Some).map_err(|error| error.to_string())
-        };
-        open().unwrap_or_else(|problem| {
-            tracing::debug!(path = %path.display(), "the tensors are not mapped: {problem}");
-            None
-        })
+        let outline =
+            |path: &Path| outline::of(path, least)?.ok_or_else(|| "there are no large ones".to_owned());
+        let session = self.beside(path, outline);
+        session
+            .inspect_err(|problem| {
+                tracing::debug!(path = %path.display(), "the tensors are not mapped: {problem}");
+            })
+            .ok()
+    }
+
+    /// A session of a file whose large products are of integers. What is left of its tensors lies in the file.
+    pub(super) fn quantised(&self, path: &Path, least: u64) -> Result<Session, String> {
+        self.beside(path, |path| int8::of(path, least))
+    }
+
+    /// A session of a graph that is made of a file, and whose tensors lie there.
+    fn beside(
+        &self,
+        path: &Path,
+        graph: impl FnOnce(&Path) -> Result<Vec<u8>, String>,
+    ) -> Result<Session, String> {
+        // A file that is a link is looked for where it really lies: tensors must not be taken from elsewhere.
+        let path = std::fs::canonicalize(path).map_err(|error| error.to_string())?;
+        let folder = path.parent().and_then(Path::to_str).ok_or("lies in a folder whose name is no text")?;
+        let builder = self.builder()?.with_config_entry(EXTERNAL_FOLDER, folder);
+        let mut builder = builder.map_err(|error| error.to_string())?;
+        builder.commit_from_memory(&graph(&path)?).map_err(|error| error.to_string())
     }
 
     fn builder(&self) -> Result<SessionBuilder, String> {

@@ -7,14 +7,14 @@ use ort::{
     value::{Tensor, TensorRef},
 };
 
-use super::{Loader, session};
+use super::{Loader, cosine, session};
 use crate::{
     compute::{Backend, Precision, Provider},
     manifest::ModelFile,
     provider, runtime,
 };
 
-fn library() -> PathBuf {
+pub(super) fn library() -> PathBuf {
     let place = "../../../.tools/onnxruntime/lib/libonnxruntime.so";
     let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(place);
     std::env::var_os("TAJA_ONNXRUNTIME").map_or(place, PathBuf::from)
@@ -57,6 +57,18 @@ fn mapped_tensors_give_the_same_vectors_to_the_bit() {
         let mut mapped = loader.mapped(&words, 1 << 10).unwrap();
         assert_eq!(text(&mut mapped), text(&mut loader.whole(&words).unwrap()));
     });
+}
+
+#[test]
+fn integers_give_nearly_the_same_vectors() {
+    let environment = runtime::environment(&library(), 2).unwrap();
+    let backend = Backend::new(Provider::Cpu, Precision::Int8).unwrap();
+    let loader = Loader { environment: &environment, folder: &tiny(), dimension: 12, backend, threads: 2 };
+    let (image, words) = (tiny().join("image.onnx"), tiny().join("text.onnx"));
+    let found = picture(&mut loader.quantised(&image, 1).unwrap());
+    assert!(cosine(&found, &picture(&mut loader.whole(&image).unwrap())) > 0.999);
+    let found = text(&mut loader.quantised(&words, 1).unwrap());
+    assert!(cosine(&found, &text(&mut loader.whole(&words).unwrap())) > 0.999);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    compute::{Choice, Provider},
+    compute::{Backend, Choice},
     model::Model,
     provider,
 };
@@ -20,7 +20,7 @@ pub(super) struct Key {
     /// NVIDIA's devices.
     gpus: usize,
     threads: usize,
-    /// ONNX Runtime's own words on its build, and the providers in it.
+    /// ONNX Runtime's own words on its build, and the backends that it has.
     library: String,
     /// The space's id, which holds the digest of the model's files.
     model: String,
@@ -31,8 +31,8 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn of(model: &Model, choice: Choice, max_batch: usize) -> Self {
         let (processor, features) = processor(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default());
-        let built_in = Provider::ALL.into_iter().filter(|provider| provider::is_built_in(*provider));
-        let built_in: Vec<_> = built_in.map(Provider::name).collect();
+        let built_in = Backend::all().filter(|backend| provider::is_built_in(backend.provider()));
+        let built_in: Vec<_> = built_in.map(|backend| backend.to_string()).collect();
         Self {
             processor,
             features,

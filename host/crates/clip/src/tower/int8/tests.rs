@@ -1,0 +1,136 @@
+//! Quantised products against exact ones, on the real ONNX Runtime.
+
+use ort::{session::Session, value::TensorRef};
+
+use super::*;
+use crate::{
+    compute::{Backend, Precision, Provider},
+    tower::{Loader, tests::library},
+};
+
+const ROWS: usize = 48;
+const COLUMNS: usize = 20;
+/// Opsets before and after the axes of a reduction became an input.
+const OPSETS: [usize; 2] = [17, 18];
+
+/// A model of one product: `y = x w`.
+fn model(opset: usize, weights: &[f32]) -> Vec<u8> {
+    let raw: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
+    let value = |name: &str| {
+        let float = bytes(1, &number(1, element::FLOAT));
+        [bytes(1, name.as_bytes()), bytes(2, &float)].concat()
+    };
+    let mut graph = Vec::new();
+    node(&mut graph, "MatMul", &["x", "w"], "y", &[]);
+    graph.extend(bytes(2, b"product"));
+    graph.extend(bytes(onnx::GRAPH_INITIALIZER, &tensor("w", element::FLOAT, &[ROWS, COLUMNS], &raw)));
+    graph.extend([bytes(11, &value("x")), bytes(12, &value("y"))].concat());
+    let opset = bytes(onnx::MODEL_OPSET, &number(onnx::OPSET_VERSION, opset));
+    [number(1, 8), bytes(onnx::MODEL_GRAPH, &graph), opset].concat()
+}
+
+/// Numbers without a pattern, from -1 to 1.
+fn numbers_of(count: usize, seed: u32) -> Vec<f32> {
+    let number = |place: u32| ((place ^ seed).wrapping_mul(2_654_435_761) >> 8) as f32 / 8_388_608.0 - 1.0;
+    (1..=count as u32).map(number).collect()
+}
+
+/// A session of such a model, quantised.
+fn session(opset: usize, weights: &[f32]) -> Session {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("product.onnx");
+    std::fs::write(&path, model(opset, weights)).unwrap();
+    let environment = crate::runtime::environment(&library(), 2).unwrap();
+    let backend = Backend::new(Provider::Cpu, Precision::Int8).unwrap();
+    let loader =
+        Loader { environment: &environment, folder: folder.path(), dimension: 1, backend, threads: 2 };
+    loader.quantised(&path, 1).unwrap()
+}
+
+fn run(session: &mut Session, shape: &[usize], numbers: &[f32]) -> Vec<f32> {
+    let input = TensorRef::from_array_view((shape.to_vec(), numbers)).unwrap();
+    let outputs = session.run(ort::inputs!["x" => input]).unwrap();
+    let (found, output) = outputs["y"].try_extract_tensor::<f32>().unwrap();
+    let expected: Vec<i64> =
+        [&shape[..shape.len() - 1], &[COLUMNS]].concat().iter().map(|size| *size as i64).collect();
+    assert_eq!(found[..], expected[..]);
+    output.to_vec()
+}
+
+fn exact(numbers: &[f32], weights: &[f32]) -> Vec<f32> {
+    let product = |row: &[f32], column: usize| -> f32 {
+        row.iter().zip(weights[column..].iter().step_by(COLUMNS)).map(|(x, w)| x * w).sum()
+    };
+    numbers.chunks_exact(ROWS).flat_map(|row| (0..COLUMNS).map(move |column| product(row, column))).collect()
+}
+
+/// The most that rounding both sides to the nearest step may change a product of numbers between these.
+fn tolerance(most_number: f32, range: f32, most_weight: f32) -> f32 {
+    let (step, weight_step) = (range / 255.0, most_weight / 127.0);
+    ROWS as f32 * (most_weight * step / 2.0 + (most_number + step / 2.0) * weight_step / 2.0) + 1e-4
+}
+
+#[test]
+fn products_are_as_near_as_rounding_allows() {
+    let weights = numbers_of(ROWS * COLUMNS, 1);
+    for opset in OPSETS {
+        let mut session = session(opset, &weights);
+        for (shape, low, high) in [
+            (&[2, 3, ROWS][..], -1.0, 1.0),
+            (&[5, ROWS], -0.2, 7.0),
+            (&[1, 4, ROWS], 3.0, 5.0),
+            (&[1, 1, ROWS], -9.0, -2.0),
+        ] {
+            let count = shape.iter().product();
+            let numbers: Vec<f32> =
+                numbers_of(count, 7).iter().map(|x| low + (x + 1.0) / 2.0 * (high - low)).collect();
+            let found = run(&mut session, shape, &numbers);
+            let most = tolerance(low.abs().max(high), high.max(0.0) - low.min(0.0), 1.0);
+            for (found, exact) in found.iter().zip(exact(&numbers, &weights)) {
+                assert!((found - exact).abs() <= most, "{found} {exact} {most} {shape:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_else_is_in_a_batch_changes_nothing() {
+    let weights = numbers_of(ROWS * COLUMNS, 1);
+    let mut session = session(17, &weights);
+    let small = numbers_of(2 * ROWS, 3);
+    let large: Vec<f32> = small.iter().map(|number| number * 1000.0).collect();
+    let alone = run(&mut session, &[1, 2, ROWS], &small);
+    let together = run(&mut session, &[2, 2, ROWS], &[large, small].concat());
+    assert_eq!(together[2 * COLUMNS..], alone);
+}
+
+#[test]
+fn nothing_at_all_gives_nothing() {
+    let mut session = session(17, &vec![0.0; ROWS * COLUMNS]);
+    assert_eq!(run(&mut session, &[1, 1, ROWS], &numbers_of(ROWS, 2)), [0.0; COLUMNS]);
+    let mut other = self::session(17, &numbers_of(ROWS * COLUMNS, 1));
+    assert_eq!(run(&mut other, &[1, 1, ROWS], &[0.0; ROWS]), [0.0; COLUMNS]);
+}
+
+#[test]
+fn numbers_are_rounded_to_the_nearest() {
+    for (number, expected) in [(0.4, 0), (0.6, 1), (-0.6, -1), (126.7, 127), (-127.0, -127), (0.0, 0)] {
+        assert_eq!(nearest(number), expected);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_quantised_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("product.onnx");
+    let weights = numbers_of(ROWS * COLUMNS, 1);
+    let problem = |model: &[u8], least| {
+        std::fs::write(&path, model).unwrap();
+        of(&path, least).unwrap_err()
+    };
+    assert!(problem(&model(12, &weights), 1).contains("opset 12"));
+    assert!(problem(&model(17, &weights), 1 << 16).contains("no product with a large constant matrix"));
+    let whole = model(17, &weights);
+    assert!(problem(&whole[..whole.len() / 2], 1).contains("broken"));
+    assert!(problem(b"", 1).contains("does not say which operators"));
+}
