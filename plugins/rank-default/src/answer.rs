@@ -55,8 +55,8 @@ pub fn rank(
     Ok(ranking)
 }
 
-/// Shows one match for each image of a product, highest cosine first; a match by words where no image matched. Takes from
-/// `rows` what it looked at.
+/// Shows one match for each image of a product, highest cosine first; a match by words where no image matched. What counts
+/// against the product shows nothing. Takes from `rows` what it looked at.
 fn show(rows: &mut Vec<u32>, legs: &[Leg<'_>], matches: &Matches<'_>, most: usize, evidence: &mut Vec<u32>) {
     let image = |row: u32| matches.images[row as usize];
     let worth = |row: u32| {
@@ -64,6 +64,7 @@ fn show(rows: &mut Vec<u32>, legs: &[Leg<'_>], matches: &Matches<'_>, most: usiz
         let score = if cosine { matches.scores[row as usize] } else { f32::NEG_INFINITY };
         (image(row) != NO_IMAGE, score)
     };
+    rows.retain(|row| legs[matches.legs[*row as usize] as usize].weight > 0.0);
     for shown in 0..most {
         let better = |best: u32, row: u32| if exceeds(worth(row), worth(best)) { row } else { best };
         let Some(best) = rows.iter().copied().reduce(better) else { break };
@@ -80,7 +81,7 @@ fn exceeds(one: (bool, f32), other: (bool, f32)) -> bool {
     if one.0 == other.0 { one.1 > other.1 } else { one.0 }
 }
 
-/// For instance `image-vector 2, text-keyword 1`: the rank of a product, whose matches these are, in each leg.
+/// For instance `image-vector 2, not text-keyword 1`: the rank of a product, whose matches these are, in each leg.
 fn note(fused: &Fused, rows: &[u32], legs: &[Leg<'_>], matches: &Matches<'_>) -> String {
     let mut text = String::with_capacity(64);
     for row in rows {
@@ -88,7 +89,11 @@ fn note(fused: &Fused, rows: &[u32], legs: &[Leg<'_>], matches: &Matches<'_>) ->
         if !text.is_empty() {
             text.push_str(", ");
         }
-        text.push_str(legs[matches.legs[*row as usize] as usize].name);
+        let leg = &legs[matches.legs[*row as usize] as usize];
+        if leg.weight < 0.0 {
+            text.push_str("not ");
+        }
+        text.push_str(leg.name);
         text.push(' ');
         push_number(&mut text, rank);
     }

@@ -7,6 +7,9 @@
 //! Ranks alone forget how far apart two matches are (Bruch, Gai, Ingber: An analysis of fusion functions for hybrid retrieval,
 //! TOIS 42(1), 2023): of words, the second place may hold half of what the first one does. So the gain of a leg whose scores
 //! are relevances is taken in proportion to the best of the leg. Cosines lie too close together for that.
+//!
+//! A leg whose weight is below 0 is of what the results should be unlike: what a product would gain from it, it loses. It
+//! brings no product, and no evidence.
 
 use crate::settings::Settings;
 
@@ -24,7 +27,7 @@ pub struct Leg<'a> {
     pub modality: &'a str,
     /// Whether scores are cosines.
     pub cosine: bool,
-    /// How much it counts. A leg whose weight is not above 0 does not.
+    /// How much it counts: against its products where it is below 0, and not at all where it is 0 or no number.
     pub weight: f32,
 }
 
@@ -46,7 +49,8 @@ pub struct Matches<'a> {
 pub struct Place {
     /// Its number.
     pub product: u32,
-    /// 1 for a product that is first in every leg that brought anything, and never more.
+    /// 1 for a product that is first in every leg that brought anything, and never more; 0 for one that lost more than it
+    /// gained.
     pub score: f32,
 }
 
@@ -85,7 +89,7 @@ impl Fused {
             let at = *row as usize;
             let product = matches.products[at] as usize;
             let gain = &mut gains[product];
-            if leg.cosine {
+            if leg.cosine && leg.weight > 0.0 {
                 let score = matches.scores[at];
                 // `f32::max` is a call in WebAssembly.
                 if score > gain.best_cosine {
@@ -93,6 +97,7 @@ impl Fused {
                 }
             }
             self.previous[at] = std::mem::replace(&mut self.last[product], *row);
+            gain.brought |= leg.weight > 0.0;
             let counted = Some(matches.legs[at]);
             if gain.counted_by != counted {
                 gain.counted_by = counted;
@@ -112,6 +117,8 @@ struct Gain {
     best_cosine: f32,
     /// The last leg that counted it.
     counted_by: Option<u32>,
+    /// Whether some leg brought it, rather than only such as count against it.
+    brought: bool,
 }
 
 /// Orders the products of `matches`. The error names what cannot be.
@@ -123,7 +130,7 @@ pub fn fuse(
 ) -> Result<Fused, String> {
     check(legs.len(), product_count, matches)?;
     let count = matches.legs.len();
-    let nothing = Gain { fused: 0.0, best_cosine: f32::NEG_INFINITY, counted_by: None };
+    let nothing = Gain { fused: 0.0, best_cosine: f32::NEG_INFINITY, counted_by: None, brought: false };
     let mut gains = vec![nothing; product_count as usize];
     let mut fused = Fused {
         places: Vec::new(),
@@ -135,7 +142,9 @@ pub fn fuse(
     for (leg, place) in legs.iter().zip(0..) {
         let rows = passing(place, leg, matches, settings);
         if !rows.is_empty() {
-            best_possible += f64::from(leg.weight) / (settings.k + 1.0);
+            if leg.weight > 0.0 {
+                best_possible += f64::from(leg.weight) / (settings.k + 1.0);
+            }
             fused.add(&rows, leg, matches, settings, &mut gains);
         }
     }
@@ -145,7 +154,7 @@ pub fn fuse(
 
 /// The matches of one leg that count, best first.
 fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings) -> Vec<u32> {
-    if !(leg.weight.is_finite() && leg.weight > 0.0) {
+    if !leg.weight.is_finite() || leg.weight == 0.0 {
         return Vec::new();
     }
     let score = |row: &u32| matches.scores[*row as usize];
@@ -204,10 +213,13 @@ fn order(gains: &[Gain], best_possible: f64) -> Vec<Place> {
         let share = gain.fused / best_possible;
         if share < 1.0 { share as f32 } else { 1.0 }
     };
-    let gained = gains.iter().zip(0_u32..).filter(|(gain, _)| gain.counted_by.is_some());
+    let gained = gains.iter().zip(0_u32..).filter(|(gain, _)| gain.brought);
     let key =
         |(gain, product): (&Gain, u32)| [descending(score(gain)), descending(gain.best_cosine), product];
-    let place = |[_, _, product]: [u32; 3]| Place { product, score: score(&gains[product as usize]) };
+    let place = |[_, _, product]: [u32; 3]| {
+        let score = score(&gains[product as usize]);
+        Place { product, score: if score > 0.0 { score } else { 0.0 } }
+    };
     sorted(gained.map(key).collect()).into_iter().map(place).collect()
 }
 

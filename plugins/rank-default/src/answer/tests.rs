@@ -57,3 +57,14 @@ fn notes_tell_the_rank_in_each_leg() {
     assert_eq!(notes, [(0, "image-vector 1, text-keyword 2".into()), (1, "text-keyword 1".into())]);
     assert!(answer(10, r#"{"notes": 0}"#).notes.is_empty());
 }
+
+#[test]
+fn what_counts_against_a_product_is_told_and_not_shown() {
+    let [image, words] = legs();
+    let matches =
+        Matches { legs: &[0, 1, 1], products: &[0, 0, 1], images: &[10, 11, NONE], scores: &[0.5, 9.0, 8.0] };
+    let legs = [image, Leg { weight: -0.5, ..words }];
+    let ranking = rank(&legs, 2, &matches, 9, &Settings::parse("{}").unwrap()).unwrap();
+    assert_eq!((&ranking.products[..], evidence_of(&ranking, 0)), (&[0][..], &[0][..]));
+    assert_eq!(ranking.notes, [(0, "image-vector 1, not text-keyword 1".into())]);
+}

@@ -74,6 +74,31 @@ fn a_leg_without_a_positive_weight_does_not_count() {
 }
 
 #[test]
+fn what_the_results_should_be_unlike_falls_behind_and_brings_nothing() {
+    let legs = [leg("image", true, 1.0), leg("text", true, -1.0)];
+    let rows =
+        [(0, 0, 0, 0.9), (0, 1, 1, 0.8), (0, 2, 2, 0.7), (1, 0, 0, 0.3), (1, 3, 3, 0.2), (1, 1, 1, 0.1)];
+    let fused = fuse_rows(&legs, 4, &rows, &settings("{}")).unwrap();
+    let order: Vec<_> = fused.places.iter().map(|place| place.product).collect();
+    assert_eq!(order, [2, 1, 0], "the first in both is worth nothing, and product 3 was never asked for");
+    // Product 1: (1/62 - 1/63) / (1/61).
+    let expected = [61.0 / 63.0, 61.0 / 62.0 - 61.0 / 63.0, 0.0];
+    let close = fused.places.iter().zip(expected).all(|(place, score)| (place.score - score).abs() < 1e-6);
+    assert!(close, "{:?}", fused.places);
+    // What is not like it enough is not unlike it either.
+    assert_eq!(products(&legs, 4, &rows, r#"{"min_cosine_text": 0.4}"#), [0, 1, 2]);
+}
+
+#[test]
+fn a_product_that_loses_more_than_it_gains_scores_nothing_and_comes_last() {
+    let legs = [leg("text", false, 1.0), leg("text", false, -2.0)];
+    let rows = [(0, 0, NONE, 9.0), (0, 1, NONE, 8.0), (1, 0, NONE, 5.0), (1, 1, NONE, 0.5)];
+    let fused = fuse_rows(&legs, 2, &rows, &settings("{}")).unwrap();
+    assert_eq!(fused.places[1], Place { product: 0, score: 0.0 });
+    assert!(fused.places[0].score > 0.0);
+}
+
+#[test]
 fn thresholds_apply_by_modality_and_never_to_relevance() {
     let legs = [leg("image", true, 1.0), leg("text", true, 1.0), leg("text", false, 1.0)];
     let rows = [(0, 0, 0, 0.4), (1, 1, 1, 0.3), (1, 2, 2, 0.1), (2, 3, NONE, 0.001)];
