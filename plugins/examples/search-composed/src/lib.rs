@@ -22,10 +22,11 @@ impl Guest for SearchComposed {
     fn search(query: Query) -> Result<Vec<Leg>, String> {
         let settings = Settings::parse(&query.settings).map_err(|error| error.to_string())?;
         let request = Request::of(&query.parts, query.limit)?;
-        match (request.images.is_empty(), request.texts.is_empty()) {
-            (false, false) => Ok(vec![request.composed(&settings)?]),
-            (false, true) => request.images(&settings),
-            (true, _) => request.texts(&settings),
+        let is_composed = !request.images.is_empty() && !request.texts.is_empty();
+        // What is only to be unlike something has no vector to begin from.
+        match query.parts.iter().position(|part| part.weight > 0.0).filter(|_| is_composed) {
+            Some(first) => Ok(vec![request.composed(first as u32, &settings)?]),
+            None => Ok(request.images(&settings)?.into_iter().chain(request.texts(&settings)?).collect()),
         }
     }
 }
@@ -63,8 +64,8 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// The one leg of pictures and words together.
-    fn composed(&self, settings: &Settings) -> Result<Leg, String> {
+    /// The one leg of pictures and words together. `first` is the first part that the results should be like.
+    fn composed(&self, first: u32, settings: &Settings) -> Result<Leg, String> {
         let rows = self.images.iter().map(|image| Row::Image(image.weight));
         let rows: Vec<_> = rows.chain(self.texts.iter().map(|text| Row::Text(text.weight))).collect();
         let mut texts: Vec<_> = self.texts.iter().map(|text| text.content.to_owned()).collect();
@@ -74,8 +75,7 @@ impl<'a> Request<'a> {
         let words = embed::texts(&texts).named("embed.texts")?;
         let all = pictures.concat(&words).named("embed.concat")?;
         let vector = all.blend(&blend::weights(&rows, settings)).named("embed.blend")?;
-        // All parts are blended, so the first of them is the first of all.
-        self.vector_leg("composed-vector".to_owned(), 0, settings.vector_weight, &vector)
+        self.vector_leg("composed-vector".to_owned(), first, settings.vector_weight, &vector)
     }
 
     /// A leg for each picture.
