@@ -10,12 +10,12 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use taja_catalog::{
-    Blame, Details, Failure, Filter, ImageHash, ProductId,
+    Blame, Details, Failure, Filter, ImageHash, ProductId, Region,
     add_product::{AddProduct, GONE, MoreImages, NewProduct},
     models::Conditions,
     policy::{Chosen, JobHandle, Pins, Policies},
     recording::Tape,
-    search::{Query, RawContent, RawPart, Search, Sort},
+    search::{Facet, Query, RawContent, RawPart, Search, Sort},
     similar::{Resemblance, Similar},
 };
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
@@ -123,8 +123,18 @@ pub struct StagedPart {
     pub modality: String,
     /// What it holds.
     pub content: StagedContent,
-    /// How much it counts.
+    /// The region of a picture that is meant, when it is not all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crop: Option<Region>,
+    /// How much it counts; with the sign of a negative number where the results should be unlike it.
     pub weight: f32,
+}
+
+impl StagedPart {
+    /// Whether the results should be unlike it.
+    pub fn is_against(&self) -> bool {
+        self.weight.is_sign_negative()
+    }
 }
 
 /// What a [`SEARCH`] job carries; files lie in staging.
@@ -136,8 +146,8 @@ pub struct SearchJob {
     pub filter: Value,
     /// By relevance when empty.
     pub sort: Vec<Sort>,
-    /// Fields to count.
-    pub facets: Vec<String>,
+    /// What to count.
+    pub facets: Vec<Facet>,
     /// Products on a page.
     pub limit: u32,
     /// Whether pages explain themselves.
@@ -148,6 +158,9 @@ pub struct SearchJob {
     /// Whether it is recorded, to be played again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub record: bool,
+    /// Whether it is recorded where that is possible, since it explains itself to somebody who may have the recording.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replayable: bool,
     /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
@@ -357,13 +370,14 @@ impl UseCases {
         let words = self.words.fingerprint(&tenant).await?;
         let moment = self.results.moment(&tenant, lineup.fingerprint(), &words).await?;
         // What is kept cannot be recorded: nobody is asked.
-        if !search.record
+        let is_recorded = search.record || search.replayable;
+        if !is_recorded
             && search.chosen.is_none()
             && let Some(result) = self.results.get(&tenant, search, &moment).await
         {
             return Ok(result);
         }
-        let tape = search.record.then(Arc::<Tape>::default);
+        let tape = is_recorded.then(Arc::<Tape>::default);
         let parts = try_join_all(search.parts.iter().map(|part| self.raw_part(job, part.clone()))).await?;
         let filter = read_filter(&search.filter)?;
         let query = Query {
@@ -377,7 +391,17 @@ impl UseCases {
         };
         let mut set = self.search.run(query, lineup.as_ref(), handle(job)).await?;
         if let Some(tape) = tape {
-            set.recording = Some(recordings::keep(&self.staging, &tape, tenant).await?);
+            set.recording = match recordings::keep(&self.staging, &tape, tenant).await {
+                Ok(id) => Some(id),
+                Err(failure) if search.record => return Err(failure),
+                Err(failure) => {
+                    tracing::debug!(
+                        error = failure.message,
+                        "a search that explains itself was not recorded"
+                    );
+                    None
+                }
+            };
             return written(&set);
         }
         let result = written(&set)?;
@@ -405,7 +429,7 @@ impl UseCases {
             StagedContent::Image(hash) => RawContent::Image(self.staged_bytes(job, &hash).await?),
             StagedContent::Video(hash) => RawContent::Video(self.staging.path(job.id(), &hash).await?),
         };
-        Ok(RawPart { modality: part.modality, content, weight: part.weight })
+        Ok(RawPart { modality: part.modality, content, crop: part.crop, weight: part.weight })
     }
 
     async fn staged_bytes(&self, job: &JobContext, hash: &ImageHash) -> Result<bytes::Bytes, Failure> {

@@ -22,7 +22,7 @@ use sha2::Sha256;
 use taja_catalog::{ProductId, TenantId, policy::PluginRef};
 use taja_queue::JsonText;
 
-use crate::jobs::{SearchJob, StagedContent};
+use crate::jobs::{SearchJob, StagedContent, StagedPart};
 
 /// The folder of the log in the data folder.
 pub const FOLDER: &str = "queries";
@@ -139,7 +139,7 @@ impl QueryLog {
 impl Writer {
     fn write(&self, tenant: TenantId, search: &SearchJob, result: &JsonText) -> io::Result<()> {
         let outcome: Outcome = result.read()?;
-        let mut modalities: Vec<_> = search.parts.iter().map(|part| part.modality.clone()).collect();
+        let mut modalities: Vec<_> = search.parts.iter().map(modality).collect();
         modalities.sort();
         let plugin = |plugin: &PluginRef| format!("{} {}", plugin.name, plugin.version);
         let entry = Entry {
@@ -170,7 +170,7 @@ impl Writer {
             StagedContent::Image(hash) => ("image", hash.to_string()),
             StagedContent::Video(hash) => ("video", hash.to_string()),
         };
-        let mut parts: Vec<_> = search.parts.iter().map(|it| (&it.modality, part(&it.content))).collect();
+        let mut parts: Vec<_> = search.parts.iter().map(|it| (modality(it), part(&it.content))).collect();
         parts.sort();
         let mut mac = self.key.clone();
         mac.update(serde_json::json!([tenant, parts, search.filter]).to_string().as_bytes());
@@ -178,9 +178,14 @@ impl Writer {
     }
 }
 
-/// The words of a query.
+/// The modality of a part, with `not_` in front where the results should be unlike it.
+fn modality(part: &StagedPart) -> String {
+    if part.is_against() { format!("not_{}", part.modality) } else { part.modality.clone() }
+}
+
+/// The words of a query, without those that the results should be unlike.
 fn words(search: &SearchJob) -> Option<String> {
-    search.parts.iter().find_map(|part| match &part.content {
+    search.parts.iter().filter(|part| !part.is_against()).find_map(|part| match &part.content {
         StagedContent::Text(text) if part.modality == "text" => Some(text.clone()),
         _ => None,
     })
@@ -231,11 +236,10 @@ mod tests {
     use taja_catalog::policy::Pins;
 
     use super::*;
-    use crate::jobs::StagedPart;
 
     fn search(text: &str) -> SearchJob {
         let content = StagedContent::Text(text.into());
-        let parts = vec![StagedPart { modality: "text".into(), content, weight: 1.0 }];
+        let parts = vec![StagedPart { modality: "text".into(), content, crop: None, weight: 1.0 }];
         SearchJob {
             parts,
             filter: Value::Null,
@@ -245,6 +249,7 @@ mod tests {
             explain: false,
             group: false,
             record: false,
+            replayable: false,
             callback_url: None,
             chosen: None,
             pins: Pins::default(),
@@ -282,6 +287,15 @@ mod tests {
             let mode = fs::metadata(folder.path().join("log").join(name)).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_search_should_be_unlike_is_no_word_of_it() {
+        let mut unlike = search("leather");
+        unlike.parts[0].weight = -1.0;
+        unlike.parts.extend(search("jacket").parts);
+        assert_eq!(words(&unlike).as_deref(), Some("jacket"));
+        assert_eq!(unlike.parts.iter().map(modality).collect::<Vec<_>>(), ["not_text", "text"]);
     }
 
     #[tokio::test]

@@ -156,6 +156,7 @@ impl ResultCache {
             limit: _,
             explain: _,
             record: _,
+            replayable: _,
             callback_url: _,
             chosen: _,
             pins: _,
@@ -194,7 +195,7 @@ mod tests {
 
     fn search(text: &str, limit: u32) -> SearchJob {
         let content = StagedContent::Text(text.into());
-        let parts = vec![StagedPart { modality: "text".into(), content, weight: 1.0 }];
+        let parts = vec![StagedPart { modality: "text".into(), content, crop: None, weight: 1.0 }];
         SearchJob {
             parts,
             filter: Value::Null,
@@ -204,6 +205,7 @@ mod tests {
             explain: false,
             group: false,
             record: false,
+            replayable: false,
             callback_url: None,
             chosen: None,
             pins: Pins::default(),

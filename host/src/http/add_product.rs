@@ -228,6 +228,7 @@ mod tests {
         Form {
             texts: texts.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
             files: (0..images).map(file).collect(),
+            ..Form::default()
         }
     }
 

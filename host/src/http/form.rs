@@ -1,6 +1,6 @@
 //! Multipart bodies: texts into memory, files into staging, each judged by its first bytes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use axum::{
     extract::multipart::{Field, Multipart, MultipartError},
@@ -45,6 +45,8 @@ pub struct FormFile {
 pub struct Form {
     /// Text fields.
     pub texts: BTreeMap<String, String>,
+    /// What text fields brought that were given again, in the order of the request, where that is allowed.
+    pub again: Vec<(String, String)>,
     /// Files, in the order of the request.
     pub files: Vec<FormFile>,
 }
@@ -72,16 +74,36 @@ impl Form {
     }
 
     /// Receives a multipart body. `wanted` says which kinds of file a field may carry, given its name and whether the
-    /// client gave a file name; none for a text field.
+    /// client gave a file name; none for a text field, which is given once at most.
     pub async fn receive(
-        mut multipart: Multipart,
+        multipart: Multipart,
         batch: &mut Batch,
         limits: &Limits,
         wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
     ) -> Result<Self, Problem> {
+        Self::gather(multipart, batch, limits, wanted, false).await
+    }
+
+    /// The same of a form whose text fields may be given again.
+    pub async fn receive_repeated(
+        multipart: Multipart,
+        batch: &mut Batch,
+        limits: &Limits,
+        wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
+    ) -> Result<Self, Problem> {
+        Self::gather(multipart, batch, limits, wanted, true).await
+    }
+
+    async fn gather(
+        mut multipart: Multipart,
+        batch: &mut Batch,
+        limits: &Limits,
+        wanted: impl Fn(&str, bool) -> Option<&'static [FileKind]>,
+        repeated: bool,
+    ) -> Result<Self, Problem> {
         let mut form = Self::default();
         while let Some(field) = multipart.next_field().await.map_err(|error| broken(&error))? {
-            if form.texts.len() + form.files.len() >= MAX_FIELDS {
+            if form.texts.len() + form.again.len() + form.files.len() >= MAX_FIELDS {
                 let detail = format!("the form has more than {MAX_FIELDS} fields");
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_fields", detail));
             }
@@ -94,13 +116,13 @@ impl Form {
                 (None, Some(true)) => {
                     return Err(Problem::field(&name, "is a file, but this field takes text"));
                 }
-                (None, _) => form.add_text(name, field).await?,
+                (None, _) => form.add_text(name, field, repeated).await?,
             }
         }
         Ok(form)
     }
 
-    async fn add_text(&mut self, name: String, mut field: Field<'_>) -> Result<(), Problem> {
+    async fn add_text(&mut self, name: String, mut field: Field<'_>, repeated: bool) -> Result<(), Problem> {
         let mut bytes = Vec::new();
         while let Some(chunk) = field.chunk().await.map_err(|error| broken(&error))? {
             if bytes.len() + chunk.len() > MAX_TEXT_BYTES {
@@ -109,10 +131,14 @@ impl Form {
             bytes.extend_from_slice(&chunk);
         }
         let text = String::from_utf8(bytes).map_err(|_| Problem::field(&name, "is not UTF-8 text"))?;
-        match self.texts.insert(name.clone(), text) {
-            None => Ok(()),
-            Some(_) => Err(Problem::field(&name, "is given twice")),
+        match self.texts.entry(name) {
+            Entry::Vacant(free) => {
+                free.insert(text);
+            }
+            Entry::Occupied(known) if repeated => self.again.push((known.key().clone(), text)),
+            Entry::Occupied(known) => return Err(Problem::field(known.key(), "is given twice")),
         }
+        Ok(())
     }
 }
 

@@ -8,7 +8,7 @@ use taja_catalog::{
     Product,
     policy::Measure,
     port::Variant,
-    search::{Evidence, Found, ResultSet},
+    search::{Evidence, FUSION_K, Found, ResultSet},
 };
 use taja_queue::{JobId, JobRecord};
 
@@ -42,6 +42,7 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     let mut body = json!({
         "matches": page.iter().filter_map(one).collect::<Vec<_>>(),
         "total": set.found.len(),
+        "counts": counts(&set),
         "plugins": set.plugins,
         "model": set.model,
     });
@@ -54,6 +55,11 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     if let Some(recording) = &set.recording {
         body["recording"] = recording.as_str().into();
     }
+    let gone: Vec<_> =
+        page.iter().map(|found| &found.product).filter(|id| !products.contains_key(id)).collect();
+    if !gone.is_empty() {
+        body["gone"] = json!(gone);
+    }
     let end = start + page.len();
     if end < set.found.len() {
         body["next"] = write_cursor(job.id, end).into();
@@ -63,8 +69,31 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
     }
     if query.explain {
         body["legs"] = json!(set.legs);
+        body["explain"] = explained(&query, &set);
     }
     Ok(body)
+}
+
+/// Whether the total and each facet count everything that the query found, or what is left of it at some limit.
+fn counts(set: &ResultSet) -> Value {
+    let word = |exact: bool| if exact { "exact" } else { "capped" };
+    let facet = |field: &String| word(set.exact && !set.capped_facets.contains(field));
+    let facets: BTreeMap<_, _> = set.facets.keys().map(|field| (field, facet(field))).collect();
+    json!({ "total": word(set.exact), "facets": facets })
+}
+
+/// How the result set came to be: what was asked, part by part, how many products there were to rank and how many the
+/// ranking left out. The recording holds the rest, when there is one.
+fn explained(query: &SearchJob, set: &ResultSet) -> Value {
+    let shown: usize = set.found.iter().map(|found| 1 + found.variants.len()).sum();
+    json!({
+        "parts": query.parts,
+        "filter": query.filter,
+        "sort": query.sort,
+        "candidates": set.candidates,
+        "left_out": (set.candidates as usize).saturating_sub(shown),
+        "fusion": { "method": "reciprocal_rank", "k": FUSION_K },
+    })
 }
 
 fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, explain: bool) -> Value {
@@ -82,8 +111,14 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
                 "timestamp_ms": evidence.at_ms,
             })
         };
-        row["explain"] =
-            json!({ "legs": found.legs.iter().map(leg).collect::<Vec<_>>(), "notes": found.notes });
+        let place = set.found.iter().position(|one| one.product == found.product).map(|place| place + 1);
+        row["explain"] = json!({
+            "legs": found.legs.iter().map(leg).collect::<Vec<_>>(),
+            "shown": found.evidence.iter().map(leg).collect::<Vec<_>>(),
+            "fused_place": found.fused_place,
+            "place": place,
+            "notes": found.notes,
+        });
     }
     row
 }

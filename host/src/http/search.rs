@@ -1,8 +1,9 @@
 //! `POST /search`, the polling routes of its jobs, and the pages of their results.
 
 mod chosen;
+mod parts;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use axum::{
     Json,
@@ -12,18 +13,24 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use taja_catalog::{Filter, access::Scope, policy::Pins, search::Sort};
+use taja_catalog::{
+    Filter,
+    access::Scope,
+    policy::Pins,
+    search::{Facet, Sort},
+};
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
+use self::parts::{Crops, PartName, Parts};
 use super::{
     FieldProblem, Problem, Shared,
-    form::{FileKind, Form},
+    form::{FileKind, Form, FormFile},
     jobs::{self as job_views, Accepted, JobView, ProgressView, ReadOptions, SubmitHeaders},
 };
 use crate::{
     access::Caller,
-    jobs::{SEARCH, SearchJob, StagedContent, StagedPart},
+    jobs::{SEARCH, SearchJob},
     outbound::Guard,
 };
 
@@ -33,24 +40,65 @@ const DEFAULT_LIMIT: u32 = 10;
 pub const MAX_LIMIT: u32 = 100;
 /// Longest JSON or URL-encoded body, bytes.
 const MAX_BODY_BYTES: usize = 1 << 20;
-/// Longest query text, characters.
-const MAX_QUERY_CHARS: usize = 2000;
-/// Parts of a query, at most.
-const MAX_PARTS: usize = 8;
 /// Fields to sort by or to count, at most.
 const MAX_FIELDS: usize = 10;
 
-/// A query. As JSON it has no files; as a multipart form the lists and objects are JSON texts.
+/// One text, or several.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the request for the OpenAPI document")]
+enum Texts {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// What to count: the values of a field, or how many of them lie in ranges.
+#[derive(ToSchema, Serialize)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "describes the request for the OpenAPI document")]
+enum FacetBody {
+    Values(String),
+    Ranges(RangesBody),
+}
+
+/// Ranges of one field: 1 to 100.
+#[derive(ToSchema, Serialize)]
+struct RangesBody {
+    field: String,
+    ranges: Vec<RangeBody>,
+}
+
+/// From a number or a date, which lies in the range, to another one, which does not. One of both may be missing.
+#[derive(ToSchema, Serialize)]
+struct RangeBody {
+    #[schema(value_type = Option<Value>)]
+    from: Option<Value>,
+    #[schema(value_type = Option<Value>)]
+    to: Option<Value>,
+}
+
+/// A query of at most 8 parts: words, pictures and videos. As JSON it has no files; as a multipart form the lists and objects
+/// are JSON texts, and fields that bring parts may be given again.
 #[derive(ToSchema, Serialize)]
 pub struct SearchBody {
-    /// Words. Text alone works.
-    query: Option<String>,
-    /// A picture.
+    /// Words, or several texts. Text alone works.
+    query: Option<Texts>,
+    /// A picture. May be given again.
     #[schema(value_type = Option<String>, format = Binary)]
     image: Option<String>,
-    /// A video.
+    /// A video. May be given again.
     #[schema(value_type = Option<String>, format = Binary)]
     video: Option<String>,
+    /// Words that the results should be unlike, such as `leather`. A `not_` before any other part means the same.
+    not: Option<Texts>,
+    /// A picture that the results should be unlike. May be given again.
+    #[schema(value_type = Option<String>, format = Binary)]
+    not_image: Option<String>,
+    /// The region of the picture that is meant: `x,y,width,height` from the top left corner in shares of its sides, such as
+    /// `0,0.5,1,0.5` for its lower half, or the same as a list. Of several pictures an object of regions by name and place, such
+    /// as `{"image[1]": [0, 0.5, 1, 0.5]}`.
+    #[schema(value_type = Option<Value>)]
+    crop: Option<Value>,
     /// Products on the page, 1 to 100; 10 unless told.
     limit: Option<u32>,
     /// Conditions on fields, such as `{"category": "shoes", "price": {"lt": 50}}`.
@@ -58,12 +106,14 @@ pub struct SearchBody {
     filter: Option<Value>,
     /// Fields to sort by, such as `["price"]` or `["-price"]` for largest first.
     sort: Option<Vec<String>>,
-    /// Fields whose values are counted.
-    facets: Option<Vec<String>>,
-    /// How much each modality counts, such as `{"image": 1, "text": 0.5}`.
+    /// Fields whose values are counted, and those whose values are counted by ranges, such as `["color", {"field": "price",
+    /// "ranges": [{"to": 10}, {"from": 10, "to": 50}, {"from": 50}]}]`.
+    facets: Option<Vec<FacetBody>>,
+    /// How much parts count, 0 to 10, by name, or by name and place from 0, such as `{"image": 1, "image[1]": 0.5, "not": 2}`.
     #[schema(value_type = Option<Value>)]
     weights: Option<Value>,
-    /// Whether each match tells the legs that found it.
+    /// Whether the result explains itself: each match by the legs that found it, by its place before the ranking, and by
+    /// what the ranking noted. Whoever has the scope `admin` gets a recording as well, as with `record`.
     explain: Option<bool>,
     /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others that were found in
     /// `variants`. Total, pages and facets count matches.
@@ -105,12 +155,12 @@ pub async fn submit(
     let mut batch = app.staging.batch(JobId::new());
     let content_type =
         headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let (mut fields, files): (BTreeMap<_, _>, _) = if content_type.starts_with("multipart/form-data") {
+    let (mut fields, files) = if content_type.starts_with("multipart/form-data") {
         let multipart = Multipart::from_request(request, &()).await.map_err(|error| {
             Problem::new(StatusCode::BAD_REQUEST, "multipart_malformed", error.body_text())
         })?;
-        let form = Form::receive(multipart, &mut batch, &app.config.limits, file_kinds).await?;
-        (form.texts.into_iter().map(|(name, text)| (name, Value::String(text))).collect(), form.files)
+        let form = Form::receive_repeated(multipart, &mut batch, &app.config.limits, file_kinds).await?;
+        (gathered(form.texts.into_iter().chain(form.again)), form.files)
     } else if content_type.starts_with("application/json") {
         (json_fields(small(request).await?).await?, Vec::new())
     } else if content_type.starts_with("application/x-www-form-urlencoded") {
@@ -122,23 +172,14 @@ pub async fn submit(
             "send multipart/form-data, application/json or application/x-www-form-urlencoded",
         ));
     };
-    let mut parts: Vec<_> = files
-        .into_iter()
-        .map(|file| StagedPart {
-            modality: file.field,
-            content: match file.kind {
-                FileKind::Image => StagedContent::Image(file.hash),
-                FileKind::Video => StagedContent::Video(file.hash),
-            },
-            weight: 1.0,
-        })
-        .collect();
     let chosen = chosen::chosen(&app, &caller, fields.remove(chosen::FIELD)).await?;
     let (chosen, modalities) = match chosen {
         Some((chosen, modalities)) => (Some(chosen), modalities),
         None => (None, app.policies.modalities(&caller.tenant)),
     };
-    let job = SearchJob { chosen, ..search_job(fields, &mut parts, &modalities, &app.outbound)? };
+    let read = search_job(fields, files, &modalities, &app.outbound)?;
+    let replayable = read.explain && caller.may(Scope::Admin).is_ok();
+    let job = SearchJob { chosen, replayable, ..read };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     if job.record {
         caller.may(Scope::Admin)?;
@@ -150,7 +191,7 @@ pub async fn submit(
 
 /// Which files a part may carry. One of a new kind may be a picture, a video or text, as its plugin likes.
 fn file_kinds(name: &str, has_file_name: bool) -> Option<&'static [FileKind]> {
-    match name {
+    match PartName::of(name).modality() {
         "image" => Some(&[FileKind::Image]),
         "video" => Some(&[FileKind::Video]),
         _ => has_file_name.then_some(&[FileKind::Image, FileKind::Video]),
@@ -174,25 +215,41 @@ async fn json_fields(request: Request) -> Result<BTreeMap<String, Value>, Proble
 }
 
 async fn urlencoded_fields(request: Request) -> Result<BTreeMap<String, Value>, Problem> {
-    let form = axum::Form::<BTreeMap<String, String>>::from_request(request, &()).await;
+    let form = axum::Form::<Vec<(String, String)>>::from_request(request, &()).await;
     let axum::Form(body) =
         form.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "form_malformed", error.body_text()))?;
-    Ok(body.into_iter().map(|(name, text)| (name, Value::String(text))).collect())
+    Ok(gathered(body))
+}
+
+/// What is given again becomes a list.
+fn gathered(fields: impl IntoIterator<Item = (String, String)>) -> BTreeMap<String, Value> {
+    let mut gathered = BTreeMap::new();
+    for (name, text) in fields {
+        match gathered.get_mut(&name) {
+            None => {
+                gathered.insert(name, Value::String(text));
+            }
+            Some(Value::Array(texts)) => texts.push(text.into()),
+            Some(first) => *first = Value::Array(vec![first.take(), text.into()]),
+        }
+    }
+    gathered
 }
 
 /// Reads the fields; all that is wrong with them comes together.
 fn search_job(
     mut fields: BTreeMap<String, Value>,
-    parts: &mut Vec<StagedPart>,
-    modalities: &std::collections::HashSet<String>,
+    files: Vec<FormFile>,
+    modalities: &HashSet<String>,
     outbound: &Guard,
 ) -> Result<SearchJob, Problem> {
     let mut options = Options { mistakes: Vec::new() };
     let limit = options.take(&mut fields, "limit", Options::limit).unwrap_or(DEFAULT_LIMIT);
     let filter = options.take(&mut fields, "filter", Options::filter).unwrap_or(Value::Null);
     let sort = options.take(&mut fields, "sort", Options::sort).unwrap_or_default();
-    let facets = options.take(&mut fields, "facets", Options::names).unwrap_or_default();
-    let weights = options.take(&mut fields, "weights", Options::weights).unwrap_or_default();
+    let facets = options.take(&mut fields, "facets", Options::facets).unwrap_or_default();
+    let weights = options.take(&mut fields, "weights", parts::weights).unwrap_or_default();
+    let crops = options.take(&mut fields, "crop", Crops::read);
     let explain = options.take(&mut fields, "explain", Options::truth).unwrap_or_default();
     let group = options.take(&mut fields, "group", Options::truth).unwrap_or_default();
     let record = options.take(&mut fields, "record", Options::truth).unwrap_or_default();
@@ -200,25 +257,16 @@ fn search_job(
         let text = value.as_str().ok_or("is not text")?;
         outbound.read(text.trim()).map(String::from)
     });
-    for (name, value) in fields {
-        options.add_text_part(&name, &value, parts, modalities);
+    let mut parts = Parts::new(files, modalities, &mut options.mistakes);
+    fields.iter().for_each(|(name, value)| parts.add_texts(name, value));
+    parts.weigh(&weights);
+    if let Some(crops) = crops {
+        parts.crop(crops);
     }
-    for part in parts.iter_mut() {
-        if !modalities.contains(&part.modality) {
-            options.mistakes.push(FieldProblem::new(&part.modality, "is no modality that a plugin accepts"));
-        }
-        part.weight = weights.get(&part.modality).copied().unwrap_or(1.0);
-    }
-    if parts.is_empty() && options.mistakes.is_empty() {
-        options.mistakes.push(FieldProblem::new("query", "is missing: send words, a picture or a video"));
-    }
-    if parts.len() > MAX_PARTS {
-        options.mistakes.push(FieldProblem::new("", format!("has more than {MAX_PARTS} parts")));
-    }
+    let parts = parts.finish();
     if !options.mistakes.is_empty() {
         return Err(Problem::fields(options.mistakes));
     }
-    let parts = std::mem::take(parts);
     Ok(SearchJob {
         parts,
         filter,
@@ -228,6 +276,7 @@ fn search_job(
         explain,
         group,
         record,
+        replayable: false,
         callback_url,
         chosen: None,
         pins: Pins::default(),
@@ -288,12 +337,28 @@ impl Options {
         Ok(Self::names(value)?.into_iter().map(sort).collect())
     }
 
-    fn weights(value: &Value) -> Result<BTreeMap<String, f32>, String> {
-        let problem = || "is not an object of numbers from 0 to 10 by modality".to_owned();
-        let weights = BTreeMap::<String, f32>::deserialize(value).map_err(|_| problem())?;
-        let fits = weights.values().all(|weight| (0.0..=10.0).contains(weight));
-        let weights = weights.into_iter().map(|(name, weight)| (modality_of(&name).to_owned(), weight));
-        if fits { Ok(weights.collect()) } else { Err(problem()) }
+    fn facets(value: &Value) -> Result<Vec<Facet>, String> {
+        let asked = match value {
+            Value::String(_) => Self::names(value)?.into_iter().map(Value::from).collect(),
+            Value::Array(facets) => facets.clone(),
+            facet => vec![facet.clone()],
+        };
+        if asked.len() > MAX_FIELDS {
+            return Err(format!("has more than {MAX_FIELDS} fields"));
+        }
+        let mut facets: Vec<Facet> = Vec::with_capacity(asked.len());
+        for (place, facet) in asked.iter().enumerate() {
+            // A form that gives the field again brings JSON as text.
+            let object = facet.as_str().filter(|text| text.starts_with('{'));
+            let object = object.and_then(|text| serde_json::from_str(text).ok());
+            let facet = Facet::parse(object.as_ref().unwrap_or(facet));
+            let facet = facet.map_err(|problem| format!("{place}: {problem}"))?;
+            if facets.iter().any(|known| known.field() == facet.field() && *known != facet) {
+                return Err(format!("counts {} in two ways", facet.field()));
+            }
+            facets.push(facet);
+        }
+        Ok(facets)
     }
 
     fn truth(value: &Value) -> Result<bool, String> {
@@ -304,43 +369,6 @@ impl Options {
             _ => Err("is not true or false".to_owned()),
         }
     }
-
-    fn add_text_part(
-        &mut self,
-        name: &str,
-        value: &Value,
-        parts: &mut Vec<StagedPart>,
-        modalities: &std::collections::HashSet<String>,
-    ) {
-        let modality = modality_of(name);
-        let mut mistake = |detail: String| self.mistakes.push(FieldProblem::new(name, detail));
-        let text = match value {
-            Value::Null => return,
-            Value::String(text) if text.trim().is_empty() && modality != "text" => return,
-            Value::String(text) => text.trim(),
-            _ => return mistake("is not text".to_owned()),
-        };
-        if modality == "image" || modality == "video" {
-            return mistake("is not a file: send it as multipart/form-data".to_owned());
-        }
-        if !modalities.contains(modality) {
-            return mistake("is neither an option nor a modality that a plugin accepts".to_owned());
-        }
-        if text.is_empty() {
-            // An empty box beside a picture means nothing; alone it is no query, which is said below.
-            return;
-        }
-        if text.chars().count() > MAX_QUERY_CHARS {
-            return mistake(format!("is longer than {MAX_QUERY_CHARS} characters"));
-        }
-        let content = StagedContent::Text(text.to_owned());
-        parts.push(StagedPart { modality: modality.to_owned(), content, weight: 1.0 });
-    }
-}
-
-/// The part that carries words is called `query`.
-fn modality_of(name: &str) -> &str {
-    if name == "query" { "text" } else { name }
 }
 
 /// Polls a search. `cursor` reads further pages of the same result set.
@@ -383,7 +411,7 @@ mod tests {
     fn read(fields: &Value) -> Result<SearchJob, Problem> {
         let fields = fields.as_object().unwrap().clone().into_iter().collect();
         let modalities = ["text", "image", "barcode"].map(str::to_owned).into();
-        search_job(fields, &mut Vec::new(), &modalities, &Guard::default())
+        search_job(fields, Vec::new(), &modalities, &Guard::default())
     }
 
     #[test]
@@ -391,7 +419,7 @@ mod tests {
         let job = read(&json!({"query": " red shoe ", "barcode": "4006381333931", "limit": "5"})).unwrap();
         let modalities: Vec<_> = job.parts.iter().map(|part| part.modality.as_str()).collect();
         assert_eq!((modalities, job.limit), (vec!["barcode", "text"], 5));
-        assert_eq!(job.parts[1].content, StagedContent::Text("red shoe".into()));
+        assert_eq!(job.parts[1].content, crate::jobs::StagedContent::Text("red shoe".into()));
     }
 
     #[test]
@@ -405,6 +433,31 @@ mod tests {
         let typed = typed.unwrap();
         assert_eq!(typed, text.unwrap());
         assert_eq!((typed.parts[0].weight, typed.sort[0].descending), (2.0, true));
+    }
+
+    #[test]
+    fn facets_are_values_and_ranges_in_every_form_of_a_request() {
+        let ranges = json!({"field": "price", "ranges": [{"to": 10}, {"from": 10}]});
+        let expected = vec![Facet::parse(&json!("color")).unwrap(), Facet::parse(&ranges).unwrap()];
+        let typed = json!(["color", ranges]);
+        for facets in [typed.clone(), typed.to_string().into(), json!(["color", ranges.to_string()])] {
+            assert_eq!(read(&json!({"query": "x", "facets": facets})).unwrap().facets, expected, "{facets}");
+        }
+        let names = read(&json!({"query": "x", "facets": "color, size"})).unwrap().facets;
+        assert_eq!(names.iter().map(Facet::field).collect::<Vec<_>>(), ["color", "size"]);
+        for facets in [json!(["price", ranges]), json!([{"field": "price"}]), json!(vec!["a"; 11]), json!(7)]
+        {
+            let problem = read(&json!({"query": "x", "facets": facets})).unwrap_err();
+            assert_eq!(problem.errors[0].pointer, "/facets", "{facets}");
+        }
+    }
+
+    #[test]
+    fn what_a_form_gives_again_is_a_list() {
+        let pairs = [("query", "a"), ("limit", "3"), ("query", "b"), ("query", "c")];
+        let fields = gathered(pairs.map(|(name, text)| (name.to_owned(), text.to_owned())));
+        assert_eq!(fields["query"], json!(["a", "b", "c"]));
+        assert_eq!(fields["limit"], json!("3"));
     }
 
     #[test]

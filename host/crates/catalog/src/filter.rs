@@ -197,6 +197,27 @@ impl Test {
 }
 
 impl Bound {
+    /// Reads a number or a date; the error says what is wrong.
+    pub(crate) fn parse(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => date::milliseconds(text).map(Self::Date).ok_or_else(|| {
+                "is neither a number nor a date such as 2026-03-01 or 2026-03-01T12:30:00Z".to_owned()
+            }),
+            value => {
+                value.as_f64().map(Self::Number).ok_or_else(|| "is neither a number nor a date".to_owned())
+            }
+        }
+    }
+
+    /// Whether it is of the other's kind, and lies before it.
+    pub(crate) fn is_below(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Number(one), Self::Number(other)) => one < other,
+            (Self::Date(one), Self::Date(other)) => one < other,
+            _ => false,
+        }
+    }
+
     fn to_value(self) -> Value {
         match self {
             Self::Number(number) => json!(number),
@@ -205,7 +226,7 @@ impl Bound {
     }
 
     /// How a value lies to it; none of another kind.
-    fn order(self, value: &Value) -> Option<Ordering> {
+    pub(crate) fn order(self, value: &Value) -> Option<Ordering> {
         match self {
             Self::Number(bound) => value.as_f64()?.partial_cmp(&bound),
             Self::Date(bound) => Some(date::milliseconds(value.as_str()?)?.cmp(&bound)),
@@ -294,16 +315,7 @@ impl Parser {
 /// The test an operator stands for; false beside it when it is to be negated.
 fn test(operator: &str, operand: &Value, at: &str) -> Result<(bool, Test), InvalidFilter> {
     let at = &format!("{at}/{operator}");
-    let bound = || match operand {
-        Value::String(text) => match date::milliseconds(text) {
-            Some(milliseconds) => Ok(Bound::Date(milliseconds)),
-            None => refuse(at, "is neither a number nor a date such as 2026-03-01 or 2026-03-01T12:30:00Z"),
-        },
-        operand => match operand.as_f64() {
-            Some(number) => Ok(Bound::Number(number)),
-            None => refuse(at, "is neither a number nor a date"),
-        },
-    };
+    let bound = || Bound::parse(operand).or_else(|problem| refuse(at, problem));
     Ok((
         operator != "ne",
         match operator {

@@ -23,6 +23,7 @@ pub mod retrieval;
 pub mod search;
 pub mod similar;
 pub mod sweep;
+mod watched;
 pub mod words;
 
 #[cfg(any(test, feature = "contract"))]
@@ -35,6 +36,6 @@ pub use failure::{Blame, Failure};
 pub use filter::Filter;
 pub use id::{EffectKey, ImageHash, PluginDigest, ProductId, TenantId};
 pub use numbered::Numbered;
-pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, VideoFile, VideoInfo};
+pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo};
 pub use port::{PortError, PortResult};
 pub use product::{Details, Offer, Product, StoredImage};

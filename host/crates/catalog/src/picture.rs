@@ -158,6 +158,53 @@ pub struct Picture {
     pub raster: Raster,
 }
 
+impl Picture {
+    /// What a region of it shows, as a picture of its own.
+    pub fn cut(&self, region: &Region) -> Self {
+        let [x, y, width, height] = region.pixels(self.raster.width(), self.raster.height());
+        let raster = self.raster.crop(x, y, width, height);
+        let raster = raster.expect("the pixels of a region lie inside the picture that they are of");
+        Self { hash: None, perceptual: PerceptualHash::of(&raster), raster }
+    }
+}
+
+/// A part of a picture in shares of its sides, from the top left corner: the same part however large the picture is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    x: f64,
+    y: f64,
+    width: f64,
+    height: f64,
+}
+
+/// How far a region may reach outside for being rounded.
+const ROUNDING: f64 = 1e-6;
+
+impl Region {
+    /// From the left, from the top, width and height; none when it is empty or reaches outside.
+    pub fn new([x, y, width, height]: [f64; 4]) -> Option<Self> {
+        let inside = |from: f64, length: f64| {
+            (0.0..1.0).contains(&from) && length > 0.0 && from + length <= 1.0 + ROUNDING
+        };
+        (inside(x, width) && inside(y, height)).then_some(Self { x, y, width, height })
+    }
+
+    /// Every pixel that it touches, of a picture of this size, as [`Raster::crop`] takes them.
+    fn pixels(&self, width: u32, height: u32) -> [u32; 4] {
+        let (x, across) = stretch(self.x, self.width, width);
+        let (y, down) = stretch(self.y, self.height, height);
+        [x, y, across, down]
+    }
+}
+
+/// The first pixel of a side that is touched, and how many are.
+fn stretch(from: f64, length: f64, side: u32) -> (u32, u32) {
+    let pixels = f64::from(side);
+    let first = ((from * pixels + ROUNDING) as u32).min(side - 1);
+    let end = ((from + length) * pixels - ROUNDING).ceil() as u32;
+    (first, end.clamp(first + 1, side) - first)
+}
+
 /// A picture out of a video.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -221,6 +268,48 @@ mod tests {
         assert!(raster.crop(2, 0, 2, 1).is_none());
         assert!(raster.crop(0, 0, 0, 1).is_none());
         assert!(raster.crop(u32::MAX, 0, 2, 1).is_none());
+    }
+
+    #[test]
+    fn a_region_is_the_same_part_of_a_picture_of_any_size() {
+        let region = Region::new([0.25, 0.5, 0.5, 0.5]).unwrap();
+        assert_eq!(region.pixels(8, 4), [2, 2, 4, 2]);
+        assert_eq!(region.pixels(800, 400), [200, 200, 400, 200]);
+        assert_eq!(region.pixels(1, 1), [0, 0, 1, 1]);
+        let thirds = Region::new([1.0 / 3.0, 0.0, 2.0 / 3.0, 1e-9]).unwrap();
+        assert_eq!(thirds.pixels(3, 3), [1, 0, 2, 1]);
+        for side in [1, 2, 7, 1000, u32::MAX] {
+            for (from, length) in [(0.0, 1.0), (0.999_999_9, 1e-7), (0.3, 0.7), (0.1, 0.9)] {
+                let (first, count) = stretch(from, length, side);
+                assert!(count >= 1 && first.checked_add(count).is_some_and(|end| end <= side), "{side}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_region_that_is_empty_or_reaches_outside_is_none() {
+        for region in [
+            [-0.1, 0.0, 0.5, 0.5],
+            [0.0, 0.0, 0.0, 0.5],
+            [0.6, 0.0, 0.5, 0.5],
+            [1.0, 0.0, 0.1, 0.5],
+            [0.0, 0.0, 0.5, -0.5],
+            [f64::NAN, 0.0, 0.5, 0.5],
+            [0.0, 0.0, f64::INFINITY, 0.5],
+        ] {
+            assert_eq!(Region::new(region), None, "{region:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_out_of_a_picture_has_a_look_of_its_own_and_no_bytes() {
+        let mut rgb = [0_u8; 16 * 3].to_vec();
+        rgb[8 * 3..].fill(255);
+        let raster = Raster::new(4, 4, rgb).unwrap();
+        let picture = Picture { hash: Some(ImageHash::of(b"x")), perceptual: PerceptualHash(7), raster };
+        let cut = picture.cut(&Region::new([0.0, 0.5, 1.0, 0.5]).unwrap());
+        assert_eq!((cut.hash, cut.perceptual), (None, PerceptualHash(0)));
+        assert_eq!((cut.raster.width(), cut.raster.height(), cut.raster.rgb()), (4, 2, &[255; 24][..]));
     }
 
     fn columns(values: [u8; 9]) -> Raster {

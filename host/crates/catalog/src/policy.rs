@@ -19,6 +19,7 @@ use crate::{
     product::Details,
     recording::{Tape, exact, packed},
     retrieval::Catalogue,
+    watched::Watched,
 };
 
 /// Receives the progress of a job and knows whether it was cancelled.
@@ -68,6 +69,8 @@ pub struct PolicyContext {
     pub tape: Option<Arc<Tape>>,
     /// The plugins that took part so far.
     used: Mutex<Vec<PluginRef>>,
+    /// The catalogue again: what is known of the look-ups.
+    watched: Arc<Watched>,
     /// What was done in another way than the shop's policies would have.
     degraded: Mutex<Vec<Degraded>>,
 }
@@ -119,7 +122,9 @@ impl PolicyContext {
         job: Arc<dyn JobHandle>,
     ) -> Self {
         let (used, degraded) = (Mutex::default(), Mutex::default());
-        Self { tenant, catalogue, embedder, filter, job, tape: None, used, degraded }
+        let watched = Arc::new(Watched::new(catalogue));
+        let catalogue = Arc::clone(&watched) as Arc<dyn Catalogue>;
+        Self { tenant, catalogue, embedder, filter, job, tape: None, used, watched, degraded }
     }
 
     /// The same context with every policy call recorded on a tape.
@@ -129,7 +134,7 @@ impl PolicyContext {
 
     /// A context of its own for a policy that runs beside the one that serves: what it does shows nowhere.
     pub fn aside(&self, job: Arc<dyn JobHandle>) -> Self {
-        let (catalogue, embedder) = (Arc::clone(&self.catalogue), Arc::clone(&self.embedder));
+        let (catalogue, embedder) = (Arc::clone(&self.watched.real), Arc::clone(&self.embedder));
         Self::new(self.tenant.clone(), catalogue, embedder, self.filter.clone(), job)
     }
 
@@ -144,6 +149,11 @@ impl PolicyContext {
     /// The plugins that took part, in the order of their first call.
     pub fn used(&self) -> Vec<PluginRef> {
         self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether some look-up was answered with as much as it asked for, so that there may have been more.
+    pub fn may_have_left_out(&self) -> bool {
+        self.watched.was_filled()
     }
 
     /// Notes that another way was found than the shop's policy.
@@ -177,7 +187,7 @@ pub struct Part {
     pub modality: String,
     /// What it holds.
     pub content: Content,
-    /// How much it counts; 1 unless the client says otherwise.
+    /// How much it counts; 1 unless the client says otherwise. Below 0 in a part that the results should be unlike.
     #[serde(with = "exact")]
     pub weight: f32,
 }
@@ -219,11 +229,18 @@ pub struct Leg {
     pub modality: String,
     /// What its scores are.
     pub measure: Measure,
-    /// How much it should count.
+    /// How much it should count; with the sign of a negative number where its matches count against a product.
     #[serde(with = "exact")]
     pub weight: f32,
     /// Best first.
     pub hits: Vec<Hit>,
+}
+
+impl Leg {
+    /// Whether its matches are what the results should be unlike.
+    pub fn is_against(&self) -> bool {
+        self.weight.is_sign_negative()
+    }
 }
 
 /// A product on its way in, for the ingestion policy.

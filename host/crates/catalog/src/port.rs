@@ -17,7 +17,7 @@ use crate::{
     failure::{Blame, Failure},
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
-    picture::{Frame, FramePlan, PerceptualHash, Picture, VideoFile, VideoInfo},
+    picture::{Frame, FramePlan, PerceptualHash, Picture, Region, VideoFile, VideoInfo},
     product::{Details, Offer, Product, StoredImage},
     recording::exact,
     words::Wanted,
@@ -153,6 +153,8 @@ impl From<MediaError> for Failure {
 pub trait ImageDecoder: Send + Sync {
     /// Checks limits, decodes the first frame, turns it upright, and hashes bytes and look.
     async fn decode(&self, bytes: Bytes) -> Result<Picture, MediaError>;
+    /// What a region of a picture shows, as a picture of its own.
+    async fn cut(&self, picture: Picture, region: Region) -> Result<Picture, MediaError>;
 }
 
 /// Reads untrusted video files.

@@ -1,27 +1,36 @@
 //! The use case that answers a query: legs from the search policies, one order from the ranking policy.
 
 mod arrange;
+mod facet;
 mod fold;
 mod joined;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use self::{
     arrange::{compare_missing_last, count_values},
+    facet::count_ranges,
     joined::Joined,
+};
+pub use self::{
+    facet::{Facet, FacetCount, MAX_RANGES, Range},
+    joined::FUSION_K,
 };
 use crate::{
     add_product::stop_if_cancelled,
     failure::Failure,
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
-    picture::VideoFile,
+    picture::{Region, VideoFile},
     policy::{
         Candidates, Columns, Content, Degraded, JobHandle, Leg, Lineup, Measure, Part, PluginRef,
         PolicyContext,
@@ -85,7 +94,9 @@ pub struct RawPart {
     pub modality: String,
     /// What it holds.
     pub content: RawContent,
-    /// How much it counts.
+    /// The region of a picture that is meant; all of it when there is none. Other parts have none.
+    pub crop: Option<Region>,
+    /// How much it counts; with the sign of a negative number where the results should be unlike it.
     pub weight: f32,
 }
 
@@ -109,8 +120,8 @@ pub struct Query {
     pub filter: Filter,
     /// The order; by relevance when empty.
     pub sort: Vec<Sort>,
-    /// Fields to count the values of.
-    pub facets: Vec<String>,
+    /// What to count.
+    pub facets: Vec<Facet>,
     /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others as its variants.
     pub group: bool,
     /// Records what the policies are given, ask and answer.
@@ -141,6 +152,9 @@ pub struct Found {
     pub product: ProductId,
     /// The ranking policy's score.
     pub score: f32,
+    /// The place that the legs alone would give it, by reciprocal-rank fusion, from 1; 0 in results that are older.
+    #[serde(default)]
+    pub fused_place: u32,
     /// The matches the ranking policy chose to show, best first.
     pub evidence: Vec<Evidence>,
     /// The best match of each leg that found it.
@@ -169,19 +183,10 @@ pub struct LegSummary {
     pub modality: String,
     /// What its scores are.
     pub measure: Measure,
-    /// Its weight.
+    /// Its weight; with the sign of a negative number where its matches count against a product.
     pub weight: f32,
     /// Number of matches.
     pub hits: u32,
-}
-
-/// How often a value occurs in the result set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FacetCount {
-    /// The value.
-    pub value: Value,
-    /// Number of products.
-    pub count: u32,
 }
 
 /// The answer to a query: every page, total and facet is taken from this one list.
@@ -189,9 +194,19 @@ pub struct FacetCount {
 pub struct ResultSet {
     /// Best first.
     pub found: Vec<Found>,
+    /// Whether every product is in it that the query found: no look-up was cut at its length, nothing went beyond
+    /// [`RESULT_SET`], and nobody stood in for a policy.
+    #[serde(default)]
+    pub exact: bool,
+    /// How many products there were to rank.
+    #[serde(default)]
+    pub candidates: u32,
     /// Counts by field.
     #[serde(default)]
     pub facets: HashMap<String, Vec<FacetCount>>,
+    /// Fields with more values than are counted.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub capped_facets: BTreeSet<String>,
     /// Where the matches come from.
     pub legs: Vec<LegSummary>,
     /// The plugins that took part.
@@ -210,9 +225,10 @@ pub struct ResultSet {
     pub degraded: Vec<Degraded>,
 }
 
-/// What a shopper typed, when it is one text.
+/// What a shopper typed of what the results should be like, when it is one text.
 fn typed(parts: &[RawPart]) -> Option<&str> {
-    let mut texts = parts.iter().filter_map(|part| match &part.content {
+    let wanted = parts.iter().filter(|part| !part.weight.is_sign_negative());
+    let mut texts = wanted.filter_map(|part| match &part.content {
         RawContent::Text(text) if part.modality == "text" => Some(text.as_str()),
         _ => None,
     });
@@ -255,7 +271,13 @@ impl Search {
     async fn decode(&self, part: RawPart) -> Result<Part, Failure> {
         let content = match part.content {
             RawContent::Text(text) => Content::Text(text),
-            RawContent::Image(bytes) => Content::Image(Arc::new(self.decoder.decode(bytes).await?)),
+            RawContent::Image(bytes) => {
+                let picture = self.decoder.decode(bytes).await?;
+                Content::Image(Arc::new(match part.crop {
+                    Some(region) => self.decoder.cut(picture, region).await?,
+                    None => picture,
+                }))
+            }
             RawContent::Video(path) => {
                 let info = self.video.probe(&path).await?;
                 Content::Video(Arc::new(VideoFile { path, info }))
@@ -291,7 +313,7 @@ impl Search {
         tenant: &TenantId,
         set: &mut ResultSet,
         sort: &[Sort],
-        facets: &[String],
+        facets: &[Facet],
         group: bool,
     ) -> Result<(), Failure> {
         if sort.is_empty() && facets.is_empty() && !group {
@@ -311,11 +333,22 @@ impl Search {
         if group {
             fold::groups(&mut set.found, |id| products[id].details.item_group_id.as_deref());
         }
-        for field in facets {
-            let value = |id: &ProductId| products[id].details.field(field);
+        for facet in facets {
+            let field = facet.field().to_owned();
+            let value = |id: &ProductId| products[id].details.field(&field);
             let values = set.found.iter().map(|found| found.products().filter_map(value));
-            set.facets.insert(field.clone(), count_values(values));
+            let (counts, is_whole) = match facet {
+                Facet::Values(_) => count_values(values),
+                Facet::Ranges { ranges, .. } => (count_ranges(ranges, values), true),
+            };
+            if !is_whole {
+                set.capped_facets.insert(field.clone());
+            }
+            set.facets.insert(field, counts);
         }
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

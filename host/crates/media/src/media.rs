@@ -5,7 +5,7 @@ use std::{path::Path, time::Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use taja_catalog::{
-    Frame, FramePlan, PerceptualHash, Picture, Raster, VideoFile, VideoInfo,
+    Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo,
     port::{ImageDecoder, MediaError, VideoDecoder},
 };
 
@@ -61,6 +61,10 @@ impl ImageDecoder for Media {
         let max_pixels = self.config.max_pixels;
         let work = async { self.pool.run(move || decode::picture(&bytes, max_pixels)).await? };
         measured("image", work).await
+    }
+
+    async fn cut(&self, picture: Picture, region: Region) -> Result<Picture, MediaError> {
+        self.pool.run(move || picture.cut(&region)).await
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Fault, held};
 use crate::{
     id::{ImageHash, TenantId},
-    picture::{PerceptualHash, Picture, Raster},
+    picture::{PerceptualHash, Picture, Raster, Region},
     port::{ImageDecoder, ImageHost, MediaError, PortErrorKind, PortResult},
     product::StoredImage,
 };
@@ -63,6 +63,10 @@ impl ImageDecoder for PpmDecoder {
         let raster = Raster::new(width, height, pixels.to_vec())
             .ok_or_else(|| MediaError::Corrupt("not as many pixels as the header says".into()))?;
         Ok(Picture { hash: Some(ImageHash::of(&bytes)), perceptual: PerceptualHash::of(&raster), raster })
+    }
+
+    async fn cut(&self, picture: Picture, region: Region) -> Result<Picture, MediaError> {
+        Ok(picture.cut(&region))
     }
 }
 

@@ -30,6 +30,7 @@ mod tests {
         let one = |id: &str| Found {
             product: id.parse().unwrap(),
             score: 1.0,
+            fused_place: 1,
             evidence: Vec::new(),
             legs: Vec::new(),
             notes: Vec::new(),

@@ -1,6 +1,9 @@
 //! The legs of a query joined over their products: what the ranking policy gets, and what becomes of its answer.
 
-use std::collections::HashMap;
+use std::{
+    cmp::Ordering,
+    collections::{BTreeSet, HashMap},
+};
 
 use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
 use crate::{
@@ -17,7 +20,12 @@ pub(super) struct Joined {
     matches: Matches,
     /// The rank of each match in its leg, from 1.
     ranks: Vec<u32>,
+    /// By product number: whether some leg brought it, rather than only such as count against it.
+    brought: Vec<bool>,
 }
+
+/// The constant of reciprocal-rank fusion (Cormack, Clarke, Buettcher: Reciprocal rank fusion, SIGIR 2009).
+pub const FUSION_K: f64 = 60.0;
 
 impl Joined {
     pub(super) fn of(legs: &[Leg]) -> Self {
@@ -26,16 +34,46 @@ impl Joined {
         products.reserve(count);
         let mut matches = Matches::default();
         let mut ranks = Vec::with_capacity(count);
+        let mut brought = Vec::with_capacity(count);
         for (place, leg) in (0..).zip(legs) {
             for (rank, hit) in (1..).zip(&leg.hits) {
                 matches.legs.push(place);
-                matches.products.push(products.number(&hit.product));
+                let product = products.number(&hit.product);
+                matches.products.push(product);
+                brought.resize(products.things().len(), false);
+                brought[product as usize] |= !leg.is_against();
                 matches.images.push(hit.image.map_or(u32::MAX, |image| images.number(&image)));
                 matches.scores.push(hit.score);
                 ranks.push(rank);
             }
         }
-        Self { products, matches, ranks }
+        Self { products, matches, ranks, brought }
+    }
+
+    /// How many products there are that some leg brought.
+    pub(super) fn brought(&self) -> usize {
+        self.brought.iter().filter(|brought| **brought).count()
+    }
+
+    /// By product number: the place that reciprocal-rank fusion of the legs gives it, from 1. Ranks count products.
+    fn fused_places(&self, legs: &[Leg]) -> Vec<u32> {
+        let mut scores = vec![0.0; self.brought.len()];
+        let (mut last, mut rank) = (vec![u32::MAX; scores.len()], 0);
+        for (row, (leg, product)) in self.matches.legs.iter().zip(&self.matches.products).enumerate() {
+            if row > 0 && self.matches.legs[row - 1] != *leg {
+                rank = 0;
+            }
+            let product = *product as usize;
+            if std::mem::replace(&mut last[product], *leg) != *leg {
+                rank += 1;
+                scores[product] += f64::from(legs[*leg as usize].weight) / (FUSION_K + f64::from(rank));
+            }
+        }
+        let mut order: Vec<usize> = (0..scores.len()).filter(|product| self.brought[*product]).collect();
+        order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal));
+        let mut places = vec![0; scores.len()];
+        (1..).zip(order).for_each(|(place, product)| places[product] = place);
+        places
     }
 
     pub(super) fn candidates(
@@ -80,6 +118,7 @@ impl Joined {
             at_ms: hits[place].at_ms,
         };
         let products = self.products.things();
+        let (total, places) = (ranking.products.len(), self.fused_places(legs));
         let mut best: Vec<Vec<Evidence>> = vec![Vec::new(); products.len()];
         for place in 0..hits.len() {
             let of_product = &mut best[self.matches.products[place] as usize];
@@ -92,10 +131,14 @@ impl Joined {
         for (place, note) in ranking.notes {
             notes.entry(place).or_default().push(note);
         }
-        let found = (0..).zip(ranking.products).map(|(place, ranked)| Found {
+        // What only a leg brought that counts against it was never asked for, whatever the policy makes of that.
+        let ranked = (0..).zip(ranking.products).filter(|(_, ranked)| self.brought[ranked.product as usize]);
+        let shows = |row: &&u32| !legs[self.matches.legs[**row as usize] as usize].is_against();
+        let found = ranked.map(|(place, ranked)| Found {
             product: products[ranked.product as usize].clone(),
             score: ranked.score,
-            evidence: ranked.evidence.iter().map(|place| evidence(*place as usize)).collect(),
+            fused_place: places[ranked.product as usize],
+            evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
             legs: std::mem::take(&mut best[ranked.product as usize]),
             notes: notes.remove(&place).unwrap_or_default(),
             variants: Vec::new(),
@@ -107,15 +150,21 @@ impl Joined {
             weight: leg.weight,
             hits: leg.hits.len() as u32,
         };
+        let degraded = context.degraded();
+        // A policy that names fewer than it may left the others out because they are none.
+        let is_whole = self.brought() <= RESULT_SET as usize || total < RESULT_SET as usize;
         ResultSet {
             found: found.collect(),
+            exact: is_whole && degraded.is_empty() && !context.may_have_left_out(),
+            candidates: self.brought() as u32,
             facets: HashMap::new(),
+            capped_facets: BTreeSet::new(),
             legs: legs.iter().map(summary).collect(),
             plugins: context.used(),
             model: context.embedder.space().id.clone(),
             did_you_mean: None,
             recording: None,
-            degraded: context.degraded(),
+            degraded,
         }
     }
 }
@@ -124,6 +173,27 @@ impl Joined {
 mod tests {
     use super::*;
     use crate::policy::Measure;
+
+    #[test]
+    fn what_only_a_leg_brought_that_counts_against_it_is_not_brought() {
+        let against = Leg { weight: -0.0, ..leg("not", &["p2", "p3"]) };
+        let joined = Joined::of(&[against, leg("a", &["p1", "p2"])]);
+        let brought = joined.products.things().iter().zip(&joined.brought);
+        let brought: Vec<_> = brought.filter(|(_, brought)| **brought).map(|(id, _)| id.as_str()).collect();
+        assert_eq!((brought, joined.brought()), (vec!["p2", "p1"], 2));
+    }
+
+    #[test]
+    fn places_before_the_ranking_are_those_of_the_legs_alone() {
+        let against = Leg { weight: -1.0, ..leg("not", &["p1", "p9"]) };
+        let legs = [leg("a", &["p1", "p1", "p2", "p3"]), leg("b", &["p3"]), against];
+        let joined = Joined::of(&legs);
+        let places = joined.fused_places(&legs);
+        let place = |id: &str| {
+            places[joined.products.things().iter().position(|product| product.as_str() == id).unwrap()]
+        };
+        assert_eq!(["p1", "p2", "p3", "p9"].map(place), [3, 2, 1, 0]);
+    }
 
     fn leg(name: &str, products: &[&str]) -> Leg {
         let hit = |id: &&str| Hit { product: id.parse().unwrap(), image: None, score: 0.5, at_ms: None };

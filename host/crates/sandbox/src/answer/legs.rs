@@ -42,7 +42,8 @@ fn parts(state: &mut GuestState, parts: &[Part]) -> Answer<Vec<guest::Part>> {
 }
 
 /// The legs, if they are any: names that differ, parts that were asked, finite weights and scores. A leg weighs what its
-/// plugin says: that includes the weight of the part.
+/// plugin says: that includes the weight of the part. Whether it counts for a product or against it is what the part says:
+/// a policy that knows nothing of parts to be unlike does not turn them into the opposite.
 pub(crate) fn legs(state: &mut GuestState, legs: Vec<guest::Leg>, parts: &[Part]) -> Checked<Vec<Leg>> {
     if legs.len() > MAX_LEGS {
         return Err(format!("{} legs are more than {MAX_LEGS}", legs.len()));
@@ -53,13 +54,15 @@ pub(crate) fn legs(state: &mut GuestState, legs: Vec<guest::Leg>, parts: &[Part]
         if leg.name.is_empty() || leg.name.len() > MAX_NAME_BYTES || !names.insert(leg.name.clone()) {
             return Err(format!("the leg name {:?} is empty, too long or there twice", shortened(&leg.name)));
         }
-        if !leg.weight.is_finite() || leg.weight < 0.0 {
-            return Err(format!("the weight of leg {} is negative or not finite", leg.name));
-        }
         let Some(part) = parts.get(leg.part as usize) else {
             let (name, place, count) = (&leg.name, leg.part, parts.len());
             return Err(format!("leg {name} answers part {place} of {count}"));
         };
+        let against = part.weight.is_sign_negative();
+        if !leg.weight.is_finite() || (leg.weight < 0.0 && !against) {
+            return Err(format!("the weight of leg {} is negative or not finite", leg.name));
+        }
+        let weight = if against { -leg.weight.abs() } else { leg.weight.abs() };
         let hits = state.take(leg.hits).map_err(|refusal| format!("{:#}", refusal.into_error()))?;
         let hits = state.interner.resolve(&hits);
         if hits.iter().any(|hit| !hit.score.is_finite()) {
@@ -70,7 +73,7 @@ pub(crate) fn legs(state: &mut GuestState, legs: Vec<guest::Leg>, parts: &[Part]
             guest::Measure::Relevance => Measure::Relevance,
         };
         let modality = part.modality.clone();
-        checked.push(Leg { name: leg.name, modality, measure, weight: leg.weight, hits });
+        checked.push(Leg { name: leg.name, modality, measure, weight, hits });
     }
     Ok(checked)
 }

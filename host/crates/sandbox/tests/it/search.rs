@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use taja_catalog::policy::{Leg, Policies as _, PolicyError, PolicyFault};
+use taja_catalog::policy::{Leg, Part, Policies as _, PolicyError, PolicyFault};
 
 use crate::{
     fakes::{World, image, part, text, video},
@@ -63,6 +63,17 @@ async fn a_leg_answers_the_part_it_says_and_weighs_what_it_says() {
     assert!(parts.iter().all(|part| part.weight == 2.0), "a weight that would show if it were multiplied in");
     let legs = sandbox.search(&world.context("shop", ""), parts, 5).await.unwrap();
     assert_eq!((legs[0].name.as_str(), legs[0].modality.as_str(), legs[0].weight), ("last", "image", 0.5));
+}
+
+#[tokio::test]
+async fn a_leg_of_a_part_to_be_unlike_counts_against_its_matches_whatever_its_policy_says() {
+    let world = shop();
+    let sandbox = all_powerful("last-part", &world).await;
+    for (weight, weighs) in [(-1.0, -0.5_f32), (-0.0, -0.5)] {
+        let parts = vec![text("a"), Part { weight, ..image([255, 0, 0]) }];
+        let legs = sandbox.search(&world.context("shop", ""), parts, 5).await.unwrap();
+        assert_eq!((legs[0].weight, legs[0].is_against()), (weighs, true), "{weight}");
+    }
 }
 
 #[tokio::test]
