@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod activation;
+mod agreement;
 mod bad_input;
 mod callbacks;
 mod clients;
@@ -9,6 +10,7 @@ mod cluster;
 mod command_line;
 #[path = "../../crates/sandbox/fixtures/component.rs"]
 mod component;
+mod composed;
 mod crash;
 mod duplicates;
 mod evaluation;

@@ -61,12 +61,7 @@ impl Catalogue for Watched {
         Ok(self.look(self.real.keyword(tenant, text, filter, k).await?, k))
     }
 
-    async fn respelled(
-        &self,
-        tenant: &TenantId,
-        text: &str,
-        filter: &Filter,
-    ) -> PortResult<Option<String>> {
+    async fn respelled(&self, tenant: &TenantId, text: &str, filter: &Filter) -> PortResult<Option<String>> {
         self.real.respelled(tenant, text, filter).await
     }
 

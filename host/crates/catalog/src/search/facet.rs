@@ -1,6 +1,6 @@
 //! What is counted of a result set: the values of a field, or the ranges that its values lie in.
 
-use std::collections::HashSet;
+use std::{cmp::Ordering, collections::HashSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -114,8 +114,8 @@ impl Range {
         let ends = |end: &Option<Value>, holds: fn(Bound, &Value) -> bool| {
             end.as_ref().is_none_or(|end| Bound::parse(end).is_ok_and(|bound| holds(bound, value)))
         };
-        ends(&self.from, |from, value| from.order(value).is_some_and(|order| order.is_ge()))
-            && ends(&self.to, |to, value| to.order(value).is_some_and(|order| order.is_lt()))
+        ends(&self.from, |from, value| from.order(value).is_some_and(Ordering::is_ge))
+            && ends(&self.to, |to, value| to.order(value).is_some_and(Ordering::is_lt))
     }
 }
 

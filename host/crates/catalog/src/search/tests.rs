@@ -7,7 +7,7 @@ use crate::{
     Region,
     fakes::{FakeEmbedder, InMemoryIndex, InMemoryStore, PpmDecoder, RecordingJob, ScriptedLineup, ppm},
     policy::{Hit, Ranked, Ranking, Substitute},
-    port::{Embedder as _, MediaError},
+    port::MediaError,
     retrieval::Retrieval,
 };
 
