@@ -111,12 +111,12 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
                 "timestamp_ms": evidence.at_ms,
             })
         };
-        let place = set.found.iter().position(|one| one.product == found.product).map(|place| place + 1);
         row["explain"] = json!({
             "legs": found.legs.iter().map(leg).collect::<Vec<_>>(),
             "shown": found.evidence.iter().map(leg).collect::<Vec<_>>(),
-            "fused_place": found.fused_place,
-            "place": place,
+            "fused_place": found.fused.place,
+            "fused_score": found.fused.score,
+            "ranked_place": found.ranked_place,
             "notes": found.notes,
         });
     }

@@ -18,9 +18,11 @@ use crate::{
     support::{Server, file},
 };
 
-/// Searches that are made unless `TAJA_SEARCH_CASES` says how many.
+/// Searches that are made unless `TAJA_TEST_SEARCHES` says how many.
 const CASES: u64 = 24;
-/// Products at the beginning.
+/// Searches of one stock; then the shop gets another one.
+const CASES_OF_STOCK: u64 = 6;
+/// Products of a stock, at most.
 const PRODUCTS: usize = 18;
 /// A filter that is refused for its depth would be another test's.
 const DEPTH: usize = 3;
@@ -198,7 +200,7 @@ async fn happen(server: &Server, dice: &mut Dice) {
     let one = server.url(&format!("/products/{}", products[dice.below(products.len())]));
     match dice.below(3) {
         0 => drop(server.result("/add_product", dice.product()).await),
-        1 if products.len() > PRODUCTS / 2 => {
+        1 if products.len() > 1 => {
             assert_eq!(server.http.delete(one).send().await.unwrap().status(), 204);
         }
         _ => {
@@ -267,16 +269,26 @@ async fn search(server: &Server, case: u64) {
     assert_eq!(whole, order, "case {case}");
 }
 
-/// Fills a shop, and searches it.
+/// Takes everything out of a shop, and fills it anew.
+async fn restock(server: &Server, dice: &mut Dice) {
+    for id in catalogue(server).await.into_keys() {
+        let deleted = server.http.delete(server.url(&format!("/products/{id}"))).send().await.unwrap();
+        assert_eq!(deleted.status(), 204);
+    }
+    let stock: Vec<_> = (0..=dice.below(PRODUCTS)).map(|_| dice.product()).collect();
+    futures::future::join_all(stock.into_iter().map(|form| server.result("/add_product", form))).await;
+}
+
+/// Searches a shop, and now and then gives it other products.
 async fn pages_totals_and_facets_agree(server: &Server) {
     let manifest = "name = \"rank-fixture\"\nversion = \"1.0.0\"\nkind = \"rank\"\n";
     let ranker = taja_sandbox::manifest::embed(&fixture("rank"), manifest).unwrap();
     server.uploaded("", "", ranker).await;
-    let mut dice = Dice::of(u64::MAX);
-    let stock: Vec<_> = (0..PRODUCTS).map(|_| dice.product()).collect();
-    futures::future::join_all(stock.into_iter().map(|form| server.result("/add_product", form))).await;
-    let cases = std::env::var("TAJA_SEARCH_CASES").map_or(CASES, |cases| cases.parse().unwrap());
+    let cases = std::env::var("TAJA_TEST_SEARCHES").map_or(CASES, |cases| cases.parse().unwrap());
     for case in 0..cases {
+        if case % CASES_OF_STOCK == 0 {
+            restock(server, &mut Dice::of(u64::MAX - case)).await;
+        }
         search(server, case).await;
     }
 }

@@ -107,8 +107,9 @@ async fn a_search_that_explains_itself_can_be_played_again_with_the_same_order()
     let query = image_query(another_view("chelsea")).text("query", "coffee cup").text("explain", "true");
     let result = server.result("/search", query).await;
     let first = &result["matches"][0]["explain"];
-    assert_eq!(first["place"], 1);
+    assert_eq!(first["ranked_place"], 1);
     assert!(first["fused_place"].as_u64().is_some_and(|place| place >= 1), "{first}");
+    assert!(first["fused_score"].as_f64().is_some_and(|score| score > 0.0), "{first}");
     assert!(first["shown"][0]["image_hash"].is_string() && first["notes"][0].is_string(), "{first}");
     assert_eq!((&result["explain"]["candidates"], &result["explain"]["left_out"]), (&json!(4), &json!(0)));
     assert_eq!(result["explain"]["parts"][0]["modality"], "image");

@@ -226,7 +226,7 @@ impl Bound {
     }
 
     /// How a value lies to it; none of another kind.
-    pub(crate) fn order(self, value: &Value) -> Option<Ordering> {
+    fn order(self, value: &Value) -> Option<Ordering> {
         match self {
             Self::Number(bound) => value.as_f64()?.partial_cmp(&bound),
             Self::Date(bound) => Some(date::milliseconds(value.as_str()?)?.cmp(&bound)),

@@ -152,9 +152,12 @@ pub struct Found {
     pub product: ProductId,
     /// The ranking policy's score.
     pub score: f32,
-    /// The place that the legs alone would give it, by reciprocal-rank fusion, from 1; 0 in results that are older.
+    /// The place that the ranking policy gave it, from 1; 0 in results that are older.
     #[serde(default)]
-    pub fused_place: u32,
+    pub ranked_place: u32,
+    /// What the legs alone would give it; nothing in results that are older.
+    #[serde(default)]
+    pub fused: Fused,
     /// The matches the ranking policy chose to show, best first.
     pub evidence: Vec<Evidence>,
     /// The best match of each leg that found it.
@@ -172,6 +175,15 @@ impl Found {
     fn products(&self) -> impl Iterator<Item = &ProductId> {
         std::iter::once(&self.product).chain(&self.variants)
     }
+}
+
+/// What a product would get of the legs alone, by reciprocal-rank fusion.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fused {
+    /// Its place, from 1.
+    pub place: u32,
+    /// The sum over the legs of `weight / (k + rank)`, where `k` is [`FUSION_K`] and ranks count products.
+    pub score: f64,
 }
 
 /// A leg, as the answer names it.

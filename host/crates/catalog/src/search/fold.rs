@@ -30,7 +30,8 @@ mod tests {
         let one = |id: &str| Found {
             product: id.parse().unwrap(),
             score: 1.0,
-            fused_place: 1,
+            ranked_place: 1,
+            fused: crate::search::Fused::default(),
             evidence: Vec::new(),
             legs: Vec::new(),
             notes: Vec::new(),

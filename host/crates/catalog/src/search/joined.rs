@@ -1,11 +1,8 @@
 //! The legs of a query joined over their products: what the ranking policy gets, and what becomes of its answer.
 
-use std::{
-    cmp::Ordering,
-    collections::{BTreeSet, HashMap},
-};
+use std::collections::{BTreeSet, HashMap};
 
-use super::{Evidence, Found, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
+use super::{Evidence, Found, Fused, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
 use crate::{
     id::ProductId,
     numbered::Numbered,
@@ -55,10 +52,10 @@ impl Joined {
         self.brought.iter().filter(|brought| **brought).count()
     }
 
-    /// By product number: the place that reciprocal-rank fusion of the legs gives it, from 1. Ranks count products.
-    fn fused_places(&self, legs: &[Leg]) -> Vec<u32> {
-        let mut scores = vec![0.0; self.brought.len()];
-        let (mut last, mut rank) = (vec![u32::MAX; scores.len()], 0);
+    /// By product number: what the legs alone make of it. What no leg brought has place 0.
+    fn fused(&self, legs: &[Leg]) -> Vec<Fused> {
+        let mut fused = vec![Fused::default(); self.brought.len()];
+        let (mut last, mut rank) = (vec![u32::MAX; fused.len()], 0);
         for (row, (leg, product)) in self.matches.legs.iter().zip(&self.matches.products).enumerate() {
             if row > 0 && self.matches.legs[row - 1] != *leg {
                 rank = 0;
@@ -66,14 +63,13 @@ impl Joined {
             let product = *product as usize;
             if std::mem::replace(&mut last[product], *leg) != *leg {
                 rank += 1;
-                scores[product] += f64::from(legs[*leg as usize].weight) / (FUSION_K + f64::from(rank));
+                fused[product].score += f64::from(legs[*leg as usize].weight) / (FUSION_K + f64::from(rank));
             }
         }
-        let mut order: Vec<usize> = (0..scores.len()).filter(|product| self.brought[*product]).collect();
-        order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap_or(Ordering::Equal));
-        let mut places = vec![0; scores.len()];
-        (1..).zip(order).for_each(|(place, product)| places[product] = place);
-        places
+        let mut order: Vec<usize> = (0..fused.len()).filter(|product| self.brought[*product]).collect();
+        order.sort_by(|a, b| fused[*b].score.total_cmp(&fused[*a].score));
+        (1..).zip(order).for_each(|(place, product)| fused[product].place = place);
+        fused
     }
 
     pub(super) fn candidates(
@@ -118,7 +114,7 @@ impl Joined {
             at_ms: hits[place].at_ms,
         };
         let products = self.products.things();
-        let (total, places) = (ranking.products.len(), self.fused_places(legs));
+        let (total, fused) = (ranking.products.len(), self.fused(legs));
         let mut best: Vec<Vec<Evidence>> = vec![Vec::new(); products.len()];
         for place in 0..hits.len() {
             let of_product = &mut best[self.matches.products[place] as usize];
@@ -134,10 +130,11 @@ impl Joined {
         // What only a leg brought that counts against it was never asked for, whatever the policy makes of that.
         let ranked = (0..).zip(ranking.products).filter(|(_, ranked)| self.brought[ranked.product as usize]);
         let shows = |row: &&u32| !legs[self.matches.legs[**row as usize] as usize].is_against();
-        let found = ranked.map(|(place, ranked)| Found {
+        let found = (1..).zip(ranked).map(|(ranked_place, (place, ranked))| Found {
             product: products[ranked.product as usize].clone(),
             score: ranked.score,
-            fused_place: places[ranked.product as usize],
+            ranked_place,
+            fused: fused[ranked.product as usize],
             evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
             legs: std::mem::take(&mut best[ranked.product as usize]),
             notes: notes.remove(&place).unwrap_or_default(),
@@ -151,7 +148,7 @@ impl Joined {
             hits: leg.hits.len() as u32,
         };
         let degraded = context.degraded();
-        // A policy that names fewer than it may left the others out because they are none.
+        // A policy that places fewer than it may has left the others out because they do not belong there.
         let is_whole = self.brought() <= RESULT_SET as usize || total < RESULT_SET as usize;
         ResultSet {
             found: found.collect(),
@@ -188,11 +185,12 @@ mod tests {
         let against = Leg { weight: -1.0, ..leg("not", &["p1", "p9"]) };
         let legs = [leg("a", &["p1", "p1", "p2", "p3"]), leg("b", &["p3"]), against];
         let joined = Joined::of(&legs);
-        let places = joined.fused_places(&legs);
-        let place = |id: &str| {
-            places[joined.products.things().iter().position(|product| product.as_str() == id).unwrap()]
+        let fused = joined.fused(&legs);
+        let of = |id: &str| {
+            fused[joined.products.things().iter().position(|product| product.as_str() == id).unwrap()]
         };
-        assert_eq!(["p1", "p2", "p3", "p9"].map(place), [3, 2, 1, 0]);
+        assert_eq!(["p1", "p2", "p3", "p9"].map(|id| of(id).place), [3, 2, 1, 0]);
+        assert_eq!([of("p1").score, of("p3").score], [0.0, 1.0 / 63.0 + 1.0 / 61.0]);
     }
 
     fn leg(name: &str, products: &[&str]) -> Leg {

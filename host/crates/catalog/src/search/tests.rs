@@ -92,7 +92,8 @@ async fn what_only_counts_against_others_is_neither_found_nor_shown_whoever_rank
     let products: Vec<_> = set.found.iter().map(|found| found.product.as_str()).collect();
     assert_eq!(products, ["p2", "p3", "p4"]);
     assert_eq!((set.found[0].evidence.len(), set.found[0].legs.len()), (0, 2));
-    assert_eq!(set.found.iter().map(|found| found.fused_place).collect::<Vec<_>>(), [3, 1, 2]);
+    let places: Vec<_> = set.found.iter().map(|found| (found.fused.place, found.ranked_place)).collect();
+    assert_eq!(places, [(3, 1), (1, 2), (2, 3)]);
 }
 
 #[tokio::test]
