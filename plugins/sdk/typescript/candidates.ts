@@ -99,12 +99,13 @@ export function foldByProduct(candidates: Candidates): Found[] {
 
 /**
  * Reciprocal-rank fusion: the sum of `weight / (k + rank)` over the legs that a product appears in, as a share of what a
- * product gets that is first in every leg. (Cormack, Clarke, Buettcher: Reciprocal rank fusion, SIGIR 2009; k = 60.)
+ * product gets that is first in every leg that counts for it. So 1 at most, and 0 for what loses more by legs whose weight
+ * is below 0 than it gains by the others. (Cormack, Clarke, Buettcher: Reciprocal rank fusion, SIGIR 2009; k = 60.)
  */
 export function reciprocalRanks(candidates: Candidates, found: readonly Found[], k = 60): (entry: Found) => number {
-  const weights = candidates.legs.map((leg) => (leg.weight > 0 ? leg.weight : 0));
+  const weights = candidates.legs.map((leg) => (Number.isFinite(leg.weight) ? leg.weight : 0));
   const reached = weights.map((_, leg) => found.some((entry) => entry.best[leg] !== undefined));
-  const whole = weights.reduce((sum, weight, leg) => (reached[leg] ? sum + weight / (k + 1) : sum), 0);
+  const whole = weights.reduce((sum, weight, leg) => (reached[leg] ? sum + Math.max(weight, 0) / (k + 1) : sum), 0);
   return ({ best }) => {
     let sum = 0;
     for (let leg = 0; leg < best.length; leg++) {
@@ -113,7 +114,7 @@ export function reciprocalRanks(candidates: Candidates, found: readonly Found[],
         sum += (weights[leg] as number) / (k + match.rank);
       }
     }
-    return whole > 0 ? sum / whole : 0;
+    return whole > 0 ? Math.max(sum / whole, 0) : 0;
   };
 }
 

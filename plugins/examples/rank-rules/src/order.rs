@@ -23,12 +23,13 @@ enum Tier {
     Buried,
 }
 
-/// Every product that some leg with a weight found, best first.
+/// Every product that some leg found that counts for it, best first.
 pub fn order(candidates: &Candidates, settings: &Settings) -> Result<Vec<Standing>, String> {
     let rules = Conditions::of(candidates)?;
     let mut standings = Vec::new();
-    for (product, fused) in candidates.products().zip(candidates.best().fused(settings.k)) {
-        if fused > 0.0 {
+    let best = candidates.best();
+    for (product, fused) in candidates.products().zip(best.fused(settings.k)) {
+        if best.brought(product) {
             standings.push(placed(product, fused, candidates, &rules, settings)?);
         }
     }

@@ -1,7 +1,7 @@
 """The contract of rank plugins: candidates in, an order out."""
 
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf, isfinite, isnan
 
 from wit_world.exports.ranking import (
     Candidates,
@@ -63,23 +63,24 @@ class Best:
 
     products: int
     weights: list[float]
-    """What each leg counts; 0 where its weight is not a number above 0."""
+    """What each leg counts, against its products where it is below 0; 0 where its weight is no number."""
     rows: list[dict[int, int]]
     """For each leg the products it found, best first, each with the place of its best match in `candidates.matches`."""
 
     def fused(self, k: float = 60.0) -> list[float]:
         """Reciprocal-rank fusion, one score per product: the sum of weight / (k + rank) over the legs, as a share of
-        what a product gets that is first in every leg with a match, so 0 to 1.
+        what a product gets that is first in every leg with a match that counts for it. So 1 at most, and 0 for what
+        loses more by legs whose weight is below 0 than it gains by the others.
         (Cormack, Clarke, Buettcher: Reciprocal rank fusion, SIGIR 2009; they use k = 60.)
         """
         scores = [0.0] * self.products
         most = 0.0
         for weight, rows in zip(self.weights, self.rows):
             if rows:
-                most += weight / (k + 1.0)
+                most += max(weight, 0.0) / (k + 1.0)
             for rank, product in enumerate(rows, 1):
                 scores[product] += weight / (k + rank)
-        return [min(score / most, 1.0) for score in scores] if most > 0.0 else scores
+        return [min(max(score / most, 0.0), 1.0) if most > 0.0 else 0.0 for score in scores]
 
 
 def best(candidates: Candidates) -> Best:
@@ -93,7 +94,7 @@ def best(candidates: Candidates) -> Best:
     for row, (leg, product) in enumerate(zip(matches.legs, matches.products)):
         # Rows stand best first, so the first of a product is its best.
         rows[leg].setdefault(product, row)
-    weights = [leg.weight if 0.0 < leg.weight < inf else 0.0 for leg in candidates.legs]
+    weights = [leg.weight if isfinite(leg.weight) else 0.0 for leg in candidates.legs]
     return Best(candidates.product_count, weights, rows)
 
 

@@ -54,10 +54,16 @@ class BestMatches(unittest.TestCase):
         for score, wanted in zip(best(two_legs().candidates()).fused(), expected, strict=True):
             self.assertAlmostEqual(score, wanted, 12)
 
-    def test_a_leg_without_a_positive_weight_does_not_count(self) -> None:
-        for weight in (0.0, -1.0, float("nan"), float("inf")):
+    def test_a_leg_without_a_weight_does_not_count(self) -> None:
+        for weight in (0.0, float("nan"), float("inf")):
             fused = best(two_legs(weight).candidates()).fused()
             self.assertEqual((fused[0], fused[2]), (1.0, 0.0))
+
+    def test_a_leg_whose_weight_is_below_nothing_takes(self) -> None:
+        fused = best(two_legs(-0.5).candidates()).fused()
+        self.assertEqual((fused[0], fused[2]), (1.0, 0.0))
+        self.assertAlmostEqual(fused[1], 61 / 62 - 0.5, 12)
+        self.assertEqual(best(two_legs(-2.0).candidates()).fused()[1], 0.0)
 
     def test_nothing_to_rank_is_no_error(self) -> None:
         self.assertEqual(best(Sample({}, []).candidates()).fused(), [])

@@ -77,7 +77,11 @@ test("ranks count products, and the best match of a product is its first", () =>
 test("fusion gives a product that is first everywhere a whole, and counts legs that found nothing for nothing", () => {
   const { candidates } = candidatesOf({
     ...shop,
-    legs: [...shop.legs, { name: "image-vector", weight: 3, hits: [] }, { name: "off", weight: -1, hits: [["c", 1]] }],
+    legs: [
+      ...shop.legs,
+      { name: "image-vector", weight: 3, hits: [] },
+      { name: "off", weight: Number.NaN, hits: [["c", 1]] },
+    ],
   });
   const found = foldByProduct(candidates);
   const share = reciprocalRanks(candidates, found, 1);
@@ -91,4 +95,15 @@ test("fusion gives a product that is first everywhere a whole, and counts legs t
   const unweighted = candidatesOf({ products: { a: {} }, legs: [{ name: "words", weight: 0, hits: [["a", 3]] }] });
   const nothing = foldByProduct(unweighted.candidates);
   assert.deepEqual(nothing.map(reciprocalRanks(unweighted.candidates, nothing)), [0]);
+});
+
+test("a leg whose weight is below 0 takes from the products it found", () => {
+  const shares = (weight: number) => {
+    const { candidates } = candidatesOf({ ...shop, legs: [...shop.legs, { name: "unlike", weight, hits: [["b", 1]] }] });
+    const found = foldByProduct(candidates);
+    const share = reciprocalRanks(candidates, found, 1);
+    return found.map((entry) => share(entry).toFixed(3));
+  };
+  assert.deepEqual(shares(-0.5), ["0.500", "0.333", "0.333"]);
+  assert.deepEqual(shares(-9), ["0.500", "0.000", "0.333"]);
 });

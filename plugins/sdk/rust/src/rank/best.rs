@@ -17,7 +17,7 @@ pub struct Match {
 #[derive(Debug)]
 pub struct Best {
     products: usize,
-    /// What each leg counts; 0 where its weight is not a number above 0.
+    /// What each leg counts, against its products where it is below 0; 0 where its weight is no number.
     weights: Vec<f64>,
     /// Leg after leg, product after product.
     matches: Vec<Option<Match>>,
@@ -46,7 +46,7 @@ impl Candidates {
                 *best = Some(Match { row, rank: ranks[leg], score: *score });
             }
         }
-        let weight = |weight: f32| if weight > 0.0 && weight.is_finite() { f64::from(weight) } else { 0.0 };
+        let weight = |weight: f32| if weight.is_finite() { f64::from(weight) } else { 0.0 };
         let weights = self.legs.iter().map(|leg| weight(leg.weight)).collect();
         Best { products, weights, matches }
     }
@@ -59,24 +59,28 @@ impl Best {
         of_leg.get(product as usize).copied().flatten()
     }
 
+    /// Whether some leg found a product that counts for it.
+    pub fn brought(&self, product: u32) -> bool {
+        (0..).zip(&self.weights).any(|(leg, weight)| *weight > 0.0 && self.of(leg, product).is_some())
+    }
+
     /// Reciprocal-rank fusion, one score per product: the sum of weight / (k + rank) over the legs, as a share of what
-    /// a product gets that is first in every leg with a match, so 0 to 1.
+    /// a product gets that is first in every leg with a match that counts for it. So 1 at most, and 0 for what loses
+    /// more by legs whose weight is below 0 than it gains by the others.
     /// (Cormack, Clarke, Buettcher: Reciprocal rank fusion, SIGIR 2009; they use k = 60.)
     pub fn fused(&self, k: f64) -> Vec<f64> {
         let mut scores = vec![0.0; self.products];
         let mut most = 0.0;
         for (leg, weight) in self.matches.chunks_exact(self.products.max(1)).zip(&self.weights) {
             if leg.iter().any(Option::is_some) {
-                most += weight / (k + 1.0);
+                most += weight.max(0.0) / (k + 1.0);
             }
             for (score, found) in scores.iter_mut().zip(leg) {
                 *score += found.map_or(0.0, |found| weight / (k + f64::from(found.rank)));
             }
         }
-        if most > 0.0 {
-            scores.iter_mut().for_each(|score| *score = (*score / most).min(1.0));
-        }
-        scores
+        let share = |score: f64| if most > 0.0 { (score / most).clamp(0.0, 1.0) } else { 0.0 };
+        scores.into_iter().map(share).collect()
     }
 }
 
@@ -109,14 +113,31 @@ mod tests {
     }
 
     #[test]
-    fn a_leg_without_a_positive_weight_does_not_count() {
-        for weight in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+    fn a_leg_without_a_weight_does_not_count() {
+        for weight in [0.0, f32::NAN, f32::INFINITY] {
             let sample = Sample::new(&[], &[])
                 .cosines("image-vector", "image", &[("a", 0.9)])
                 .relevances("text-keyword", "text", &[("b", 5.0)])
                 .weight(weight);
             assert_eq!(sample.candidates().best().fused(60.0), [1.0, 0.0], "{weight}");
         }
+    }
+
+    #[test]
+    fn a_leg_whose_weight_is_below_nothing_takes_and_brings_nothing() {
+        let unlike = |weight| {
+            let best = Sample::new(&[], &[])
+                .cosines("image-vector", "image", &[("a", 0.9), ("b", 0.8)])
+                .relevances("text-keyword", "text", &[("a", 5.0), ("c", 4.0)])
+                .weight(weight)
+                .candidates()
+                .best();
+            (best.fused(60.0), [0, 1, 2].map(|product| best.brought(product)))
+        };
+        let (scores, brought) = unlike(-0.5);
+        assert_eq!(brought, [true, true, false]);
+        assert!((scores[0] - 0.5).abs() < 1e-12 && scores[1] > scores[0] && scores[2] == 0.0, "{scores:?}");
+        assert_eq!(unlike(-2.0).0[0], 0.0);
     }
 
     #[test]
