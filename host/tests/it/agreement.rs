@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Searches that are made unless `TAJA_TEST_SEARCHES` says how many.
-const CASES: u64 = 24;
+const CASES: u64 = 18;
 /// Searches of one stock; then the shop gets another one.
 const CASES_OF_STOCK: u64 = 6;
 /// Products of a stock, at most.

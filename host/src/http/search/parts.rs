@@ -279,10 +279,10 @@ mod tests {
 
     /// Fields of words, names of files that are pictures, weights and regions; the pointers of what is wrong, and the parts.
     fn gathered(
-        texts: Value,
+        texts: &Value,
         pictures: &[&str],
-        weights: Value,
-        crop: Value,
+        weights: &Value,
+        crop: &Value,
     ) -> (Vec<String>, Vec<StagedPart>) {
         let modalities = ["text", "image", "barcode"].map(str::to_owned).into();
         let file = |(place, field): (usize, &&str)| FormFile {
@@ -296,9 +296,9 @@ mod tests {
         for (field, value) in texts.as_object().unwrap().iter().collect::<BTreeMap<_, _>>() {
             parts.add_texts(field, value);
         }
-        parts.weigh(&super::weights(&weights).unwrap());
+        parts.weigh(&super::weights(weights).unwrap());
         if !crop.is_null() {
-            parts.crop(Crops::read(&crop).unwrap());
+            parts.crop(Crops::read(crop).unwrap());
         }
         let parts = parts.finish();
         (mistakes.into_iter().map(|mistake| mistake.pointer).collect(), parts)
@@ -312,7 +312,7 @@ mod tests {
     fn several_inputs_of_a_kind_have_weights_by_name_and_by_place() {
         let weights = json!({"image": 2, "image[1]": 0.5, "query[0]": 3, "video": 7});
         let texts = json!({"query": ["red", "", "shoe"]});
-        let (mistakes, parts) = gathered(texts, &["image", "images"], weights, Value::Null);
+        let (mistakes, parts) = gathered(&texts, &["image", "images"], &weights, &Value::Null);
         assert_eq!(mistakes, [""; 0]);
         assert_eq!(weighed(&parts), [("image", 2.0), ("image", 0.5), ("text", 3.0), ("text", 1.0)]);
     }
@@ -321,7 +321,7 @@ mod tests {
     fn what_the_results_should_be_unlike_weighs_less_than_nothing() {
         let texts = json!({"query": "jacket", "not": ["leather", "fur"], "not_barcode": "4006"});
         let weights = json!({"not": 2, "not_text[1]": 0, "text": -0.0});
-        let (mistakes, parts) = gathered(texts, &["not_image"], weights, Value::Null);
+        let (mistakes, parts) = gathered(&texts, &["not_image"], &weights, &Value::Null);
         assert_eq!(mistakes, [""; 0]);
         let against: Vec<_> = parts.iter().map(StagedPart::is_against).collect();
         assert_eq!(against, [false, true, true, true, true]);
@@ -333,18 +333,18 @@ mod tests {
     fn a_region_is_of_the_only_picture_or_of_those_that_are_named() {
         let half = Region::new([0.0, 0.5, 1.0, 0.5]).unwrap();
         for crop in [json!("0, 0.5, 1, 0.5"), json!([0, 0.5, 1, 0.5]), json!({"image[0]": "0,0.5,1,0.5"})] {
-            let (mistakes, parts) = gathered(json!({"query": "x"}), &["image"], json!({}), crop);
+            let (mistakes, parts) = gathered(&json!({"query": "x"}), &["image"], &json!({}), &crop);
             assert_eq!((mistakes.len(), parts[0].crop, parts[1].crop), (0, Some(half), None));
         }
         let crop = json!({"image": [0, 0.5, 1, 0.5]});
-        let (_, parts) = gathered(json!({}), &["image", "image", "not_image"], json!({}), crop);
+        let (_, parts) = gathered(&json!({}), &["image", "image", "not_image"], &json!({}), &crop);
         assert_eq!([parts[0].crop, parts[1].crop, parts[2].crop], [Some(half), Some(half), None]);
     }
 
     #[test]
     fn what_names_no_part_is_pointed_at() {
         let wrong = |pictures: &[&str], weights: Value, crop: Value| {
-            gathered(json!({"query": "x"}), pictures, weights, crop).0
+            gathered(&json!({"query": "x"}), pictures, &weights, &crop).0
         };
         let region = || json!([0, 0, 1, 1]);
         assert_eq!(wrong(&["image"], json!({"image[1]": 1}), Value::Null), ["/weights/image[1]"]);
@@ -358,9 +358,9 @@ mod tests {
 
     #[test]
     fn what_is_only_to_be_unlike_something_is_no_query() {
-        let (mistakes, _) = gathered(json!({"not": "leather"}), &["not_image"], json!({}), Value::Null);
+        let (mistakes, _) = gathered(&json!({"not": "leather"}), &["not_image"], &json!({}), &Value::Null);
         assert_eq!(mistakes, ["/query"]);
-        assert_eq!(gathered(json!({"query": ["x", 7]}), &[], json!({}), Value::Null).0, ["/query/1"]);
+        assert_eq!(gathered(&json!({"query": ["x", 7]}), &[], &json!({}), &Value::Null).0, ["/query/1"]);
     }
 
     #[test]
