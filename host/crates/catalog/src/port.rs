@@ -391,17 +391,19 @@ pub trait Store: Send + Sync {
         after: Option<&Position>,
         limit: usize,
     ) -> PortResult<Vec<(Position, String)>>;
-    /// Products that pass the filter, newest first and then by falling identifier, after a place in that order.
+    /// Where the products stand that pass the filter, newest first and then by falling identifier, after a place in that
+    /// order. Whoever goes on after the last of them passes over none, even if all of them are deleted meanwhile.
     async fn listed(
         &self,
         tenant: &TenantId,
         filter: &Filter,
         after: Option<&Shelved>,
         limit: usize,
-    ) -> PortResult<Vec<ProductId>>;
+    ) -> PortResult<Vec<Shelved>>;
     /// Products that pass the filter, newest first.
     async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
-        self.listed(tenant, filter, None, limit).await
+        let listed = self.listed(tenant, filter, None, limit).await?;
+        Ok(listed.into_iter().map(|place| place.id).collect())
     }
     /// Edits a product that is at this revision, in one transaction.
     async fn edit(

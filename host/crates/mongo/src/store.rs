@@ -249,7 +249,7 @@ impl Store for MongoStore {
         filter: &Filter,
         after: Option<&Shelved>,
         limit: usize,
-    ) -> PortResult<Vec<ProductId>> {
+    ) -> PortResult<Vec<Shelved>> {
         let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
         let found = within(READ, "listed", async {
             let found = lookup::listed(&self.collections, tenant, filter, after, at_most).await?;
@@ -259,7 +259,8 @@ impl Store for MongoStore {
             };
             Ok(best([found, old], limit))
         });
-        Ok(found.await?.into_iter().map(|placed| placed.product).collect())
+        let shelved = |placed: Placed| Shelved { created_at: placed.created_at, id: placed.product };
+        Ok(found.await?.into_iter().map(shelved).collect())
     }
 
     async fn edit(

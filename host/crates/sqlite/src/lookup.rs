@@ -68,7 +68,7 @@ pub(crate) fn listed(
     filter: &Filter,
     after: Option<&Shelved>,
     limit: usize,
-) -> PortResult<Vec<ProductId>> {
+) -> PortResult<Vec<Shelved>> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
     let mut passes = condition(filter, &shop, &mut bindings);
@@ -79,14 +79,15 @@ pub(crate) fn listed(
     }
     let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let sql = format!(
-        "SELECT p.id FROM products p WHERE p.tenant = {shop} AND {passes}
+        "SELECT p.id, p.created_at FROM products p WHERE p.tenant = {shop} AND {passes}
          ORDER BY p.created_at DESC, p.id DESC LIMIT {limit}"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
-        found.push(rows::id(row, 0)?);
+        let created_at = rows::time(row.get(1).map_err(sqlite)?)?;
+        found.push(Shelved { created_at, id: rows::id(row, 0)? });
     }
     Ok(found)
 }

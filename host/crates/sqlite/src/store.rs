@@ -163,7 +163,7 @@ impl Store for SqliteStore {
         filter: &Filter,
         after: Option<&Shelved>,
         limit: usize,
-    ) -> PortResult<Vec<ProductId>> {
+    ) -> PortResult<Vec<Shelved>> {
         let (tenant, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
         self.read("listed", move |connection| {
             lookup::listed(connection, &tenant, &filter, after.as_ref(), limit)

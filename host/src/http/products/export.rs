@@ -103,16 +103,12 @@ impl Shelf {
             return Ok(None);
         }
         let store = &self.app.store;
-        let ids = store.listed(&self.tenant, &self.filter, self.after.as_ref(), PAGE).await?;
-        let products = store.products(&self.tenant, &ids).await?;
-        self.over = ids.len() < PAGE;
-        match products.last() {
-            Some(last) => {
-                self.after = Some(Shelved { created_at: last.created_at, id: last.id.clone() });
-            }
-            None => self.over = true,
-        }
-        Ok(Some(products))
+        let mut places = store.listed(&self.tenant, &self.filter, self.after.as_ref(), PAGE).await?;
+        self.over = places.len() < PAGE;
+        let ids: Vec<_> = places.iter().map(|place| place.id.clone()).collect();
+        // Where the last of them stood, whatever became of it meanwhile.
+        self.after = places.pop();
+        Ok(Some(store.products(&self.tenant, &ids).await?))
     }
 
     fn text(&self, format: Format, products: &[Product]) -> Result<String, Problem> {

@@ -61,13 +61,14 @@ pub async fn list(
     let after = options.cursor.as_deref().map(read_cursor::<ProductId>).transpose()?;
     let after = after.map(|(created_at, id)| Shelved { created_at, id });
     // One more tells whether there is a next page.
-    let mut ids = app.store.listed(&caller.tenant, &filter, after.as_ref(), limit + 1).await?;
-    let is_last = ids.len() <= limit;
-    ids.truncate(limit);
+    let mut places = app.store.listed(&caller.tenant, &filter, after.as_ref(), limit + 1).await?;
+    let is_last = places.len() <= limit;
+    places.truncate(limit);
+    let ids: Vec<_> = places.iter().map(|place| place.id.clone()).collect();
     let products = app.store.products(&caller.tenant, &ids).await?;
     let mut page =
         json!({ "products": products.iter().map(|product| view(&app, product)).collect::<Vec<_>>() });
-    if let Some(last) = products.last().filter(|_| !is_last) {
+    if let Some(last) = places.last().filter(|_| !is_last) {
         page["next"] = write_cursor(last.created_at, &last.id).into();
     }
     Ok(Json(page))

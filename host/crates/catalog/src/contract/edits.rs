@@ -263,7 +263,7 @@ async fn the_list_goes_on_after_a_place_whatever_happened_to_it(store: &impl Sto
     shelve(store, "other", &[("foreign", json!({"name": "foreign"}))]).await;
     let page = async |filter: &Filter, after: Option<&Shelved>| {
         let found = store.listed(&shop("shop"), filter, after, 2).await.expect("answers");
-        found.iter().map(ToString::to_string).collect::<Vec<_>>()
+        found.iter().map(|place| place.id.to_string()).collect::<Vec<_>>()
     };
     let place = |product: &Product| Shelved { created_at: product.created_at, id: product.id.clone() };
     let all = Filter::everything();
@@ -279,6 +279,13 @@ async fn the_list_goes_on_after_a_place_whatever_happened_to_it(store: &impl Sto
     assert_eq!(page(&all, Some(&after_d)).await, ["twin", "c"]);
     let after_a = place(&stored(store, "a").await.expect("it is there"));
     assert!(page(&all, Some(&after_a)).await.is_empty());
+    let listed = store.listed(&shop("shop"), &all, None, 2).await.expect("answers");
+    assert_eq!(listed[1], place(&stored(store, "twin").await.expect("it is there")));
+    // All that was told is gone before it is read.
+    for told in &listed {
+        edit(store, told.id.as_str(), Edit::Delete).await;
+    }
+    assert_eq!(page(&all, listed.last()).await, ["c", "b"]);
 }
 
 /// What is kept of earlier searches must not be seen in later ones.

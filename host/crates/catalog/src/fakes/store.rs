@@ -350,7 +350,7 @@ impl Store for InMemoryStore {
         filter: &Filter,
         after: Option<&Shelved>,
         limit: usize,
-    ) -> PortResult<Vec<ProductId>> {
+    ) -> PortResult<Vec<Shelved>> {
         let tables = held(&self.tables);
         let mut passing: Vec<_> = tables
             .of(tenant)
@@ -361,7 +361,7 @@ impl Store for InMemoryStore {
         passing.retain(|place| after.as_ref().is_none_or(|after| place < after));
         passing.sort_by(|one, other| other.cmp(one));
         passing.truncate(limit);
-        Ok(passing.into_iter().map(|(_, id)| id).collect())
+        Ok(passing.into_iter().map(|(created_at, id)| Shelved { created_at, id }).collect())
     }
 
     async fn edit(
