@@ -149,7 +149,7 @@ impl Staging {
         };
         noted.await.map_err(unreadable)?;
         if let Some(shared) = &self.shared {
-            let put = shared.put(&effect(place), name, &path).await;
+            let put = shared.note(&effect(place), name, &path).await;
             fs::remove_dir_all(&folder).await.map_err(unreadable)?;
             put?;
         }
@@ -163,7 +163,7 @@ impl Staging {
         fs::create_dir_all(&folder).await.map_err(unreadable)?;
         let path = folder.join(name.to_string());
         let read = async {
-            if !shared.fetch(&effect(place), name, &path).await? {
+            if !shared.noted(&effect(place), name, &path).await? {
                 return Ok(None);
             }
             fs::read(&path).await.map(|bytes| Some(bytes.into())).map_err(unreadable)

@@ -200,6 +200,10 @@ pub trait UploadStore: Send + Sync {
     async fn put(&self, effect: &EffectKey, hash: &ImageHash, file: &Path) -> PortResult<()>;
     /// Writes a kept file to a path that nothing is at yet; false when it is not kept.
     async fn fetch(&self, effect: &EffectKey, hash: &ImageHash, to: &Path) -> PortResult<bool>;
+    /// As `put`, of a file whose name says nothing of its content.
+    async fn note(&self, effect: &EffectKey, name: &ImageHash, file: &Path) -> PortResult<()>;
+    /// As `fetch`, of such a file.
+    async fn noted(&self, effect: &EffectKey, name: &ImageHash, to: &Path) -> PortResult<bool>;
     /// Forgets the files of an execution.
     async fn clear(&self, effect: &EffectKey) -> PortResult<()>;
     /// The executions that have files older than a moment, oldest first.

@@ -77,6 +77,7 @@ async fn an_upload_is_whole_or_not_there_and_leaves_nothing() {
     files_come_back_as_they_went_in(&room).await;
     many_that_keep_the_same_file_keep_it_once(&room).await;
     other_bytes_than_the_name_says_are_refused(&room).await;
+    a_name_of_choice_stays_with_what_came_first(&room).await;
     what_a_dead_process_left_is_found_and_goes(&room).await;
     the_oldest_come_first(&room).await;
     a_damaged_file_is_not_handed_out(&room).await;
@@ -123,6 +124,22 @@ async fn other_bytes_than_the_name_says_are_refused(room: &Room) {
     assert_eq!(wrong.kind, PortErrorKind::Broken);
     let missing = room.uploads.put(&effect("wrong"), &ImageHash::of(b"other"), &room.out("nowhere")).await;
     assert_eq!(missing.unwrap_err().kind, PortErrorKind::Broken);
+    assert_eq!(room.counts().await, (0, 0));
+}
+
+async fn a_name_of_choice_stays_with_what_came_first(room: &Room) {
+    let (notes, name) = (effect("notes"), ImageHash::of(b"block 0"));
+    let (_, path, content) = room.file(9, 1024 * 1024 + 1);
+    let (_, other, _) = room.file(10, 5);
+    assert!(!room.uploads.noted(&notes, &name, &room.out("none")).await.unwrap());
+    room.uploads.note(&notes, &name, &path).await.unwrap();
+    room.uploads.note(&notes, &name, &other).await.unwrap();
+    assert!(room.uploads.noted(&notes, &name, &room.out("noted")).await.unwrap());
+    assert_eq!(std::fs::read(room.out("noted")).unwrap(), content);
+    let upload = room.uploads.fetch(&notes, &name, &room.out("none")).await;
+    assert_eq!(upload.unwrap_err().kind, PortErrorKind::Broken, "it is no upload");
+    assert!(!room.out("none").exists());
+    room.uploads.clear(&notes).await.unwrap();
     assert_eq!(room.counts().await, (0, 0));
 }
 

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use mongodb::bson::doc;
 use taja_catalog::{EffectKey, ImageHash, PortResult};
 
-use super::{FileRow, GridUploads, PieceRow, disk, other_bytes, refused, sink::Sink};
+use super::{FileRow, GridUploads, Naming, PieceRow, disk, other_bytes, refused, sink::Sink};
 use crate::call::{PATIENCE, within};
 
 /// Pieces per answer of the server: with more, one answer could take longer than its time.
@@ -16,6 +16,7 @@ pub(super) async fn fetch(
     effect: &EffectKey,
     hash: &ImageHash,
     to: &Path,
+    naming: Naming,
 ) -> PortResult<bool> {
     let Some(file) = uploads.kept(effect, hash).await? else { return Ok(false) };
     let to = to.to_owned();
@@ -26,9 +27,11 @@ pub(super) async fn fetch(
         // Its pieces are being taken away, or were.
         return Ok(false);
     }
-    let hash = *hash;
-    let named = blocking(move || sink.finish(&hash, &to)).await?;
-    if named { Ok(true) } else { Err(other_bytes(&hash)) }
+    if naming == Naming::ByContent && sink.content() != *hash {
+        return Err(other_bytes(hash));
+    }
+    blocking(move || sink.finish(&to)).await?;
+    Ok(true)
 }
 
 async fn read_pieces(uploads: &GridUploads, file: &FileRow, mut sink: Sink) -> PortResult<Sink> {

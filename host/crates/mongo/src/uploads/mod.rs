@@ -40,6 +40,15 @@ pub struct GridUploads {
     pieces: Collection<PieceRow>,
 }
 
+/// How a file came to its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    /// It is the hash of its content, and nothing else is kept or handed out under it.
+    ByContent,
+    /// It was chosen.
+    Freely,
+}
+
 /// A kept file, as GridFS has it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct FileRow {
@@ -110,11 +119,19 @@ async fn prepare(database: &Database) -> Result<(), CallError> {
 #[async_trait]
 impl UploadStore for GridUploads {
     async fn put(&self, effect: &EffectKey, hash: &ImageHash, file: &Path) -> PortResult<()> {
-        put::put(self, effect, hash, file).await
+        put::put(self, effect, hash, file, Naming::ByContent).await
     }
 
     async fn fetch(&self, effect: &EffectKey, hash: &ImageHash, to: &Path) -> PortResult<bool> {
-        fetch::fetch(self, effect, hash, to).await
+        fetch::fetch(self, effect, hash, to, Naming::ByContent).await
+    }
+
+    async fn note(&self, effect: &EffectKey, name: &ImageHash, file: &Path) -> PortResult<()> {
+        put::put(self, effect, name, file, Naming::Freely).await
+    }
+
+    async fn noted(&self, effect: &EffectKey, name: &ImageHash, to: &Path) -> PortResult<bool> {
+        fetch::fetch(self, effect, name, to, Naming::Freely).await
     }
 
     async fn clear(&self, effect: &EffectKey) -> PortResult<()> {

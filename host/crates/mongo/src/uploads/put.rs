@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use taja_catalog::{EffectKey, ImageHash, PortError, PortResult, port::PortErrorKind};
 use tokio::{fs::File, io::AsyncReadExt};
 
-use super::{FileRow, GridUploads, PIECE_BYTES, PieceRow, Whose, disk, other_bytes, refused};
+use super::{FileRow, GridUploads, Naming, PIECE_BYTES, PieceRow, Whose, disk, other_bytes, refused};
 use crate::{
     call::{CallError, PATIENCE, within},
     error::is_duplicate,
@@ -19,6 +19,7 @@ pub(super) async fn put(
     effect: &EffectKey,
     hash: &ImageHash,
     file: &Path,
+    naming: Naming,
 ) -> PortResult<()> {
     if let Some(kept) = uploads.kept(effect, hash).await? {
         if uploads.is_whole(&kept).await? {
@@ -28,7 +29,7 @@ pub(super) async fn put(
         uploads.discard(kept.id).await?;
     }
     let id = ObjectId::new();
-    let result = write(uploads, id, effect, hash, file).await;
+    let result = write(uploads, id, effect, hash, file, naming).await;
     if !matches!(result, Ok(true)) {
         // What stays nevertheless is found by its age.
         if let Err(error) = uploads.discard(id).await {
@@ -45,8 +46,12 @@ async fn write(
     effect: &EffectKey,
     hash: &ImageHash,
     file: &Path,
+    naming: Naming,
 ) -> PortResult<bool> {
-    let length = write_pieces(uploads, id, effect, hash, file).await?;
+    let (length, content) = write_pieces(uploads, id, effect, file).await?;
+    if naming == Naming::ByContent && content != *hash {
+        return Err(other_bytes(hash));
+    }
     let whose = Whose { effect: effect.to_string(), hash: hash.to_string() };
     let row = FileRow {
         id,
@@ -68,14 +73,13 @@ async fn write(
     Err(PortError::new("uploads", PortErrorKind::Unavailable, message))
 }
 
-/// Sends the file piece by piece; answers its length in bytes.
+/// Sends the file piece by piece; answers its length in bytes, and the hash of its content.
 async fn write_pieces(
     uploads: &GridUploads,
     id: ObjectId,
     effect: &EffectKey,
-    hash: &ImageHash,
     file: &Path,
-) -> PortResult<i64> {
+) -> PortResult<(i64, ImageHash)> {
     let mut file = File::open(file).await.map_err(disk)?.take(0);
     let (mut hasher, mut length) = (Sha256::new(), 0);
     for n in 0.. {
@@ -94,10 +98,7 @@ async fn write_pieces(
         let piece = PieceRow { files_id: id, n, data, effect: effect.to_string(), at: now() };
         within(PATIENCE, uploads.pieces.insert_one(piece)).await.map_err(refused)?;
     }
-    if ImageHash::from_digest(hasher.finalize().into()) != *hash {
-        return Err(other_bytes(hash));
-    }
-    Ok(length)
+    Ok((length, ImageHash::from_digest(hasher.finalize().into())))
 }
 
 fn now() -> DateTime {

@@ -42,15 +42,16 @@ impl Sink {
         self.length
     }
 
-    /// Gives it its name if it is what it should be.
-    pub(super) fn finish(mut self, hash: &ImageHash, to: &Path) -> io::Result<bool> {
-        let digest = std::mem::take(&mut self.hasher).finalize();
-        if ImageHash::from_digest(digest.into()) != *hash {
-            return Ok(false);
-        }
+    /// The hash of the bytes so far.
+    pub(super) fn content(&self) -> ImageHash {
+        ImageHash::from_digest(self.hasher.clone().finalize().into())
+    }
+
+    /// Gives it its name.
+    pub(super) fn finish(mut self, to: &Path) -> io::Result<()> {
         fs::rename(&self.path, to)?;
         self.renamed = true;
-        Ok(true)
+        Ok(())
     }
 }
 
