@@ -194,8 +194,12 @@ pub struct Limits {
     pub image_bytes: u64,
     /// Bytes per video.
     pub video_bytes: u64,
-    /// Bytes per request.
+    /// Bytes per request, but for files of products.
     pub request_bytes: usize,
+    /// Bytes per file of products.
+    pub import_bytes: usize,
+    /// Rows per file of products.
+    pub import_rows: u64,
     /// Bytes per component of a plugin.
     pub plugin_bytes: u64,
     /// Pixels per image.
@@ -266,6 +270,8 @@ impl Config {
                 image_bytes: reader.at_least("max-image-bytes", 1),
                 video_bytes: reader.at_least("max-video-bytes", 1),
                 request_bytes: reader.at_least("max-request-bytes", 1),
+                import_bytes: reader.at_least("max-import-bytes", 1),
+                import_rows: reader.at_least("max-import-rows", 1),
                 plugin_bytes: reader.at_least("max-plugin-bytes", 1),
                 pixels: reader.at_least("max-pixels", 1),
             },

@@ -3,7 +3,7 @@
 
 mod pictures;
 mod results;
-mod rows;
+pub mod rows;
 
 use std::{
     fs::File,
@@ -22,7 +22,11 @@ use taja_catalog::{
 use taja_queue::{JobContext, JobId, JsonText};
 use tokio::sync::{Semaphore, mpsc};
 
-pub use self::{pictures::Pictures, results::block, rows::Format};
+pub use self::{
+    pictures::Pictures,
+    results::{block, is_gone},
+    rows::Format,
+};
 use self::{results::Ledger, rows::Row};
 use crate::{
     http::details,
@@ -43,6 +47,8 @@ pub struct ImportJob {
     pub file: ImageHash,
     /// How it is written.
     pub format: Format,
+    /// How many rows it has.
+    pub rows: u64,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -59,9 +65,8 @@ fn effect_of(import: JobId, line: u64) -> Result<EffectKey, Failure> {
 
 /// Runs an import to its end, or from where it broke off.
 pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Failure> {
-    let ImportJob { file, format, pins } = payload(job)?;
+    let ImportJob { file, format, rows: all, pins } = payload(job)?;
     let path = cases.staging.path(job.id(), &file).await?;
-    let all = count(path.clone(), format).await?;
     let mut ledger = Ledger::open(cases.staging.clone(), job.id()).await?;
     let import = Arc::new(Import { tenant: tenant(job)?, job: job.clone(), cases, pins });
     let budget = Arc::new(Semaphore::new(KIB_AT_ONCE));
@@ -152,20 +157,18 @@ fn texts(fields: Map<String, Value>) -> std::collections::BTreeMap<String, Strin
     fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect()
 }
 
-fn opened(path: &Path, format: Format) -> Result<rows::Rows, Failure> {
-    let file = File::open(path).map_err(|error| Failure::host("upload_unreadable", error.to_string()))?;
-    rows::read(format, file).map_err(|error| file_unreadable(&error))
+fn opened(path: &Path) -> Result<File, Failure> {
+    File::open(path).map_err(|error| Failure::host("upload_unreadable", error.to_string()))
 }
 
 fn file_unreadable(error: &rows::Unreadable) -> Failure {
     Failure::client("import_unreadable", format!("the file cannot be read: {error}"))
 }
 
-/// How many rows there are; an error when not all of them can be read.
-async fn count(path: PathBuf, format: Format) -> Result<u64, Failure> {
+/// How many rows a received file has; an error when not all of them can be read.
+pub async fn count(path: PathBuf, format: Format) -> Result<u64, Failure> {
     let counting = tokio::task::spawn_blocking(move || {
-        opened(&path, format)?
-            .try_fold(0, |all, row| row.map(|_| all + 1).map_err(|error| file_unreadable(&error)))
+        rows::count(format, opened(&path)?).map_err(|error| file_unreadable(&error))
     });
     counting.await.map_err(|error| Failure::host("import_broken", error.to_string()))?
 }
@@ -178,7 +181,9 @@ fn open(
 ) -> impl Stream<Item = Result<Row, Failure>> + Send + 'static {
     let (sender, receiver) = mpsc::channel(READ_AHEAD);
     tokio::task::spawn_blocking(move || {
-        let rows = match opened(&path, format) {
+        let rows =
+            opened(&path).and_then(|file| rows::read(format, file).map_err(|error| file_unreadable(&error)));
+        let rows = match rows {
             Ok(rows) => rows,
             Err(failure) => return drop(sender.blocking_send(Err(failure))),
         };

@@ -26,6 +26,8 @@ use tokio::{
 
 /// How many of the first bytes decide what a file is.
 pub const HEAD_BYTES: usize = 4096;
+/// How long files are kept that no job is known for: their request may still go on, and the host's own lie there, too.
+pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The folder of files that are on their way to the shared store.
 const RECEIVING: &str = "receiving";
@@ -273,6 +275,11 @@ impl Batch {
             shared.put(&effect(self.job), &hash, &path).await.map_err(ReceiveError::Store)?;
         }
         Ok(Staged { hash, size_bytes })
+    }
+
+    /// Where a file lies that was received.
+    pub fn path(&self, file: &Staged) -> PathBuf {
+        self.folder.join(file.hash.to_string())
     }
 
     async fn create(&mut self) -> io::Result<(PathBuf, File)> {

@@ -9,14 +9,15 @@ use taja_queue::{Queue, Status};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, plugins::RENEW_EVERY};
-use crate::{import, staging::Staging};
+use crate::{
+    import,
+    staging::{ORPHANS_KEPT, Staging},
+};
 
 /// How often finished jobs that nobody can read any more are forgotten.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 /// The longest pause between two looks for left-overs.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
-/// How long uploads that no job is known for are kept: their request may still go on.
-const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
 /// A process that did not say for so long how policies have been doing is gone: it missed saying so many times.
 const GONE_AFTER: Duration = RENEW_EVERY.saturating_mul(24);
 
@@ -69,7 +70,7 @@ async fn is_over(queue: Arc<dyn Queue>, tenant: TenantId, effect: EffectKey) -> 
 /// Removes uploads that no job will ask for: of requests that broke off, and of jobs that ended. A failed job keeps its
 /// uploads as long as it may be started again.
 pub(super) async fn sweep_staging(staging: &Staging, queue: &dyn Queue, age: Duration) -> Result<()> {
-    let orphans = staging.older_than(age.max(ORPHAN_AGE)).await.context("staging")?;
+    let orphans = staging.older_than(age.max(ORPHANS_KEPT)).await.context("staging")?;
     for job in staging.older_than(age).await.context("staging")? {
         let done = match queue.status_of(job).await? {
             Some(status) => matches!(status, Status::Completed | Status::Cancelled),

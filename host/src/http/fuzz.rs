@@ -34,6 +34,8 @@ fn any_body_is_a_form_or_the_clients_mistake() {
         image_bytes: 4096,
         video_bytes: 4096,
         request_bytes: 1 << 20,
+        import_bytes: 0,
+        import_rows: 0,
         plugin_bytes: 0,
         pixels: 0,
     };

@@ -83,7 +83,8 @@ impl Modify for BearerKey {
     }
 }
 
-fn routes() -> OpenApiRouter<Shared> {
+/// Every route, with how many bytes a request may bring it; a file of products may be larger than anything else.
+fn routes(request_bytes: usize, import_bytes: usize) -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Api::openapi())
         .routes(routes!(system::root))
         .routes(routes!(system::health))
@@ -112,18 +113,20 @@ fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(images::image))
         .merge(products::routes())
         .merge(plugins::routes())
+        .layer(RequestBodyLimitLayer::new(request_bytes))
+        .merge(products::import_routes().layer(RequestBodyLimitLayer::new(import_bytes)))
 }
 
 /// The OpenAPI 3.1 description of every route.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    description::complete(routes().split_for_parts().1)
+    description::complete(routes(0, 0).split_for_parts().1)
 }
 
 /// Everything that is served.
 pub fn router(app: Shared) -> Router {
-    let limit = app.config.limits.request_bytes;
+    let limits = &app.config.limits;
     let prefix = app.config.api_prefix.clone();
-    let (api, description) = routes().split_for_parts();
+    let (api, description) = routes(limits.request_bytes, limits.import_bytes).split_for_parts();
     // Routes are cloned with every request, and with them what they hold.
     let description = Arc::new(description::complete(description));
     let api = api
@@ -136,7 +139,6 @@ pub fn router(app: Shared) -> Router {
         .route(&format!("{prefix}/"), get(move || async move { Redirect::permanent(&home) }))
         .layer(middleware::from_fn_with_state(app.clone(), auth::admit))
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(limit))
         .layer(middleware::map_request(linger::read_on));
     finish(routes, app)
 }

@@ -39,13 +39,17 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(list::list))
         .routes(routes!(read, replace, patch, remove))
         .routes(routes!(export::export))
-        .routes(routes!(import::submit))
         .routes(routes!(import::results))
         .routes(routes!(images::add))
         .routes(routes!(images::remove))
         .routes(routes!(similar::similar))
         .routes(routes!(duplicates::duplicates))
         .routes(routes!(remove_offer))
+}
+
+/// The route that takes files of them.
+pub fn import_routes() -> OpenApiRouter<Shared> {
+    OpenApiRouter::new().routes(routes!(import::submit))
 }
 
 /// A picture of a product.

@@ -4,13 +4,13 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use taja_catalog::{Failure, ImageHash, PortResult, add_product::Receipt};
-use taja_queue::JobId;
+use taja_queue::{JobId, JobRecord};
 
-use crate::staging::Staging;
+use crate::staging::{ORPHANS_KEPT, Staging};
 
 /// Rows of a block.
 pub const BLOCK_ROWS: usize = 64;
@@ -20,6 +20,21 @@ const FAILURES_TOLD: usize = 20;
 /// A block of results as text, one JSON object per line; none when there is none yet.
 pub async fn block(staging: &Staging, import: JobId, number: u64) -> PortResult<Option<Bytes>> {
     staging.noted(place(import), &name(number)).await
+}
+
+/// Whether there were results of an import that has ended, of which there are none now.
+pub fn is_gone(import: &JobRecord) -> bool {
+    #[derive(Deserialize)]
+    struct Done {
+        rows: u64,
+    }
+    match (&import.result, import.finished_at) {
+        (Some(report), Some(_)) => report.read::<Done>().is_ok_and(|done| done.rows > 0),
+        // How many rows it came to do is not told.
+        (None, Some(ended)) => SignedDuration::try_from(ORPHANS_KEPT)
+            .is_ok_and(|kept| ended.duration_until(Timestamp::now()) > kept),
+        (_, None) => false,
+    }
 }
 
 /// Apart from the uploads of the job, which go when it ends.

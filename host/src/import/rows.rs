@@ -1,10 +1,12 @@
-//! The rows of a file of products: one JSON object per line, or CSV with a header. Read one by one, none longer than allowed.
+//! The rows of a file of products: one JSON object per line, or a table with a row of names. Read one by one, none longer than
+//! allowed; the service and the command line read them alike.
+
+mod table;
 
 use std::{
-    cell::Cell,
-    io::{self, BufRead, BufReader, Read},
+    fmt,
+    io::{BufRead, BufReader, Cursor, Read},
     iter,
-    rc::Rc,
 };
 
 use serde::{Deserialize, Serialize};
@@ -12,10 +14,12 @@ use serde_json::{Map, Value};
 
 /// Longest row, bytes. Pictures may be in it.
 pub const MAX_ROW_BYTES: usize = 32 << 20;
-/// What a column of an attribute begins with.
-const ATTRIBUTE: &str = "attributes.";
+/// How much of a file is looked at before its first row is read, bytes.
+const HEAD_BYTES: u64 = 64 << 10;
 /// What a file of text may begin with.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What one begins with that has two bytes for most characters.
+const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// How a file says what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,34 +50,68 @@ pub struct Unreadable {
     problem: String,
 }
 
+impl Unreadable {
+    fn new(line: u64, problem: impl fmt::Display) -> Self {
+        Self { line, problem: problem.to_string() }
+    }
+
+    fn too_long(line: u64) -> Self {
+        Self::new(line, format!("it is longer than {MAX_ROW_BYTES} bytes"))
+    }
+}
+
 /// The rows of a file. Nothing follows an error.
 pub type Rows = Box<dyn Iterator<Item = Result<Row, Unreadable>>>;
 
 /// Reads a file row by row.
 pub fn read(format: Format, source: impl Read + 'static) -> Result<Rows, Unreadable> {
+    let (head, rest) = begin(source)?;
     match format {
-        Format::Ndjson => Ok(Box::new(ndjson(source))),
-        Format::Csv => csv(source),
+        Format::Ndjson => Ok(Box::new(lines(Cursor::new(head).chain(rest)).map(|line| {
+            let (line, text) = line?;
+            Ok(Row { line, bytes: text.len(), fields: object(&text) })
+        }))),
+        Format::Csv => Ok(Box::new(table::read(head, rest)?)),
     }
 }
 
-fn ndjson(source: impl Read + 'static) -> impl Iterator<Item = Result<Row, Unreadable>> {
+/// How many rows a file has; an error when not all of them can be read.
+pub fn count(format: Format, source: impl Read + 'static) -> Result<u64, Unreadable> {
+    let (head, rest) = begin(source)?;
+    match format {
+        Format::Ndjson => lines(Cursor::new(head).chain(rest)).try_fold(0, |all, line| line.map(|_| all + 1)),
+        Format::Csv => table::read(head, rest)?.try_fold(0, |all, row| row.map(|_| all + 1)),
+    }
+}
+
+/// The head of a text without its byte order mark, and what follows it.
+fn begin<R: Read>(mut source: R) -> Result<(Vec<u8>, R), Unreadable> {
+    let mut head = Vec::new();
+    let read = source.by_ref().take(HEAD_BYTES).read_to_end(&mut head);
+    read.map_err(|error| Unreadable::new(1, error))?;
+    if WIDE_MARKS.iter().any(|mark| head.starts_with(mark)) {
+        return Err(Unreadable::new(1, "the file is UTF-16 text: save it as UTF-8"));
+    }
+    if head.starts_with(BYTE_ORDER_MARK) {
+        head.drain(..BYTE_ORDER_MARK.len());
+    }
+    Ok((head, source))
+}
+
+/// The lines of a text that are not blank, with their numbers.
+fn lines(source: impl Read) -> impl Iterator<Item = Result<(u64, Vec<u8>), Unreadable>> {
     let mut reader = BufReader::new(source);
     let mut line = 0;
     iter::from_fn(move || {
         loop {
             line += 1;
             let mut text = Vec::new();
-            let read = (&mut reader).take(MAX_ROW_BYTES as u64 + 1).read_until(b'\n', &mut text);
-            match read {
+            match reader.by_ref().take(MAX_ROW_BYTES as u64 + 1).read_until(b'\n', &mut text) {
                 Ok(0) => return None,
-                Ok(read) if read > MAX_ROW_BYTES => return Some(Err(too_long(line))),
-                Ok(_) => {}
-                Err(error) => return Some(Err(Unreadable { line, problem: error.to_string() })),
-            }
-            let text = if line == 1 { text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text) } else { &text };
-            if !text.trim_ascii().is_empty() {
-                return Some(Ok(Row { line, bytes: text.len(), fields: object(text) }));
+                Ok(read) if read > MAX_ROW_BYTES => return Some(Err(Unreadable::too_long(line))),
+                Ok(_) if text.trim_ascii().is_empty() => {}
+                Ok(_) => return Some(Ok((line, text))),
+                Err(error) => return Some(Err(Unreadable::new(line, error))),
             }
         }
     })
@@ -88,102 +126,10 @@ fn object(text: &[u8]) -> Result<Map<String, Value>, String> {
     }
 }
 
-fn csv(source: impl Read + 'static) -> Result<Rows, Unreadable> {
-    let left = Rc::new(Cell::new(MAX_ROW_BYTES));
-    let mut reader = csv::Reader::from_reader(Rationed { source, left: left.clone() });
-    let header = reader.headers().map_err(|error| broken(&error, 1))?.clone();
-    if header.iter().all(|name| name.trim().is_empty()) {
-        return Err(Unreadable { line: 1, problem: "there is no row of names".to_owned() });
-    }
-    let mut records = reader.into_byte_records();
-    let mut line = 1;
-    Ok(Box::new(iter::from_fn(move || {
-        left.set(MAX_ROW_BYTES);
-        Some(match records.next()? {
-            Ok(record) => {
-                line = record.position().map_or(line + 1, csv::Position::line);
-                Ok(Row { line, bytes: record.as_slice().len(), fields: cells(&header, &record) })
-            }
-            Err(error) => match error.kind() {
-                csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                    line = pos.as_ref().map_or(line + 1, csv::Position::line);
-                    let problem = format!("the row has {len} cells; the first row names {expected_len}");
-                    Ok(Row { line, bytes: 0, fields: Err(problem) })
-                }
-                _ => Err(broken(&error, line + 1)),
-            },
-        })
-    })))
-}
-
-/// A source that gives so many bytes and no more, unless the ration is filled up again.
-struct Rationed<R> {
-    source: R,
-    left: Rc<Cell<usize>>,
-}
-
-impl<R: Read> Read for Rationed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let most = buffer.len().min(left);
-        let read = self.source.read(&mut buffer[..most])?;
-        self.left.set(left - read);
-        Ok(read)
-    }
-}
-
-fn too_long(line: u64) -> Unreadable {
-    Unreadable { line, problem: format!("it is longer than {MAX_ROW_BYTES} bytes") }
-}
-
-fn broken(error: &csv::Error, line: u64) -> Unreadable {
-    match error.kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => too_long(line),
-        _ => Unreadable { line, problem: error.to_string() },
-    }
-}
-
-/// What a row says, cell by cell. An empty cell says nothing, but of a description, which may be empty.
-fn cells(header: &csv::StringRecord, record: &csv::ByteRecord) -> Result<Map<String, Value>, String> {
-    let mut fields = Map::new();
-    for (name, cell) in header.iter().map(str::trim).zip(record) {
-        let cell = str::from_utf8(cell).map_err(|_| format!("{name} is not UTF-8 text"))?;
-        if cell.trim().is_empty() && name != "description" {
-            continue;
-        }
-        match name.strip_prefix(ATTRIBUTE) {
-            Some(attribute) => {
-                let place = fields.entry("attributes").or_insert_with(|| Map::new().into());
-                let place = place.as_object_mut().ok_or("attributes are given in two ways")?;
-                place.insert(attribute.to_owned(), cell.into());
-            }
-            None if name == "images" => {
-                let place = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
-                place.as_array_mut().into_iter().for_each(|images| images.extend(list(cell)));
-            }
-            // A list as JSON is taken as it is.
-            None if matches!(name, "sizes" | "key_features") && !cell.trim_start().starts_with('[') => {
-                fields.insert(name.to_owned(), list(cell).collect());
-            }
-            None => {
-                fields.insert(name.to_owned(), cell.into());
-            }
-        }
-    }
-    Ok(fields)
-}
-
-/// Several entries in one cell. An address may have a semicolon of its own.
-fn list(cell: &str) -> impl Iterator<Item = Value> {
-    let separator = if ["|", "://", "data:"].iter().any(|it| cell.contains(it)) { '|' } else { ';' };
-    cell.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(Value::from)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use serde_json::json;
 
     use super::*;
@@ -233,10 +179,10 @@ mod tests {
     }
 
     #[test]
-    fn a_table_without_names_is_none() {
-        for text in [&b""[..], b"\n", b" , \n1,2\n"] {
-            assert!(read(Format::Csv, text).is_err());
-        }
-        assert!(all(Format::Ndjson, b"").is_empty());
+    fn rows_are_counted_whatever_they_say() {
+        assert_eq!(count(Format::Ndjson, &b"\xef\xbb\xbf{}\n \r\nno json\n{}"[..]).unwrap(), 3);
+        assert_eq!(count(Format::Ndjson, &b""[..]).unwrap(), 0);
+        assert_eq!(count(Format::Csv, &b"name,price\na,1\n,\nb\n"[..]).unwrap(), 2);
+        assert!(count(Format::Ndjson, &b"\xff\xfe{\0"[..]).is_err());
     }
 }

@@ -29,9 +29,11 @@ const CSV: &str = "text/csv";
 /// What is received, for people.
 const FILE: &str = "the file";
 
-/// Adds the products of a file: one JSON object per line, or CSV with a row of names. The fields are those of `/add_product`;
-/// `images` is a list of addresses, `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may
-/// be a column `attributes.NAME`. A row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
+/// Adds the products of a file: one JSON object per line, or CSV with a row of names, whose cells are separated by commas,
+/// semicolons or tabs, whichever that row has most of. The fields are those of `/add_product`; `images` is a list of addresses,
+/// `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may be a column `attributes.NAME`. Where
+/// semicolons separate, a price or a weight may have a decimal comma. A row that is at fault fails alone;
+/// `/jobs/{id}/results` tells what became of each.
 #[utoipa::path(
     post, path = "/products:import", params(SubmitHeaders), tag = "products",
     request_body(content(
@@ -41,7 +43,9 @@ const FILE: &str = "the file";
     responses(
         (status = 202, body = Accepted, description = "The job; poll `Location`"),
         (status = 200, body = JobView, description = "The finished job, when `Prefer: wait=N` was met"),
-        (status = 413, body = Problem), (status = 415, body = Problem), (status = 422, body = Problem),
+        (status = 413, body = Problem, description = "The file is larger than allowed: send it in parts"),
+        (status = 415, body = Problem),
+        (status = 422, body = Problem, description = "It cannot be read, or has more rows than allowed"),
         (status = 503, body = Problem)
     )
 )]
@@ -54,12 +58,18 @@ pub async fn submit(
     let headers = request.headers().clone();
     let format = format_of(&headers)?;
     let mut batch = app.staging.batch(JobId::new());
-    let limit = app.config.limits.request_bytes as u64;
+    let limits = &app.config.limits;
+    let limit = limits.import_bytes as u64;
     let body = request.into_body().into_data_stream();
     let empty = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "file_empty", "the file is empty");
     let file = batch.receive(body, |head| if head.is_empty() { Err(empty()) } else { Ok(limit) }).await;
     let file = file.map_err(|error| unreceived(error, FILE, |error| broken(&error, limit)))?;
-    let job = ImportJob { file: file.hash, format, pins: Default::default() };
+    let rows = import::count(batch.path(&file), format).await?;
+    if rows > limits.import_rows {
+        let detail = format!("the file has {rows} rows; {} are allowed", limits.import_rows);
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", detail));
+    }
+    let job = ImportJob { file: file.hash, format, rows, pins: Default::default() };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
     job_views::submit(&app, &caller, &headers, batch, IMPORT, payload, pin).await
@@ -87,13 +97,16 @@ fn broken(error: &axum::Error, limit: u64) -> Problem {
 }
 
 /// What became of each row of an import, one JSON object per line, in the order of the file: its `line`, and what an added
-/// product's job would tell, or the `error`. While the import runs, it tells what is done so far. Kept for a day.
+/// product's job would tell, or the `error`. While the import runs, it tells what is done so far, in steps of 64 rows. Kept for
+/// a day after the last of them.
 #[utoipa::path(
     get, path = "/jobs/{id}/results", tag = "jobs",
     params(("id" = String, Path, description = "The import")),
     responses(
         (status = 200, body = String, content_type = "application/x-ndjson", description = "The results"),
-        (status = 404, body = Problem), (status = 503, body = Problem)
+        (status = 404, body = Problem),
+        (status = 410, body = Problem, description = "They were kept for a day, and are gone"),
+        (status = 503, body = Problem)
     )
 )]
 pub async fn results(
@@ -101,9 +114,14 @@ pub async fn results(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Result<Response, Problem> {
-    let job = job_views::find(&app, &caller, &id, Some(IMPORT), None).await?.id;
+    let import = job_views::find(&app, &caller, &id, Some(IMPORT), None).await?;
+    let job = import.id;
     // The first block before the status, so that a store that is away is told as such.
     let first = import::block(&app.staging, job, 0).await?;
+    if first.is_none() && import::is_gone(&import) {
+        let detail = "what became of each row was kept for a day, and is gone; the products are not";
+        return Err(Problem::new(StatusCode::GONE, "results_gone", detail));
+    }
     let rest = stream::try_unfold((app, 1), move |(app, number)| async move {
         let block = import::block(&app.staging, job, number).await?;
         Ok::<_, taja_catalog::PortError>(block.map(|block| (block, (app, number + 1))))

@@ -1,0 +1,396 @@
+//! Tables, as programs and people write them: cells between commas, semicolons or tabs, whichever the row of names has most
+//! of, and in quotes where they hold one of those, a quote or a line break.
+
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    io::{self, Cursor, Read},
+    iter,
+    rc::Rc,
+};
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use serde_json::{Map, Value};
+
+use super::{MAX_ROW_BYTES, Row, Unreadable};
+
+/// What may separate cells; of two that are there as often, the first does.
+const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
+/// What Excel writes before the row of names, and wants to see there; the separator follows.
+const DECLARATION: &[u8] = b"sep=";
+/// What a column of an attribute begins with.
+const ATTRIBUTE: &str = "attributes.";
+/// Fields that are numbers with a fraction.
+const FRACTIONS: [&str; 2] = ["price", "weight_kg"];
+
+/// Reads a table row by row.
+pub fn read<R: Read + 'static>(
+    head: Vec<u8>,
+    rest: R,
+) -> Result<impl Iterator<Item = Result<Row, Unreadable>> + 'static, Unreadable> {
+    let layout = Layout::of(&head);
+    let left = Rc::new(Cell::new(MAX_ROW_BYTES));
+    let mut text = Cursor::new(head);
+    text.set_position(layout.begins_at as u64);
+    // A last row that ends as all others do is counted as they are.
+    let source = text.chain(rest).chain(&b"\n"[..]);
+    let source = Rationed { source, left: left.clone(), ends_with_cr: layout.ends_with_cr };
+    let reader = ReaderBuilder::new()
+        .delimiter(layout.separator)
+        // Not CRLF, of which the reader leaves the second half to the next row, and miscounts lines.
+        .terminator(Terminator::Any(b'\n'))
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(source);
+    let mut records = Records { reader, left, lines_before: layout.lines_before };
+    let names = names(&mut records)?;
+    Ok(iter::from_fn(move || {
+        loop {
+            let record = match records.next()? {
+                Ok(record) => record,
+                Err(error) => return Some(Err(error)),
+            };
+            if !record.is_blank() {
+                let bytes = record.cells.as_slice().len();
+                let fields = record.fields(&names, layout.separator);
+                return Some(Ok(Row { line: record.line, bytes, fields }));
+            }
+        }
+    }))
+}
+
+/// How a table is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    separator: u8,
+    /// Whether lines end as they did on old Macintoshes.
+    ends_with_cr: bool,
+    /// Where the row of names begins.
+    begins_at: usize,
+    lines_before: u64,
+}
+
+impl Layout {
+    fn of(head: &[u8]) -> Self {
+        let declared = declared(head);
+        let (begins_at, lines_before) = declared.map_or((0, 0), |(_, length)| (length, 1));
+        let mut counts = [0; SEPARATORS.len()];
+        let mut ends_with_cr = false;
+        let (mut quoted, mut begun) = (false, false);
+        for (at, byte) in head.iter().enumerate().skip(begins_at) {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\r' | b'\n' if !quoted => {
+                    ends_with_cr = *byte == b'\r' && head.get(at + 1) != Some(&b'\n');
+                    if begun {
+                        break;
+                    }
+                }
+                byte if !quoted => {
+                    begun = true;
+                    if let Some(which) = SEPARATORS.iter().position(|separator| separator == byte) {
+                        counts[which] += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let most = (0..SEPARATORS.len()).rev().max_by_key(|which| counts[*which]).unwrap_or_default();
+        let separator = declared.map_or(SEPARATORS[most], |(separator, _)| separator);
+        Self { separator, ends_with_cr, begins_at, lines_before }
+    }
+}
+
+/// The separator that a first line of its own declares, and how long that line is.
+fn declared(head: &[u8]) -> Option<(u8, usize)> {
+    let (declaration, rest) = head.split_at_checked(DECLARATION.len())?;
+    let (separator, rest) = rest.split_first()?;
+    let end = ["\r\n", "\n", "\r"].into_iter().find(|end| rest.starts_with(end.as_bytes()))?;
+    let known = declaration.eq_ignore_ascii_case(DECLARATION) && SEPARATORS.contains(separator);
+    known.then_some((*separator, DECLARATION.len() + 1 + end.len()))
+}
+
+/// A source that gives so many bytes and no more, unless the ration is filled up again.
+struct Rationed<R> {
+    source: R,
+    left: Rc<Cell<usize>>,
+    ends_with_cr: bool,
+}
+
+impl<R: Read> Read for Rationed<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.left.get();
+        if left == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let most = buffer.len().min(left);
+        let read = self.source.read(&mut buffer[..most])?;
+        if self.ends_with_cr {
+            buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
+        }
+        self.left.set(left - read);
+        Ok(read)
+    }
+}
+
+/// The rows of a table as they come.
+struct Records<R> {
+    reader: Reader<R>,
+    left: Rc<Cell<usize>>,
+    lines_before: u64,
+}
+
+struct Record {
+    line: u64,
+    cells: ByteRecord,
+    /// How many lines it goes on.
+    breaks: u64,
+}
+
+impl<R: Read> Records<R> {
+    fn line(&self) -> u64 {
+        self.reader.position().line() + self.lines_before
+    }
+
+    fn next(&mut self) -> Option<Result<Record, Unreadable>> {
+        self.left.set(MAX_ROW_BYTES);
+        let begins = self.line();
+        let mut cells = ByteRecord::new();
+        match self.reader.read_byte_record(&mut cells) {
+            Ok(false) => None,
+            Ok(true) => {
+                let breaks = cells.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+                // From its end, because blank lines before it are passed over.
+                let line = self.line().saturating_sub(1 + breaks).max(begins);
+                Some(Ok(Record { line, cells, breaks }))
+            }
+            Err(error) => Some(Err(broken(&error, begins))),
+        }
+    }
+}
+
+fn broken(error: &csv::Error, line: u64) -> Unreadable {
+    match error.kind() {
+        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+            Unreadable::too_long(line)
+        }
+        _ => Unreadable::new(line, error),
+    }
+}
+
+/// What the columns are called; one that is called nothing is nobody's.
+fn names<R: Read>(records: &mut Records<R>) -> Result<Vec<String>, Unreadable> {
+    let none = || Unreadable::new(1, "there is no row of names");
+    let record = loop {
+        let record = records.next().ok_or_else(none)??;
+        // A line that is blank but for how it ends.
+        if record.cells.len() > 1 || !record.is_blank() {
+            break record;
+        }
+    };
+    if record.is_blank() {
+        return Err(none());
+    }
+    let mut names: Vec<String> = Vec::new();
+    for (column, cell) in (1..).zip(record.all()) {
+        let wrong = |problem: String| Unreadable::new(record.line, problem);
+        let name = str::from_utf8(cell)
+            .map_err(|_| wrong(format!("the name of column {column} is not UTF-8 text")))?;
+        let name = name.trim();
+        if !name.is_empty() && name != "images" && names.iter().any(|known| known == name) {
+            return Err(wrong(format!("column {column} is called {name}, as another one is")));
+        }
+        names.push(name.to_owned());
+    }
+    Ok(names)
+}
+
+impl Record {
+    fn all(&self) -> impl Iterator<Item = &[u8]> {
+        let last = self.cells.len().saturating_sub(1);
+        let cells = self.cells.iter().enumerate();
+        // Of a line that ends with both, the first is here.
+        cells.map(move |(at, cell)| if at == last { cell.strip_suffix(b"\r").unwrap_or(cell) } else { cell })
+    }
+
+    fn is_blank(&self) -> bool {
+        self.all().all(|cell| cell.trim_ascii().is_empty())
+    }
+
+    /// What it says, cell by cell. An empty cell says nothing, but of a description, which may be empty.
+    fn fields(&self, names: &[String], separator: u8) -> Result<Map<String, Value>, String> {
+        self.fit(names.len())?;
+        let mut fields = Map::new();
+        for (column, (name, cell)) in (1..).zip(names.iter().zip(self.all())) {
+            let cell =
+                str::from_utf8(cell).map_err(|_| format!("column {column}, {name}, is not UTF-8 text"))?;
+            if !name.is_empty() && (!cell.trim().is_empty() || name == "description") {
+                put(&mut fields, name, cell, separator)?;
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Whether there are as many cells as names. Programs add empty ones.
+    fn fit(&self, names: usize) -> Result<(), String> {
+        let cells = self.cells.len();
+        if cells == names
+            || (cells > names && self.all().skip(names).all(|cell| cell.trim_ascii().is_empty()))
+        {
+            return Ok(());
+        }
+        let problem = format!("the first row names {names} columns; this one has {cells}");
+        Err(match self.breaks {
+            0 => problem,
+            breaks => format!("{problem}. It goes on for {breaks} more lines: is a quote not closed?"),
+        })
+    }
+}
+
+fn put(fields: &mut Map<String, Value>, name: &str, cell: &str, separator: u8) -> Result<(), String> {
+    if let Some(attribute) = name.strip_prefix(ATTRIBUTE) {
+        let place = fields.entry("attributes").or_insert_with(|| Map::new().into());
+        let place = place.as_object_mut().ok_or("attributes are given in two ways")?;
+        place.insert(attribute.to_owned(), cell.into());
+        return Ok(());
+    }
+    let value = match name {
+        "images" => {
+            let place = fields.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+            place.as_array_mut().into_iter().for_each(|images| images.extend(list(cell)));
+            return Ok(());
+        }
+        "attributes" if fields.contains_key(name) => {
+            return Err("attributes are given in two ways".to_owned());
+        }
+        // A list as JSON is taken as it is.
+        "sizes" | "key_features" if !cell.trim_start().starts_with('[') => list(cell).collect(),
+        _ if FRACTIONS.contains(&name) => fraction(cell, separator).into(),
+        _ => cell.into(),
+    };
+    fields.insert(name.to_owned(), value);
+    Ok(())
+}
+
+/// Several entries in one cell. An address may have a semicolon of its own.
+fn list(cell: &str) -> impl Iterator<Item = Value> {
+    let separator = if ["|", "://", "data:"].iter().any(|it| cell.contains(it)) { '|' } else { ';' };
+    cell.split(separator).map(str::trim).filter(|entry| !entry.is_empty()).map(Value::from)
+}
+
+/// A number with a point. Programs separate cells by semicolons where people write fractions with a comma, so there, and only
+/// there, `3,50` is no mistake; of `1.234,5` and the like nobody can be sure.
+fn fraction(cell: &str, separator: u8) -> Cow<'_, str> {
+    if separator == b';' && cell.matches(',').count() == 1 && !cell.contains('.') {
+        cell.replace(',', ".").into()
+    } else {
+        cell.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+    use serde_json::json;
+
+    use super::{
+        super::{Format, count, read},
+        *,
+    };
+
+    /// The rows of a table: the line of each, and what it says or why it says nothing.
+    fn rows(text: impl Into<Vec<u8>>) -> Vec<(u64, Result<Value, String>)> {
+        let text = text.into();
+        let rows: Vec<_> =
+            read(Format::Csv, Cursor::new(text.clone())).unwrap().map(Result::unwrap).collect();
+        assert_eq!(count(Format::Csv, Cursor::new(text)).unwrap(), rows.len() as u64);
+        rows.into_iter().map(|row| (row.line, row.fields.map(Value::Object))).collect()
+    }
+
+    fn unreadable(text: impl Into<Vec<u8>>) -> String {
+        let text = Cursor::new(text.into());
+        read(Format::Csv, text).err().expect("it cannot be read").to_string()
+    }
+
+    #[rstest]
+    #[case::comma("name,price,sizes\nshoe,3.50,41|42\n")]
+    #[case::semicolon("name;price;sizes\nshoe;3.50;41|42\n")]
+    #[case::decimal_comma("name;price;sizes\nshoe;3,50;\"41;42\"\n")]
+    #[case::tab("name\tprice\tsizes\nshoe\t3.50\t41;42\n")]
+    #[case::windows("name;price;sizes\r\nshoe;3,50;41|42\r\n")]
+    #[case::old_macintosh("name,price,sizes\rshoe,3.50,41|42\r")]
+    #[case::marked("\u{feff}name,price,sizes\nshoe,3.50,41|42")]
+    #[case::quoted("\"name\",\"price\",\"sizes\"\n\"shoe\",\"3.50\",\"41|42\"\r\n")]
+    #[case::blank_columns("name;price;sizes;;\r\nshoe;3.50;41|42;;\r\n;;;;\r\n;;;;\r\n")]
+    #[case::names_with_commas("name;price;\"sizes\";\"a,b,c,d,e\"\nshoe;3.50;41|42;\n")]
+    fn however_a_table_is_written_it_says_the_same(#[case] text: &str) {
+        let shoe = json!({ "name": "shoe", "price": "3.50", "sizes": ["41", "42"] });
+        assert_eq!(rows(text), [(2, Ok(shoe))]);
+    }
+
+    #[test]
+    fn a_declared_separator_is_believed() {
+        let text = "sep=;\r\nname,first;price\r\na;1,5\r\n";
+        assert_eq!(rows(text), [(3, Ok(json!({ "name,first": "a", "price": "1.5" })))]);
+        assert_eq!(rows("sep=x\na\n"), [(2, Ok(json!({ "sep=x": "a" })))]);
+    }
+
+    #[rstest]
+    #[case("\n")]
+    #[case("\r\n")]
+    fn a_row_is_told_by_the_line_it_begins_on(#[case] end: &str) {
+        let text = ["name,price", "\"a", "", "b\",1", "", "", "c,2", "d", "e,3"].join(end);
+        for text in [text.clone(), text + end] {
+            let lines: Vec<_> = rows(text).into_iter().map(|(line, row)| (line, row.is_ok())).collect();
+            assert_eq!(lines, [(2, true), (7, true), (8, false), (9, true)]);
+        }
+    }
+
+    #[test]
+    fn line_breaks_and_quotes_in_a_cell_stay() {
+        let text = "description,name\r\n\"two\r\nlines, \"\"quoted\"\"\",x\r\n";
+        assert_eq!(rows(text), [(2, Ok(json!({ "description": "two\r\nlines, \"quoted\"", "name": "x" })))]);
+    }
+
+    #[test]
+    fn a_comma_is_a_point_only_where_semicolons_separate() {
+        let price = |text: &str| rows(text).remove(0).1.unwrap()["price"].clone();
+        assert_eq!(price("price;stock\n3,5;1"), "3.5");
+        assert_eq!(price("price;stock\n1.234,5;1"), "1.234,5");
+        assert_eq!(price("price;stock\n1,234,5;1"), "1,234,5");
+        assert_eq!(price("price\tstock\n3,5\t1"), "3,5");
+        assert_eq!(price("price,stock\n\"3,5\",1"), "3,5");
+        assert_eq!(rows("color;price\n3,5;1").remove(0).1.unwrap()["color"], "3,5");
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_line_and_column() {
+        let text = b"name,color\nshoe,red\nbr\xfcn,red\nshoe\n\"open,red\nshoe,red\n";
+        let wrong: Vec<_> =
+            rows(text).into_iter().filter_map(|(line, row)| Some((line, row.err()?))).collect();
+        assert_eq!(wrong[0], (3, "column 1, name, is not UTF-8 text".to_owned()));
+        assert_eq!(wrong[1], (4, "the first row names 2 columns; this one has 1".to_owned()));
+        assert!(wrong[2].1.contains("is a quote not closed?"), "{wrong:?}");
+        assert_eq!(unreadable(b"name,f\xfcr\na,b\n"), "line 1: the name of column 2 is not UTF-8 text");
+        assert_eq!(
+            unreadable("sep=,\nname,price,name\n"),
+            "line 2: column 3 is called name, as another one is"
+        );
+        assert_eq!(unreadable(b"\xff\xfen\0a\0"), "line 1: the file is UTF-16 text: save it as UTF-8");
+        for text in ["", "\n", "\r\n\r\n", " , \n1,2\n"] {
+            assert!(unreadable(text).contains("no row of names"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_are_columns_or_one_object() {
+        let text = "name,attributes.fit,attributes.sole\nshoe,wide,\n";
+        assert_eq!(rows(text), [(2, Ok(json!({ "name": "shoe", "attributes": { "fit": "wide" } })))]);
+        for names in ["attributes,attributes.fit", "attributes.fit,attributes"] {
+            assert_eq!(
+                rows(format!("{names}\n{{}},{{}}\n")),
+                [(2, Err("attributes are given in two ways".to_owned()))]
+            );
+        }
+    }
+}
