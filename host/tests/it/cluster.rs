@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::{
     callbacks::Receiver,
+    import::{every_mosaic_is_in_once, mosaics},
     pictures::{another_view, photograph},
     support::{Server, image_query, names, product, provisioned, taja, words},
 };
@@ -152,6 +153,28 @@ async fn what_a_worker_does_is_told_by_an_api_as_it_happens_and_posted_when_it_i
     assert_eq!((end.name.as_str(), &end.data, &job["status"]), ("end", &job, &json!("completed")));
     assert_eq!(receiver.next().await.job(), job);
     assert!(worker.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_import_whose_worker_dies_is_finished_by_another_one_and_takes_every_row_in_once() {
+    const ROWS: u64 = 100;
+    let cluster = Cluster::start().await;
+    // What the dead worker had begun to write keeps others from writing the same for so long.
+    let limit = doc! { "setParameter": 1, "transactionLifetimeLimitSeconds": 3 };
+    cluster.mongo.admin(limit).await.unwrap();
+    let (api, worker) = tokio::join!(cluster.process("api", "api"), cluster.process("worker", "worker-1"));
+    let id = api.importing("application/x-ndjson", mosaics(ROWS)).await;
+    while api.import_results(&id).await.is_empty() {
+        let (_, job) = api.get(&format!("/jobs/{id}?wait=1")).await;
+        assert_eq!(job["status"], "processing", "{job}");
+    }
+    worker.kill().await;
+    let _another = cluster.process("worker", "worker-2").await;
+    let job = api.imported(&id).await;
+    assert_eq!(job["attempts"], 2, "{job}");
+    every_mosaic_is_in_once(&api, &job, ROWS).await;
+    // What the dead worker hosted and nobody took afterwards is the sweep's.
+    assert!(cluster.assets() as u64 >= api.counts().await.1, "every picture is hosted");
 }
 
 async fn pictures_are_delivered(cluster: &Cluster, server: &Server) {
