@@ -16,7 +16,7 @@ use crate::{access::draw_key, app, config::Config};
 
 /// Longest that one request may take: a job is waited for in pieces shorter than this.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest that a component may take to be sent, compiled and tried out.
+/// Longest that a component may take to be sent, compiled and tried out, and that a part of an import may take to be sent.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest that an export may take to come.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
@@ -57,6 +57,18 @@ impl At {
         session.close().await?;
         done
     }
+}
+
+/// What a server refuses, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refused {
+    /// The status of its answer.
+    pub status: StatusCode,
+    /// The word for programs.
+    pub code: String,
+    /// Why, for people.
+    pub detail: String,
 }
 
 /// Talks to one server.
@@ -143,11 +155,24 @@ impl Client {
         let answer = request.header("Prefer", format!("wait={WAIT_SECONDS}")).send().await?;
         let mut job = read(answer).await?;
         let id = job["job_id"].as_str().context("the server named no job")?.to_owned();
-        while !matches!(job["status"].as_str(), Some("completed" | "failed")) {
+        while !has_ended(&job) {
             let url = format!("{}{route}/job/{id}?wait={WAIT_SECONDS}", self.base);
             job = read(self.named(self.http.get(url)).send().await?).await?;
         }
         Ok(job)
+    }
+
+    /// Makes a job, the same one whenever it is asked for with the same key; its id.
+    pub async fn begin(
+        &self,
+        route: &str,
+        key: &str,
+        with_body: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> anyhow::Result<String> {
+        let request = self.http.post(format!("{}{route}", self.base)).timeout(UPLOAD_TIMEOUT);
+        let request = with_body(self.named(request).header("Idempotency-Key", key));
+        let accepted = read(request.send().await?).await?;
+        Ok(accepted["job_id"].as_str().context("the server named no job")?.to_owned())
     }
 
     fn named(&self, request: RequestBuilder) -> RequestBuilder {
@@ -242,10 +267,17 @@ async fn read(answer: reqwest::Response) -> anyhow::Result<Value> {
         return Ok(body);
     }
     let detail = body["detail"].as_str().unwrap_or(status.as_str());
-    match body["stage"].as_str() {
-        Some(stage) => bail!("refused at the check `{stage}`: {detail}"),
-        None => bail!("{detail}"),
-    }
+    let detail = match body["stage"].as_str() {
+        Some(stage) => format!("refused at the check `{stage}`: {detail}"),
+        None => detail.to_owned(),
+    };
+    let code = body["code"].as_str().unwrap_or_default().to_owned();
+    Err(Refused { status, code, detail }.into())
+}
+
+/// Whether a job has ended, and how no more matters.
+pub fn has_ended(job: &Value) -> bool {
+    matches!(job["status"].as_str(), Some("completed" | "failed"))
 }
 
 /// A file as a part of a form.

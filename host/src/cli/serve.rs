@@ -87,7 +87,7 @@ async fn greet(
         eprintln!("importing the sample catalogue {} ...", file.display());
         let client = Client::new(&format!("http://{address}"), app.config.api_key.as_ref());
         let mut quiet = import::Quiet;
-        let import = import::import_file(&client, &file, &mut quiet);
+        let import = import::import_file(&client, &file, import::Journal::unkept, &mut quiet);
         match shutdown.run_until_cancelled(import).await {
             Some(Ok(summary)) => eprintln!("{summary}"),
             Some(Err(error)) => eprintln!("the sample was not imported: {error:#}"),

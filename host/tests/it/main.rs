@@ -16,6 +16,7 @@ mod duplicates;
 mod evaluation;
 mod events;
 mod import;
+mod import_command;
 mod journey;
 mod models;
 mod pictures;

@@ -88,8 +88,10 @@ impl Server {
     /// Starts a process of this role that asks for a key, which every request then shows.
     pub async fn start_keyed(role: &str, data: &Path, settings: &[(&str, &str)], key: Option<&str>) -> Self {
         let mut command = taja();
-        command.args([role, "--listen", "127.0.0.1:0", "--data"]).arg(data).stdout(Stdio::piped());
-        for (name, value) in settings {
+        command.args([role, "--data"]).arg(data).stdout(Stdio::piped());
+        let anywhere = Some(&("listen", "127.0.0.1:0"));
+        let listen = anywhere.filter(|_| settings.iter().all(|(name, _)| *name != "listen"));
+        for (name, value) in settings.iter().chain(listen) {
             command.arg(format!("--{name}")).arg(value);
         }
         let mut headers = HeaderMap::new();
