@@ -1,6 +1,7 @@
 //! Products by the thousand: a job that walks a file row by row, with several rows under way, and takes each in as a form
 //! would be. A row's effect is named after the job and its line, so that a job that runs again does nothing twice.
 
+pub mod offers;
 mod pictures;
 mod results;
 pub mod rows;
@@ -137,11 +138,12 @@ impl Import {
         if let Some(receipt) = add_product.receipt(&self.tenant, &effect).await? {
             return Ok(receipt);
         }
-        let named = fields.remove("images");
+        let (named, offers) = (fields.remove("images"), fields.remove("offers"));
         let details = details(texts(fields))
             .map_err(|problem| Failure::client("field_invalid", problem.detail.into_string()))?;
+        let offers = offers::read(offers, &effect)?;
         let images = self.cases.pictures.all(named).await?;
-        let new = NewProduct { effect, tenant: self.tenant.clone(), details, images };
+        let new = NewProduct { effect, tenant: self.tenant.clone(), details, images, offers };
         let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
         add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
     }

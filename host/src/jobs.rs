@@ -330,7 +330,7 @@ impl UseCases {
             return written(&receipt);
         }
         let images = try_join_all(images.iter().map(|hash| self.staged_bytes(job, hash))).await?;
-        let new = NewProduct { effect, tenant, details, images };
+        let new = NewProduct { effect, tenant, details, images, offers: Vec::new() };
         let lineup = self.policies.lineup(&new.tenant, &pins).await?;
         let receipt = self.add_product.run(new, lineup.as_ref(), handle(job)).await?;
         written(&receipt)

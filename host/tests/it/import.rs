@@ -284,7 +284,8 @@ async fn an_import_that_is_called_off_keeps_what_is_in() {
 
 #[tokio::test]
 async fn what_is_exported_can_be_imported_again() {
-    let before = Server::start().await;
+    let offers = [("plugin-settings", r#"{"ingest-product":{"on_known":"offer"}}"#)];
+    let before = Server::start_with(&offers).await;
     let cup = json!({
         "name": "Cup, \"large\"; gro\u{df} \u{2713}", "price": 3.55, "description": "two lines,\n=1+1", "sizes": ["a|b", "c;d"],
         "key_features": ["holds, pours", "[stacks]"], "category": "cups;mugs", "color": "red|blue", "weight_kg": 0.25,
@@ -294,6 +295,12 @@ async fn what_is_exported_can_be_imported_again() {
     });
     let rows = format!("{cup}\n{}", row("Rocket", &inline(&photograph("rocket"))));
     before.imported(&before.importing("application/x-ndjson", rows).await).await;
+    let cheaper = json!({
+        "name": "Cup, used", "price": 2, "description": "", "sku": "008", "images": [inline(&photograph("coffee"))]
+    });
+    let id = before.importing("application/x-ndjson", cheaper.to_string()).await;
+    before.imported(&id).await;
+    assert_eq!(words(&before.import_results(&id).await), [(1, "offer", "")]);
     for (format, content_type) in [("ndjson", "application/x-ndjson"), ("csv", "text/csv")] {
         let path = format!("/api/v1/products:export?format={format}");
         let export = before.http.get(before.url(&path)).send().await.unwrap();
@@ -332,6 +339,10 @@ async fn shelf(server: &Server) -> Vec<Value> {
         product["images"] = product["images"].as_array().unwrap().len().into();
         for own in ["product_id", "created_at", "updated_at", "image_urls", "thumbnail_urls", "card_urls"] {
             product.as_object_mut().unwrap().remove(own);
+        }
+        for offer in product["offers"].as_array_mut().into_iter().flatten() {
+            let own = ["id", "added_at"].map(|own| offer.as_object_mut().unwrap().remove(own));
+            assert!(own.iter().all(Option::is_some), "{own:?}");
         }
     }
     products.sort_by_key(|product| product["name"].to_string());

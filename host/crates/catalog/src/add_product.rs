@@ -68,6 +68,8 @@ pub struct NewProduct {
     pub details: Details,
     /// The bytes of its pictures, in the order of the request.
     pub images: Vec<Bytes>,
+    /// Other terms that it is sold on, checked; they come with a product that is new, and with no other.
+    pub offers: Vec<Offer>,
 }
 
 impl NewProduct {
@@ -433,7 +435,7 @@ fn creation(
         id,
         details,
         images: stored,
-        offers: Vec::new(),
+        offers: new.offers.clone(),
         created_at: now,
         updated_at: now,
         revision: 1,

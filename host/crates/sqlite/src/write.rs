@@ -77,12 +77,23 @@ impl Commit {
         }
         let details = serde_json::to_string(&product.details)
             .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
-        let sql = "INSERT INTO products (tenant, id, details, index_text, created_at, updated_at, revision)
-                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let offers = serde_json::to_string(&product.offers)
+            .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
+        let sql =
+            "INSERT INTO products (tenant, id, details, index_text, created_at, updated_at, revision, offers)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
         let (created, updated) = (product.created_at.as_microsecond(), product.updated_at.as_microsecond());
         let revision = product.revision.cast_signed();
-        let values =
-            params![self.tenant.as_str(), product.id.as_str(), details, text, created, updated, revision];
+        let values = params![
+            self.tenant.as_str(),
+            product.id.as_str(),
+            details,
+            text,
+            created,
+            updated,
+            revision,
+            offers
+        ];
         unless_taken(execute(transaction, sql, values), || format!("product {}", product.id))?;
         let seq = transaction.last_insert_rowid();
         let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";

@@ -131,8 +131,8 @@ impl<'a> Sender<'a> {
         let outcome = match self.begun(part, begin).await {
             Ok(job) => {
                 let ended = follow(self.client, &job, |_| {}).await?;
-                let result = if ended["status"] == "completed" { "result" } else { "error" };
-                Ok(finished(&job, result, &ended[result]))
+                let completed = ended["status"] == "completed";
+                Ok(finished(&job, if completed { Ok(&ended["result"]) } else { Err(&ended["error"]) }))
             }
             // The row is at fault, or a file that it names.
             Err(error) if error.is::<Refused>() || error.is::<io::Error>() => Err(error),
@@ -211,8 +211,8 @@ impl<'a> Sender<'a> {
         let mut done = Vec::with_capacity(rows.len());
         for Unsent { line, name, problem } in rows {
             let outcome = outcome(problem).map(|result| match result["status"] == "failed" {
-                true => finished(&job, "error", &result["error"]),
-                false => finished(&job, "result", &result),
+                true => finished(&job, Err(&result["error"])),
+                false => finished(&job, Ok(&result)),
             });
             done.push(Done { line, name, outcome });
         }
@@ -269,10 +269,11 @@ fn is_too_much(error: &anyhow::Error) -> bool {
 }
 
 /// A finished job as `/add_product/job/{id}` shows it, of its result or of its error.
-fn finished(job: &str, what: &str, told: &Value) -> Value {
-    if what == "error" {
-        json!({ "job_id": job, "status": "failed", "error": told["message"], "failure": told })
-    } else {
-        json!({ "job_id": job, "status": "completed", "result": told })
+fn finished(job: &str, told: Result<&Value, &Value>) -> Value {
+    match told {
+        Ok(result) => json!({ "job_id": job, "status": "completed", "result": result }),
+        Err(error) => {
+            json!({ "job_id": job, "status": "failed", "error": error["message"], "failure": error })
+        }
     }
 }

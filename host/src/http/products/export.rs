@@ -16,12 +16,15 @@ use super::{
     super::{Problem, Shared},
     list::read_filter,
 };
-use crate::{access::Caller, import::Format};
+use crate::{
+    access::Caller,
+    import::{self, Format},
+};
 
 /// Products that are read at once.
 const PAGE: usize = 100;
 /// What a table tells of each product; an import passes over the first.
-const COLUMNS: [&str; 15] = [
+const COLUMNS: [&str; 16] = [
     "product_id",
     "name",
     "price",
@@ -36,6 +39,7 @@ const COLUMNS: [&str; 15] = [
     "currency",
     "item_group_id",
     "attributes",
+    "offers",
     "images",
 ];
 
@@ -123,6 +127,9 @@ impl Shelf {
         let images = product.images.iter().map(|image| self.app.absolute_url(&image.url));
         let mut row = serde_json::to_value(&product.details).unwrap_or_default();
         row["product_id"] = json!(product.id);
+        if !product.offers.is_empty() {
+            row["offers"] = import::offers::told(&product.offers);
+        }
         row["images"] = images.collect();
         row
     }

@@ -53,6 +53,7 @@ fn new(effect: &str, seeds: &[u8]) -> NewProduct {
         tenant: "shop".parse().unwrap(),
         details: Details { name: "shoe".into(), price: 1.0, ..Details::default() },
         images: seeds.iter().map(|seed| plain([200, 10, 10], *seed)).collect(),
+        offers: Vec::new(),
     }
 }
 

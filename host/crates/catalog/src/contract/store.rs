@@ -35,6 +35,7 @@ pub async fn store_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         the_same_image_twice_in_one_change_is_a_conflict,
         an_effect_happens_once,
         an_offer_joins_its_product_and_renews_one_of_the_same_article,
+        a_product_may_come_with_offers,
         receipts_are_found_by_the_products_that_they_name,
         a_receipt_can_stand_alone,
         a_vector_of_another_dimension_is_refused_and_nothing_is_written,
@@ -220,6 +221,20 @@ async fn an_offer_joins_its_product_and_renews_one_of_the_same_article(store: &i
         offer: Box::new(Offer::of(product("x"), &details, at())),
     };
     assert_eq!(put(store, "shop", lost).await.expect_err("nobody is there").kind, PortErrorKind::Conflict);
+}
+
+async fn a_product_may_come_with_offers(store: &impl Store) {
+    let mut change = shoe(Vec::new());
+    let Change::Create { product: made, .. } = &mut change else { panic!("a shoe is a new product") };
+    let offer = |(id, name): (&str, &str)| {
+        let details = Details { name: name.into(), price: 2.5, stock: Some(1), ..Details::default() };
+        Offer::of(product(id), &details, at())
+    };
+    made.offers = [("first", "Trail shoe, used"), ("second", "Trail shoe, worn")].map(offer).into();
+    let offers = made.offers.clone();
+    put(store, "shop", change).await.expect("a new product is taken");
+    let stored = store.product(&shop("shop"), &product("shoe")).await.expect("answers").expect("is there");
+    assert_eq!(stored.offers, offers);
 }
 
 async fn receipts_are_found_by_the_products_that_they_name(store: &impl Store) {
