@@ -7,6 +7,7 @@ mod results;
 pub mod rows;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -150,7 +151,7 @@ impl Import {
 }
 
 /// The fields of a row as a form would send them.
-fn texts(fields: Map<String, Value>) -> std::collections::BTreeMap<String, String> {
+pub fn texts(fields: Map<String, Value>) -> BTreeMap<String, String> {
     let text = |value| match value {
         Value::Null => None,
         Value::String(text) => Some(text),

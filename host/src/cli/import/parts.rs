@@ -4,7 +4,7 @@
 //! after it are still known to a server that has taken them in.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -22,6 +22,7 @@ use tokio::sync::mpsc;
 use crate::import::{
     Format,
     rows::{self, MAX_ROW_BYTES},
+    texts,
 };
 
 /// Most rows of a part.
@@ -68,7 +69,7 @@ pub struct Form {
     /// What the product is called.
     pub name: String,
     /// What its shop says of it.
-    pub fields: Vec<(String, String)>,
+    pub fields: BTreeMap<String, String>,
     /// Its pictures.
     pub images: Vec<PathBuf>,
 }
@@ -157,7 +158,7 @@ pub fn said(rows: &[Row]) -> impl Iterator<Item = &Row> {
 
 enum Sent {
     Line(Bytes),
-    Form { fields: Vec<(String, String)>, images: Vec<PathBuf>, digest: ImageHash },
+    Form { fields: BTreeMap<String, String>, images: Vec<PathBuf>, digest: ImageHash },
 }
 
 /// What is sent of a row, or why nothing is. What is wrong with its fields the server tells.
@@ -212,12 +213,7 @@ fn form(mut fields: Map<String, Value>, paths: Vec<Option<PathBuf>>) -> Result<S
     // A form has files only.
     let images: Vec<_> = paths.into_iter().collect::<Option<_>>().ok_or_else(too_long)?;
     fields.remove("images");
-    let text = |value| match value {
-        Value::Null => None,
-        Value::String(text) => Some(text),
-        value => Some(value.to_string()),
-    };
-    let fields: Vec<_> = fields.into_iter().filter_map(|(name, value)| Some((name, text(value)?))).collect();
+    let fields = texts(fields);
     let mut digest = Sha256::new_with_prefix(serde_json::to_vec(&fields).map_err(|error| error.to_string())?);
     for image in &images {
         let read = File::open(image).and_then(|mut file| io::copy(&mut file, &mut digest));
@@ -346,7 +342,8 @@ mod tests {
         assert_eq!(rows(&parts[0])[0].line, 1);
         let Load::Form(form) = &parts[1].load else { panic!("it goes as rows") };
         assert_eq!((form.line, form.images.len()), (2, 2));
-        assert_eq!(form.fields, [("name".into(), "shoe".into()), ("price".into(), "3.5".to_owned())]);
+        let fields = [("name", "shoe"), ("price", "3.5")].map(|(name, text)| (name.into(), text.into()));
+        assert_eq!(form.fields, BTreeMap::from(fields));
         assert!(rows(&parts[2])[0].text.as_ref().unwrap_err().contains("with its pictures"));
     }
 }
