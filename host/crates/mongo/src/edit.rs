@@ -19,7 +19,7 @@ use crate::{
     legacy::{Legacy, migrate},
     texts::WORDED,
     transaction::Transaction,
-    write::count_up,
+    write::{count_up, tell_deleted},
 };
 
 /// An edit of one product.
@@ -130,6 +130,7 @@ impl EditOne<'_> {
     }
 
     async fn delete(&self, session: &mut ClientSession) -> PortResult<()> {
+        tell_deleted(self.collections, session, self.tenant, self.product).await?;
         let products = &self.collections.products;
         let delete = products.delete_one(key(self.tenant, self.product)).session(&mut *session);
         delete.await.map_err(mongo)?;

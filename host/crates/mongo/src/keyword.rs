@@ -1,18 +1,29 @@
-//! Keyword search without a search engine beside the server: a text index finds candidates, a pipeline ranks them.
+//! Keyword search without a search engine beside the server: a text index finds the products of a word, the host keeps
+//! them as lists, and ranks.
 //!
 //! - The terms of a product are made by the host (see [`crate::terms`]). The text index is over these terms with
 //!   language `none`; it begins with the shop, so that a search reads nothing of another one.
+//! - The lists are read once, and read on when the catalogue changed, whoever changed it ([`lists`], [`shop`]). How often
+//!   words occur is counted in all of the shop's products, whether or not they pass the filter.
 //! - Relevance is the sum, over the words asked for, of how rare the word is (BM25's inverse document frequency) times
-//!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there. The
-//!   server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
+//!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there ([`ranking`]).
+//!   The server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
 //! - What else stands for a word (another form, a synonym, what it may be a typing error of) counts where the word itself is
 //!   not, by its weight.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word.
 
+mod hits;
+mod lists;
+mod ranking;
+mod read;
+mod search;
+mod shop;
+mod sought;
+
 use futures::TryStreamExt;
 use mongodb::{
     Collection,
-    bson::{Bson, Document, doc},
+    bson::{Document, doc},
 };
 use taja_catalog::{Filter, PortResult, TenantId};
 
@@ -24,6 +35,8 @@ use crate::{
     ranked::Placed,
     terms::{Asked, Terms},
 };
+
+pub(crate) use self::{lists::Lists, search::Search};
 
 /// How much a word in the name counts.
 const NAME: f64 = 3.0;
@@ -77,7 +90,7 @@ impl Occurrences {
     }
 }
 
-/// Where each word is found in a product: what the pipeline computes as `found`.
+/// Where each word is found in a product, and what that counts.
 pub(crate) fn find_in(terms: &Terms, asked: &[Asked]) -> Vec<f64> {
     let found = |asked: &Asked| {
         if terms.name.contains(&asked.term) {
@@ -111,100 +124,12 @@ pub(crate) fn has_pieces(terms: &Terms, asked: &[Asked]) -> Option<f64> {
     asked.iter().any(has).then_some(PIECES_RELEVANCE)
 }
 
-/// Candidates, each with where every word was found.
-fn candidates(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
-    let terms = asked.iter().flat_map(|asked| {
-        let instead = asked.instead.iter().map(|(term, _)| term.as_str());
-        [Some(asked.term.as_str()), asked.beginning.as_deref()].into_iter().flatten().chain(instead)
-    });
-    let terms: Vec<_> = terms.collect();
-    let text = doc! { "$search": terms.join(" "), "$language": "none" };
-    let mut wanted = doc! { "tenant": tenant.as_str(), "$text": text };
-    if !filter.is_everything() {
-        wanted.insert("$and", [condition(filter)]);
-    }
-    let found: Vec<_> = asked.iter().map(found).collect();
-    vec![
-        doc! { "$match": wanted },
-        doc! { "$project": { "product": 1, "created_at": 1, "found": found } },
-        // The server compares letters more loosely than the host does.
-        doc! { "$match": { "found": { "$gt": 0.0 } } },
-    ]
-}
-
-fn found(asked: &Asked) -> Bson {
-    let mut branches = vec![
-        doc! { "case": { "$in": [&asked.term, "$name"] }, "then": NAME },
-        doc! { "case": { "$in": [&asked.term, "$text"] }, "then": TEXT },
-    ];
-    if let Some(beginning) = &asked.beginning {
-        branches.push(doc! { "case": { "$in": [beginning, "$beginnings"] }, "then": BEGINNING });
-    }
-    for (term, weight) in &asked.instead {
-        branches.push(doc! { "case": { "$in": [term, "$name"] }, "then": weight * NAME });
-        branches.push(doc! { "case": { "$in": [term, "$text"] }, "then": weight * TEXT });
-    }
-    doc! { "$switch": { "branches": branches, "default": 0.0 } }.into()
-}
-
-/// The pipeline that counts how often words occur.
-pub(crate) fn counting(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Vec<Document> {
-    let mut sums = doc! { "_id": null };
-    for n in 0..asked.len() {
-        let found = doc! { "$gt": [{ "$arrayElemAt": ["$found", n as i64] }, 0.0] };
-        sums.insert(format!("each{n}"), doc! { "$sum": { "$cond": [found, 1.0, 0.0] } });
-    }
-    let mut pipeline = candidates(tenant, asked, filter);
-    pipeline.push(doc! { "$group": sums });
-    pipeline
-}
-
-/// The pipeline that ranks the products found by words.
-pub(crate) fn ranking(
-    tenant: &TenantId,
-    asked: &[Asked],
-    filter: &Filter,
-    occurrences: &Occurrences,
-    limit: i64,
-) -> Vec<Document> {
-    let weighed = (0_i64..)
-        .zip(occurrences.rareness())
-        .map(|(n, rareness)| Bson::from(doc! { "$multiply": [{ "$arrayElemAt": ["$found", n] }, rareness] }));
-    let mut summands: Vec<_> = weighed.collect();
-    if asked.len() > 1 {
-        let whole = doc! { "$cond": [{ "$in": [0.0, "$found"] }, 0.0, ALL_WORDS_BONUS] };
-        summands.push(whole.into());
-    }
-    let mut pipeline = candidates(tenant, asked, filter);
-    pipeline.extend([
-        doc! { "$project": { "_id": 0, "product": 1, "created_at": 1, "score": { "$add": summands } } },
-        doc! { "$sort": { "score": -1, "created_at": -1, "product": -1 } },
-        doc! { "$limit": limit },
-    ]);
-    pipeline
-}
-
 /// The condition on products that have all pieces of a word; none when no word is long enough.
 pub(crate) fn by_pieces(tenant: &TenantId, asked: &[Asked], filter: &Filter) -> Option<Document> {
     let words = asked.iter().filter(|asked| !asked.pieces.is_empty());
     let words: Vec<_> = words.map(|asked| doc! { "pieces": { "$all": &asked.pieces } }).collect();
     let wanted = doc! { "$and": [{ "tenant": tenant.as_str() }, { "$or": &words }, condition(filter)] };
     (!words.is_empty()).then_some(wanted)
-}
-
-/// How often the words occur.
-pub(crate) async fn occurrences(
-    search: &Collection<Document>,
-    tenant: &TenantId,
-    asked: &[Asked],
-    filter: &Filter,
-) -> PortResult<Occurrences> {
-    // Of all shops, and as of the last checkpoint after a crash: near enough for a logarithm.
-    let products = search.estimated_document_count().await.map_err(mongo)? as f64;
-    let mut cursor = search.aggregate(counting(tenant, asked, filter)).await.map_err(mongo)?;
-    let sums = cursor.try_next().await.map_err(mongo)?.unwrap_or_default();
-    let sum = |n: usize| amount(sums.get(format!("each{n}"))).unwrap_or_default();
-    Ok(Occurrences { products, each: (0..asked.len()).map(sum).collect() })
 }
 
 /// Runs a pipeline whose documents have `product`, `created_at` and `score`.
@@ -231,3 +156,6 @@ pub(crate) async fn run_by_pieces(
     ];
     run(search, wanted.to_vec()).await
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,8 @@
 //! - `products` holds what people read, in the field names that an older service in Python used too. What filters and
 //!   words look in is a document of its own in `search`, so that no name of a field is ever a path.
 //! - Pictures are documents of their own: a unique index over a list would not see the same picture twice in one list.
-//! - Every commit writes its shop's document in `versions`, so commits of one shop happen one after the other.
+//! - Every commit writes its shop's document in `versions`, so commits of one shop happen one after the other. By that
+//!   document everybody else knows what to read on: followers the vectors, searches by words their lists.
 //! - Times are kept in milliseconds, which is what the server's dates hold.
 
 mod access;

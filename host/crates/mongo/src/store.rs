@@ -53,6 +53,8 @@ pub struct MongoStore {
     pub(crate) collections: Collections,
     version: String,
     legacy: Option<Legacy>,
+    /// The lists that keyword searches go through.
+    lists: keyword::Lists,
     /// Whether Atlas Search answers keyword searches.
     has_atlas_search: AtomicBool,
 }
@@ -72,7 +74,8 @@ impl MongoStore {
         };
         let has_atlas_search = AtomicBool::new(within(PREPARE, "open", prepare).await?);
         let version = mongo.version().to_owned();
-        Ok(Self { collections, version, legacy: options.legacy, has_atlas_search })
+        let lists = keyword::Lists::default();
+        Ok(Self { collections, version, legacy: options.legacy, lists, has_atlas_search })
     }
 
     /// An index of a space's vectors that Atlas Vector Search answers; none while the server has none, or builds it.
@@ -123,19 +126,24 @@ impl MongoStore {
             Some(_) => legacy::found_by_words(&self.collections, asked, filter).await?,
             None => legacy::Found::nothing(asked.len()),
         };
-        let has_atlas_search = self.has_atlas_search.load(Ordering::Relaxed);
-        // A word alone is as rare as itself, and Atlas counts on its own.
-        let mut occurrences = keyword::Occurrences::none(asked.len());
-        if asked.len() > 1 && !(has_atlas_search && old.by_words.is_empty()) {
-            occurrences.add(&old.occurrences);
-            occurrences.add(&keyword::occurrences(search, tenant, asked, filter).await?);
-        }
-        let pipeline = if has_atlas_search {
-            atlas::search::pipeline(tenant, asked, filter, at_most)
+        let (collections, lists) = (&self.collections, &self.lists);
+        let by_lists = keyword::Search { collections, lists, tenant, asked, filter, limit };
+        let (found, occurrences) = if self.has_atlas_search.load(Ordering::Relaxed) {
+            let pipeline = atlas::search::pipeline(tenant, asked, filter, at_most);
+            let found = keyword::run(search, pipeline).await?;
+            // Atlas counts on its own, and a word alone is as rare as itself.
+            let counts = asked.len() > 1 && !old.by_words.is_empty();
+            let occurrences = if counts {
+                by_lists.run(&old.occurrences).await?.occurrences
+            } else {
+                keyword::Occurrences::none(asked.len())
+            };
+            (found, occurrences)
         } else {
-            keyword::ranking(tenant, asked, filter, &occurrences, at_most)
+            let found = by_lists.run(&old.occurrences).await?;
+            let occurrences = found.occurrences.clone();
+            (by_lists.passing(found).await?, occurrences)
         };
-        let found = keyword::run(search, pipeline).await?;
         let score =
             |(placed, words): (Placed, Vec<f64>)| Placed { score: occurrences.score(&words), ..placed };
         let old_by_words: Vec<_> = old.by_words.into_iter().map(score).collect();

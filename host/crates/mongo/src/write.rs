@@ -198,6 +198,27 @@ impl Commit<'_> {
     }
 }
 
+/// The field of a shop's version that counts deletions of products, and the one that tells which were the last.
+pub(crate) const AGE: &str = "age";
+pub(crate) const DELETED: &str = "deleted";
+/// Deletions that are told.
+const MOST_DELETED: i32 = 32;
+
+/// Counts a deletion beside the version: the lists of words that are kept anywhere lose the product. A deletion that none
+/// of the last ones is makes them be read again.
+pub(crate) async fn tell_deleted(
+    collections: &Collections,
+    session: &mut ClientSession,
+    tenant: &TenantId,
+    product: &ProductId,
+) -> PortResult<()> {
+    let last = doc! { "$each": [product.as_str()], "$slice": -MOST_DELETED };
+    let tell = doc! { "$inc": { AGE: 1_i64 }, "$push": { DELETED: last } };
+    let told = collections.versions.update_one(doc! { "_id": tenant.as_str() }, tell).session(session);
+    told.await.map_err(mongo)?;
+    Ok(())
+}
+
 /// Counts a shop's changes, and tells which pictures go: whoever follows the catalogue hears of each. The version now.
 pub(crate) async fn count_up(
     collections: &Collections,

@@ -139,7 +139,7 @@ fn receipt() -> Document {
 fn version() -> Document {
     let mut schema = required(doc! { "_id": name(), "version": is("long") });
     if let Ok(properties) = schema.get_document_mut("properties") {
-        properties.insert("removed", is("binData"));
+        properties.extend(doc! { "removed": is("binData"), "age": whole(), "deleted": list(name()) });
     }
     rule(schema)
 }

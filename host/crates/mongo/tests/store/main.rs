@@ -5,6 +5,7 @@ mod old;
 mod plans;
 mod plugins;
 mod support;
+mod words;
 mod writes;
 
 use mongodb::bson::{Document, doc};
