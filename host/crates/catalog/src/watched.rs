@@ -1,8 +1,9 @@
 //! A catalogue that is watched for look-ups that may have left something out.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use async_trait::async_trait;
@@ -16,24 +17,35 @@ use crate::{
     retrieval::Catalogue,
 };
 
-/// Asks the real one, and looks at how much it answers: as much as was asked for may not be all that there is.
+/// Asks the real one, and looks at how much it answers: as much as was asked for may not be all that there is. Whoever then
+/// asks the same for more of it may still get all.
 pub(crate) struct Watched {
     pub(crate) real: Arc<dyn Catalogue>,
-    filled: AtomicBool,
+    /// Whether all was told, by what was asked.
+    told: Mutex<HashMap<u64, bool>>,
+}
+
+/// What a look-up asks for, but for how much of it.
+fn question(asks: impl Hash, filter: &Filter) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    asks.hash(&mut hasher);
+    format!("{filter:?}").hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Watched {
     pub(crate) fn new(real: Arc<dyn Catalogue>) -> Self {
-        Self { real, filled: AtomicBool::new(false) }
+        Self { real, told: Mutex::default() }
     }
 
-    /// Whether some answer was as long as it could be.
+    /// Whether something was asked for that was only ever answered with as much as was asked for.
     pub(crate) fn was_filled(&self) -> bool {
-        self.filled.load(Ordering::Relaxed)
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).values().any(|all| !all)
     }
 
-    fn look<T>(&self, found: Vec<T>, k: usize) -> Vec<T> {
-        self.filled.fetch_or(found.len() >= k, Ordering::Relaxed);
+    fn look<T>(&self, question: u64, found: Vec<T>, k: usize) -> Vec<T> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        *told.entry(question).or_default() |= found.len() < k;
         found
     }
 }
@@ -48,7 +60,9 @@ impl Catalogue for Watched {
         k: usize,
     ) -> PortResult<Vec<Vec<Neighbour>>> {
         let found = self.real.nearest(tenant, queries, filter, k).await?;
-        Ok(found.into_iter().map(|of_query| self.look(of_query, k)).collect())
+        let bits = |query: &Embedding| query.as_slice().iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let look = |(query, found)| self.look(question(("nearest", bits(query)), filter), found, k);
+        Ok(queries.iter().zip(found).map(look).collect())
     }
 
     async fn keyword(
@@ -58,7 +72,8 @@ impl Catalogue for Watched {
         filter: &Filter,
         k: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
-        Ok(self.look(self.real.keyword(tenant, text, filter, k).await?, k))
+        let found = self.real.keyword(tenant, text, filter, k).await?;
+        Ok(self.look(question(("keyword", text), filter), found, k))
     }
 
     async fn respelled(&self, tenant: &TenantId, text: &str, filter: &Filter) -> PortResult<Option<String>> {
@@ -66,7 +81,8 @@ impl Catalogue for Watched {
     }
 
     async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>> {
-        Ok(self.look(self.real.matching(tenant, filter, k).await?, k))
+        let found = self.real.matching(tenant, filter, k).await?;
+        Ok(self.look(question("matching", filter), found, k))
     }
 
     async fn image_by_hash(&self, tenant: &TenantId, hash: &ImageHash) -> PortResult<Option<KnownImage>> {
@@ -80,6 +96,7 @@ impl Catalogue for Watched {
         max_distance: u32,
         k: usize,
     ) -> PortResult<Vec<KnownImage>> {
-        Ok(self.look(self.real.near_duplicates(tenant, look, max_distance, k).await?, k))
+        let found = self.real.near_duplicates(tenant, look, max_distance, k).await?;
+        Ok(self.look(question(("like", look.0, max_distance), &Filter::everything()), found, k))
     }
 }

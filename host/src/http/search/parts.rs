@@ -21,6 +21,8 @@ const MAX_PARTS: usize = 8;
 const MAX_QUERY_CHARS: usize = 2000;
 /// What a part counts, at most.
 const MAX_WEIGHT: f32 = 10.0;
+/// Names in an object of weights or of regions, at most: more than there are parts, as clients name what they have none of.
+const MAX_NAMES: usize = 50;
 
 /// What the fields are called that bring parts of one kind: a modality, with `not_` in front of it where the results should
 /// be unlike them.
@@ -75,9 +77,13 @@ pub type Weights = BTreeMap<String, f32>;
 /// Reads an object of weights.
 pub fn weights(value: &Value) -> Result<Weights, String> {
     let weights = Weights::deserialize(value).ok();
-    let fit = |weights: &Weights| weights.values().all(|weight| (0.0..=MAX_WEIGHT).contains(weight));
+    let fit = |weights: &Weights| {
+        weights.len() <= MAX_NAMES && weights.values().all(|weight| (0.0..=MAX_WEIGHT).contains(weight))
+    };
     weights.filter(fit).ok_or_else(|| {
-        format!("is not an object of numbers from 0 to {MAX_WEIGHT} by name, such as image or image[1]")
+        format!(
+            "is not an object of at most {MAX_NAMES} numbers from 0 to {MAX_WEIGHT} by name, such as image or image[1]"
+        )
     })
 }
 
@@ -94,6 +100,9 @@ impl Crops {
     /// Reads a region, or an object of regions by name.
     pub fn read(value: &Value) -> Result<Self, String> {
         let Value::Object(named) = value else { return region(value).map(Self::Only) };
+        if named.len() > MAX_NAMES {
+            return Err(format!("has more than {MAX_NAMES} names"));
+        }
         let named = named.iter().map(|(name, value)| match region(value) {
             Ok(region) => Ok((name.clone(), region)),
             Err(problem) => Err(format!("{name}: {problem}")),
@@ -160,6 +169,9 @@ impl<'a> Parts<'a> {
     /// Adds a text, or each text of a list.
     pub fn add_texts(&mut self, field: &str, value: &Value) {
         match value {
+            Value::Array(texts) if texts.len() > MAX_PARTS => {
+                self.mistake(field, format!("has more than {MAX_PARTS} texts"));
+            }
             Value::Array(texts) => {
                 for (place, text) in texts.iter().enumerate() {
                     self.add_text(field, &format!("{field}/{place}"), text);
@@ -360,7 +372,9 @@ mod tests {
     fn what_is_only_to_be_unlike_something_is_no_query() {
         let (mistakes, _) = gathered(&json!({"not": "leather"}), &["not_image"], &json!({}), &Value::Null);
         assert_eq!(mistakes, ["/query"]);
-        assert_eq!(gathered(&json!({"query": ["x", 7]}), &[], &json!({}), &Value::Null).0, ["/query/1"]);
+        for (texts, pointer) in [(json!(["x", 7]), "/query/1"), (json!(vec![7; 9]), "/query")] {
+            assert_eq!(gathered(&json!({"query": texts}), &[], &json!({}), &Value::Null).0, [pointer]);
+        }
     }
 
     #[test]
@@ -377,6 +391,9 @@ mod tests {
         ] {
             assert!(Crops::read(&crop).is_err(), "{crop}");
         }
+        let many = |value: Value| -> Value { (0..51).map(|n| (n.to_string(), value.clone())).collect() };
+        assert!(Crops::read(&many(json!([0, 0, 1, 1]))).is_err());
+        assert!(super::weights(&many(json!(1))).is_err());
         for weights in [json!({"image": -1}), json!({"image": 11}), json!({"image": "1"}), json!([1])] {
             assert!(super::weights(&weights).is_err(), "{weights}");
         }

@@ -112,10 +112,15 @@ async fn nobody_is_exact_who_was_stood_in_for() {
     degraded.note_degraded(Degraded { plugin, substitute: Substitute::Host, reason: String::new() });
     assert!(!joined.result_set(&legs, ranking(), &degraded).exact);
     let cut = context();
-    cut.catalogue.matching(&cut.tenant, &cut.filter, 1).await.unwrap();
-    assert!(joined.result_set(&legs, ranking(), &cut).exact, "nothing was there to be found");
-    cut.catalogue.matching(&cut.tenant, &cut.filter, 0).await.unwrap();
-    assert!(!joined.result_set(&legs, ranking(), &cut).exact);
+    let exact_after = async |words: &str, k| {
+        cut.catalogue.keyword(&cut.tenant, words, &cut.filter, k).await.unwrap();
+        joined.result_set(&legs, ranking(), &cut).exact
+    };
+    assert!(exact_after("shoe", 1).await, "nothing was there to be found");
+    assert!(exact_after("shoe", 0).await, "that is known");
+    assert!(!exact_after("boot", 0).await);
+    assert!(!exact_after("coat", 1).await, "those are others");
+    assert!(exact_after("boot", 1).await, "the same was asked for more of it");
 }
 
 #[tokio::test]
