@@ -83,8 +83,9 @@ class Taja(Service):
     def _remember(self) -> None:
         """Takes over what was measured of the model: a first start measures it for minutes, and there is one per machine."""
         home = self.place.cache / "taja" / self.model
-        # A run that was broken off may have left a part of it.
-        if not any((home / "measured").glob("tuning-*.json")):
+        # A run that was broken off may have left a part of it, and another program may measure otherwise.
+        built = self.place.taja.stat().st_mtime
+        if not any(kept.stat().st_mtime > built for kept in (home / "measured").glob("tuning-*.json")):
             command = [str(self.place.taja), "model", "bench"]
             environment = self.environment() | {"TAJA_DATA": str(home)}
             subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
