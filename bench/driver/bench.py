@@ -40,7 +40,9 @@ class Bench:
         return Backends(self.place, self.folder("servers"), filled)
 
     def service(self, name: str, model: str, backends: Backends | None = None, database: str = "bench") -> services.Service:
-        return services.KINDS[name](self.place, self.folder(name), model, backends, database)
+        service = services.KINDS[name](self.place, self.folder(name), model, backends, database)
+        service.prepare()
+        return service
 
     def in_turn(self, names: tuple[str, ...]) -> Iterator[tuple[int, str]]:
         """Rounds, each with every contender once; who is first changes. Each waits for a quiet machine."""

@@ -42,6 +42,9 @@ class Service(Group):
         self.launch()
         until(self._healthy, READY_SECONDS, self.name, self.processes)
 
+    def prepare(self) -> None:
+        """What is done once on a machine, before any start is timed."""
+
     def launch(self) -> None:
         raise NotImplementedError
 
@@ -76,11 +79,10 @@ class Taja(Service):
     name = "taja"
 
     def launch(self) -> None:
-        self._remember()
         command = [str(self.place.taja), "serve", "--listen", self.base.removeprefix("http://")]
         self._run(self.name, command, self.environment())
 
-    def _remember(self) -> None:
+    def prepare(self) -> None:
         """Takes over what was measured of the model: a first start measures it for minutes, and there is one per machine."""
         home = self.place.cache / "taja" / self.model
         # A run that was broken off may have left a part of it, and another program may measure otherwise.

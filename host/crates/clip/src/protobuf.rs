@@ -15,7 +15,12 @@ pub(crate) fn number(field: u8, value: usize) -> Vec<u8> {
 
 /// A field that holds bytes, text or a message.
 pub(crate) fn bytes(field: u8, content: &[u8]) -> Vec<u8> {
-    [&tag(field, 2), varint(content.len()).as_slice(), content].concat()
+    [&opening(field, content.len()), content].concat()
+}
+
+/// What stands before so many bytes of a field.
+pub(crate) fn opening(field: u8, length: usize) -> Vec<u8> {
+    [tag(field, 2), varint(length)].concat()
 }
 
 fn tag(field: u8, kind: usize) -> Vec<u8> {

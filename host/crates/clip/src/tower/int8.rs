@@ -20,7 +20,7 @@ use std::{
 use rayon::prelude::*;
 
 use super::outline::{Outline, onnx};
-use crate::protobuf::{self, Field, bytes, number};
+use crate::protobuf::{self, Field, bytes, number, opening};
 
 /// The first version of ONNX's operators in which `QuantizeLinear` has a scale per item.
 const FIRST_OPSET: u64 = 13;
@@ -30,6 +30,8 @@ const AXES_ARE_INPUTS: u64 = 18;
 const PREFIX: &str = "int8/";
 /// A scale that is too small to divide by is this.
 const LEAST_SCALE: f32 = 1e-30;
+/// Sums of more products of 255 and 127 could overflow 32 bits.
+const MOST_ROWS: usize = 1 << 16;
 /// Greatest magnitude of a quantised weight.
 const MOST: f32 = 127.0;
 
@@ -58,7 +60,10 @@ pub(super) fn of(path: &Path, least: u64) -> Result<Vec<u8>, String> {
         match field.content {
             Some(content) if field.number == u64::from(onnx::MODEL_GRAPH) => {
                 let graph = Graph::read(&file, content, least)?.quantised(&mut outline, opset)?;
-                written.extend(bytes(onnx::MODEL_GRAPH, &graph));
+                let length = graph.iter().map(Vec::len).sum();
+                written.reserve(length);
+                written.extend(opening(onnx::MODEL_GRAPH, length));
+                graph.into_iter().for_each(|piece| written.extend(piece));
             }
             _ => written.extend(outline.copy(field.whole)?),
         }
@@ -141,20 +146,16 @@ impl<'a> Graph<'a> {
         Ok(Self { file, fields, products, weights, kept })
     }
 
-    /// The graph with quantised products. Tensors that stay are outlined.
-    fn quantised(self, outline: &mut Outline<'_>, opset: u64) -> Result<Vec<u8>, String> {
-        let mut graph = Vec::new();
-        for tensor in constants() {
-            graph.extend(bytes(onnx::GRAPH_INITIALIZER, &tensor));
-        }
+    /// The graph with quantised products, piece by piece: hundreds of megabytes are better not copied. Tensors that stay are
+    /// outlined.
+    fn quantised(self, outline: &mut Outline<'_>, opset: u64) -> Result<Vec<Vec<u8>>, String> {
         let weights: Vec<_> = self.weights.values().collect();
         let quantised = weights.par_iter().map(|weight| {
             let data = protobuf::read(self.file, weight.data.clone())?;
             Ok(quantised(weight, &data))
         });
-        for tensor in quantised.collect::<Result<Vec<_>, String>>()?.into_iter().flatten() {
-            graph.extend(bytes(onnx::GRAPH_INITIALIZER, &tensor));
-        }
+        let quantised: Vec<_> = quantised.collect::<Result<_, String>>()?;
+        let mut graph = constants().concat();
         let mut inputs = HashSet::new();
         for field in self.fields {
             let is = |number: u8| field.number == u64::from(number);
@@ -175,7 +176,9 @@ impl<'a> Graph<'a> {
                 _ => graph.extend(outline.copy(field.whole)?),
             }
         }
-        Ok(graph)
+        let mut pieces: Vec<_> = quantised.into_iter().flatten().flatten().collect();
+        pieces.push(graph);
+        Ok(pieces)
     }
 }
 
@@ -190,7 +193,8 @@ fn weight(file: &File, place: Range<u64>, least: u64) -> Result<Option<Weight>, 
     let size = data.end - data.start;
     let is_whole = rows.checked_mul(columns).is_some_and(|count| size / 4 == count as u64 && size % 4 == 0);
     let name = texts(file, &fields, onnx::TENSOR_NAME)?.pop().unwrap_or_default();
-    Ok((is_whole && size >= least.max(4)).then_some(Weight { name, data, rows, columns }))
+    let is_worth_it = size >= least.max(4) && rows <= MOST_ROWS;
+    Ok((is_whole && is_worth_it).then_some(Weight { name, data, rows, columns }))
 }
 
 fn name(file: &File, tensor: Range<u64>) -> Result<String, String> {
@@ -207,15 +211,15 @@ fn dimensions(file: &File, tensor: &[Field]) -> Result<Vec<usize>, String> {
 }
 
 /// The tensors that stand for a weight: integers, their scales, and the sums of its columns.
-fn quantised(weight: &Weight, data: &[u8]) -> [Vec<u8>; 3] {
+fn quantised(weight: &Weight, data: &[u8]) -> [[Vec<u8>; 2]; 3] {
     let Columns { integers, scales, sums } = Columns::of(data, weight.columns);
     let floats = |what: &str, values: &[f32]| {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        tensor(&of_weight(&weight.name, what), element::FLOAT, &[weight.columns], &raw)
+        tensor(&of_weight(&weight.name, what), element::FLOAT, &[weight.columns], raw)
     };
     let shape = [weight.rows, weight.columns];
     [
-        tensor(&of_weight(&weight.name, "integers"), element::INT8, &shape, &integers),
+        tensor(&of_weight(&weight.name, "integers"), element::INT8, &shape, integers),
         floats("scales", &scales),
         floats("sums", &sums),
     ]
@@ -266,8 +270,12 @@ fn nearest(number: f32) -> i8 {
 
 /// Tensors that all products use.
 fn constants() -> [Vec<u8>; 5] {
-    let float = |name: &str, value: f32| tensor(&shared(name), element::FLOAT, &[], &value.to_le_bytes());
-    let whole = |name: &str, value: i64| tensor(&shared(name), element::INT64, &[1], &value.to_le_bytes());
+    let float = |name: &str, value: f32| {
+        tensor(&shared(name), element::FLOAT, &[], value.to_le_bytes().into()).concat()
+    };
+    let whole = |name: &str, value: i64| {
+        tensor(&shared(name), element::INT64, &[1], value.to_le_bytes().into()).concat()
+    };
     [
         float("none", 0.0),
         float("step", 1.0 / 255.0),
@@ -363,14 +371,15 @@ fn axes(axis: i64) -> Vec<u8> {
     bytes(onnx::NODE_ATTRIBUTE, &parts.concat())
 }
 
-/// A tensor.
-fn tensor(name: &str, element: usize, dimensions: &[usize], raw: &[u8]) -> Vec<u8> {
+/// A field of a graph: a tensor, all but its numbers, and these.
+fn tensor(name: &str, element: usize, dimensions: &[usize], raw: Vec<u8>) -> [Vec<u8>; 2] {
     let mut tensor: Vec<u8> =
         dimensions.iter().flat_map(|size| number(onnx::TENSOR_DIMENSIONS, *size)).collect();
     tensor.extend(number(onnx::TENSOR_TYPE, element));
     tensor.extend(bytes(onnx::TENSOR_NAME, name.as_bytes()));
-    tensor.extend(bytes(onnx::TENSOR_RAW_DATA, raw));
-    tensor
+    tensor.extend(opening(onnx::TENSOR_RAW_DATA, raw.len()));
+    let opening = opening(onnx::GRAPH_INITIALIZER, tensor.len() + raw.len());
+    [[opening, tensor].concat(), raw]
 }
 
 /// The name of a tensor that all products use.

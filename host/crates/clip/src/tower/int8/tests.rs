@@ -23,7 +23,7 @@ fn model(opset: usize, weights: &[f32]) -> Vec<u8> {
     let mut graph = Vec::new();
     node(&mut graph, "MatMul", &["x", "w"], "y", &[]);
     graph.extend(bytes(2, b"product"));
-    graph.extend(bytes(onnx::GRAPH_INITIALIZER, &tensor("w", element::FLOAT, &[ROWS, COLUMNS], &raw)));
+    graph.extend(tensor("w", element::FLOAT, &[ROWS, COLUMNS], raw).concat());
     graph.extend([bytes(11, &value("x")), bytes(12, &value("y"))].concat());
     let opset = bytes(onnx::MODEL_OPSET, &number(onnx::OPSET_VERSION, opset));
     [number(1, 8), bytes(onnx::MODEL_GRAPH, &graph), opset].concat()
