@@ -15,6 +15,7 @@ mod image;
 mod manifest;
 mod model;
 mod notes;
+mod onnx;
 mod product;
 mod protobuf;
 mod provider;

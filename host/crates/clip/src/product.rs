@@ -11,7 +11,10 @@ use crate::{
     clock::Clock,
     compute::{Backend, Precision},
     error::ClipError,
-    protobuf::{bytes, number},
+    onnx::{
+        self,
+        element::{FLOAT, INT8, INT32, UINT8},
+    },
     provider, runtime,
 };
 
@@ -62,30 +65,26 @@ fn integers(count: usize) -> Vec<u8> {
     (0..count as u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect()
 }
 
-/// ONNX's numbers for what is multiplied with what, and what becomes of it.
+/// What is multiplied with what, and what becomes of it.
 #[derive(Clone, Copy)]
 struct Kinds {
-    operator: &'static [u8],
+    operator: &'static str,
     input: usize,
     weights: usize,
     output: usize,
 }
 
-const FLOAT: usize = 1;
-const UINT8: usize = 2;
-const INT8: usize = 3;
-const INT32: usize = 6;
-
 impl Kinds {
     fn of(precision: Precision) -> Self {
         match precision {
-            Precision::Int8 => {
-                Self { operator: b"MatMulInteger", input: UINT8, weights: INT8, output: INT32 }
-            }
-            _ => Self { operator: b"MatMul", input: FLOAT, weights: FLOAT, output: FLOAT },
+            Precision::Int8 => Self { operator: "MatMulInteger", input: UINT8, weights: INT8, output: INT32 },
+            _ => Self { operator: "MatMul", input: FLOAT, weights: FLOAT, output: FLOAT },
         }
     }
 }
+
+/// The version of ONNX's operators that is asked for.
+const OPSET: usize = 17;
 
 /// An ONNX file: `c = a b`, where `b` is constant as a tower's weights are.
 fn graph(side: usize, kinds: Kinds) -> Vec<u8> {
@@ -93,23 +92,10 @@ fn graph(side: usize, kinds: Kinds) -> Vec<u8> {
         INT8 => integers(side * side),
         _ => numbers(side * side).iter().flat_map(|number| number.to_le_bytes()).collect(),
     };
-    let dimension = number(1, side);
-    let tensor =
-        [number(1, side), number(1, side), number(2, kinds.weights), bytes(8, b"b"), bytes(9, &weights)]
-            .concat();
-    let shape = [bytes(1, &dimension), bytes(1, &dimension)].concat();
-    let value = |name: &[u8], kind: usize| {
-        let kind = bytes(1, &[number(1, kind), bytes(2, &shape)].concat());
-        [bytes(1, name), bytes(2, &kind)].concat()
-    };
-    let node = [bytes(1, b"a"), bytes(1, b"b"), bytes(2, b"c"), bytes(4, kinds.operator)].concat();
-    let parts = [
-        bytes(1, &node),
-        bytes(2, b"product"),
-        bytes(5, &tensor),
-        bytes(11, &value(b"a", kinds.input)),
-        bytes(12, &value(b"c", kinds.output)),
-    ];
-    // The versions of the format and of the operators.
-    [number(1, 8), bytes(7, &parts.concat()), bytes(8, &number(2, 17))].concat()
+    let shape = [side, side];
+    let mut graph = onnx::tensor("b", kinds.weights, &shape, weights).concat();
+    onnx::node(&mut graph, kinds.operator, &["a", "b"], "c", &[]);
+    let input = onnx::value("a", kinds.input, Some(&shape));
+    let output = onnx::value("c", kinds.output, Some(&shape));
+    onnx::model(&graph, [&input, &output], OPSET)
 }

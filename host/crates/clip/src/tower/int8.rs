@@ -19,8 +19,11 @@ use std::{
 
 use rayon::prelude::*;
 
-use super::outline::{Outline, onnx};
-use crate::protobuf::{self, Field, bytes, number, opening};
+use super::outline::Outline;
+use crate::{
+    onnx::{self, attribute, attribute_list, element, node, tensor},
+    protobuf::{self, Field, bytes, opening},
+};
 
 /// The first version of ONNX's operators in which `QuantizeLinear` has a scale per item.
 const FIRST_OPSET: u64 = 13;
@@ -34,14 +37,6 @@ const LEAST_SCALE: f32 = 1e-30;
 const MOST_ROWS: usize = 1 << 16;
 /// Greatest magnitude of a quantised weight.
 const MOST: f32 = 127.0;
-
-/// ONNX's numbers of element types.
-mod element {
-    pub(super) const FLOAT: usize = 1;
-    pub(super) const UINT8: usize = 2;
-    pub(super) const INT8: usize = 3;
-    pub(super) const INT64: usize = 7;
-}
 
 /// An ONNX file in which products with constant matrices of `least` bytes and more are quantised; other tensors of that size
 /// are looked for in the file itself. The problem is told in words.
@@ -91,6 +86,8 @@ fn opset(file: &File, model: &[Field]) -> Result<u64, String> {
 #[derive(Debug, Clone)]
 struct Weight {
     name: String,
+    /// Where its tensor begins.
+    place: u64,
     /// Where its numbers lie.
     data: Range<u64>,
     rows: usize,
@@ -155,6 +152,8 @@ impl<'a> Graph<'a> {
             Ok(quantised(weight, &data))
         });
         let quantised: Vec<_> = quantised.collect::<Result<_, String>>()?;
+        let replaced = weights.iter().filter(|weight| !self.kept.contains(&weight.name));
+        let replaced: HashSet<u64> = replaced.map(|weight| weight.place).collect();
         let mut graph = constants().concat();
         let mut inputs = HashSet::new();
         for field in self.fields {
@@ -168,8 +167,7 @@ impl<'a> Graph<'a> {
                     multiply(&mut graph, product);
                 }
                 Some(content) if is(onnx::GRAPH_INITIALIZER) => {
-                    let name = name(self.file, content.clone())?;
-                    if !self.weights.contains_key(&name) || self.kept.contains(&name) {
+                    if !replaced.contains(&content.start) {
                         graph.extend(bytes(onnx::GRAPH_INITIALIZER, &outline.tensor(content)?));
                     }
                 }
@@ -184,7 +182,7 @@ impl<'a> Graph<'a> {
 
 /// What is said of a tensor that is a weight worth quantising.
 fn weight(file: &File, place: Range<u64>, least: u64) -> Result<Option<Weight>, String> {
-    let fields = protobuf::fields(file, place)?;
+    let fields = protobuf::fields(file, place.clone())?;
     let is_float = numbers(&fields, onnx::TENSOR_TYPE).eq([element::FLOAT as u64]);
     let Some(data) = contents(&fields, onnx::TENSOR_RAW_DATA).next().filter(|_| is_float) else {
         return Ok(None);
@@ -194,11 +192,7 @@ fn weight(file: &File, place: Range<u64>, least: u64) -> Result<Option<Weight>, 
     let is_whole = rows.checked_mul(columns).is_some_and(|count| size / 4 == count as u64 && size % 4 == 0);
     let name = texts(file, &fields, onnx::TENSOR_NAME)?.pop().unwrap_or_default();
     let is_worth_it = size >= least.max(4) && rows <= MOST_ROWS;
-    Ok((is_whole && is_worth_it).then_some(Weight { name, data, rows, columns }))
-}
-
-fn name(file: &File, tensor: Range<u64>) -> Result<String, String> {
-    Ok(texts(file, &protobuf::fields(file, tensor)?, onnx::TENSOR_NAME)?.pop().unwrap_or_default())
+    Ok((is_whole && is_worth_it).then_some(Weight { name, place: place.start, data, rows, columns }))
 }
 
 /// The dimensions of a tensor, which are written one by one or together.
@@ -295,7 +289,13 @@ fn quantise(graph: &mut Vec<u8>, input: &str, opset: u64) {
             if opset >= AXES_ARE_INPUTS {
                 node(graph, operator, &[of, &shared(axis)], reduced, &[]);
             } else {
-                node(graph, operator, &[of], reduced, &axes(if axis == "last" { -1 } else { 1 }));
+                node(
+                    graph,
+                    operator,
+                    &[of],
+                    reduced,
+                    &attribute_list("axes", if axis == "last" { -1 } else { 1 }),
+                );
             }
         }
         node(graph, bound, &[&items, &shared("none")], &own(end), &[]);
@@ -337,49 +337,6 @@ fn multiply(graph: &mut Vec<u8>, Product { input, weight, output }: &Product) {
     for (operator, inputs, output, attributes) in steps {
         node(graph, operator, inputs, output, attributes);
     }
-}
-
-/// Adds a node with one output.
-fn node(graph: &mut Vec<u8>, operator: &str, inputs: &[&str], output: &str, attributes: &[u8]) {
-    let mut node: Vec<u8> =
-        inputs.iter().flat_map(|input| bytes(onnx::NODE_INPUT, input.as_bytes())).collect();
-    node.extend(bytes(onnx::NODE_OUTPUT, output.as_bytes()));
-    node.extend(bytes(onnx::NODE_OPERATOR, operator.as_bytes()));
-    node.extend(attributes);
-    graph.extend(bytes(onnx::GRAPH_NODE, &node));
-}
-
-/// A field of a node: an attribute that is a whole number.
-fn attribute(name: &str, value: usize) -> Vec<u8> {
-    const INT: usize = 2;
-    let parts = [
-        bytes(onnx::ATTRIBUTE_NAME, name.as_bytes()),
-        number(onnx::ATTRIBUTE_INT, value),
-        number(onnx::ATTRIBUTE_TYPE, INT),
-    ];
-    bytes(onnx::NODE_ATTRIBUTE, &parts.concat())
-}
-
-/// A field of a node: the attribute that says which axis is reduced.
-fn axes(axis: i64) -> Vec<u8> {
-    const INTS: usize = 7;
-    let parts = [
-        bytes(onnx::ATTRIBUTE_NAME, b"axes"),
-        number(onnx::ATTRIBUTE_INTS, axis.cast_unsigned() as usize),
-        number(onnx::ATTRIBUTE_TYPE, INTS),
-    ];
-    bytes(onnx::NODE_ATTRIBUTE, &parts.concat())
-}
-
-/// A field of a graph: a tensor, all but its numbers, and these.
-fn tensor(name: &str, element: usize, dimensions: &[usize], raw: Vec<u8>) -> [Vec<u8>; 2] {
-    let mut tensor: Vec<u8> =
-        dimensions.iter().flat_map(|size| number(onnx::TENSOR_DIMENSIONS, *size)).collect();
-    tensor.extend(number(onnx::TENSOR_TYPE, element));
-    tensor.extend(bytes(onnx::TENSOR_NAME, name.as_bytes()));
-    tensor.extend(opening(onnx::TENSOR_RAW_DATA, raw.len()));
-    let opening = opening(onnx::GRAPH_INITIALIZER, tensor.len() + raw.len());
-    [[opening, tensor].concat(), raw]
 }
 
 /// The name of a tensor that all products use.

@@ -6,41 +6,16 @@
 
 use std::{fs::File, ops::Range, path::Path};
 
-use crate::protobuf::{self, Field};
+use crate::{
+    onnx,
+    protobuf::{self, Field},
+};
 
 /// Tensors of fewer bytes stay in the outline: runtimes look into small ones (shapes, axes) before they load any, and some
 /// do not look for those elsewhere.
 pub(super) const LARGE: u64 = 1 << 16;
 /// The most that is left of a file; where it is more, the large tensors are not what makes it large.
 const MOST_BYTES: usize = 64 << 20;
-
-/// Numbers of fields in ONNX's messages (`onnx.proto`).
-pub(super) mod onnx {
-    pub(in crate::tower) const MODEL_GRAPH: u8 = 7;
-    pub(in crate::tower) const MODEL_OPSET: u8 = 8;
-    pub(in crate::tower) const OPSET_DOMAIN: u8 = 1;
-    pub(in crate::tower) const OPSET_VERSION: u8 = 2;
-    pub(in crate::tower) const GRAPH_NODE: u8 = 1;
-    pub(in crate::tower) const GRAPH_INITIALIZER: u8 = 5;
-    pub(in crate::tower) const NODE_INPUT: u8 = 1;
-    pub(in crate::tower) const NODE_OUTPUT: u8 = 2;
-    pub(in crate::tower) const NODE_OPERATOR: u8 = 4;
-    pub(in crate::tower) const NODE_ATTRIBUTE: u8 = 5;
-    pub(in crate::tower) const ATTRIBUTE_NAME: u8 = 1;
-    pub(in crate::tower) const ATTRIBUTE_INT: u8 = 3;
-    pub(in crate::tower) const ATTRIBUTE_INTS: u8 = 8;
-    pub(in crate::tower) const ATTRIBUTE_TYPE: u8 = 20;
-    pub(in crate::tower) const TENSOR_DIMENSIONS: u8 = 1;
-    pub(in crate::tower) const TENSOR_TYPE: u8 = 2;
-    pub(in crate::tower) const TENSOR_NAME: u8 = 8;
-    pub(in crate::tower) const TENSOR_RAW_DATA: u8 = 9;
-    pub(super) const TENSOR_EXTERNAL_DATA: u8 = 13;
-    pub(super) const TENSOR_DATA_LOCATION: u8 = 14;
-    pub(super) const ENTRY_KEY: u8 = 1;
-    pub(super) const ENTRY_VALUE: u8 = 2;
-    /// The data location that means "in another file".
-    pub(super) const EXTERNAL: usize = 1;
-}
 
 /// The outline of an ONNX file, whose tensors of `least` bytes and more are looked for in a file of its name. Nothing where
 /// there are none. The problem is told in words.

@@ -16,17 +16,10 @@ const OPSETS: [usize; 2] = [17, 18];
 /// A model of one product: `y = x w`.
 fn model(opset: usize, weights: &[f32]) -> Vec<u8> {
     let raw: Vec<u8> = weights.iter().flat_map(|weight| weight.to_le_bytes()).collect();
-    let value = |name: &str| {
-        let float = bytes(1, &number(1, element::FLOAT));
-        [bytes(1, name.as_bytes()), bytes(2, &float)].concat()
-    };
-    let mut graph = Vec::new();
+    let mut graph = tensor("w", element::FLOAT, &[ROWS, COLUMNS], raw).concat();
     node(&mut graph, "MatMul", &["x", "w"], "y", &[]);
-    graph.extend(bytes(2, b"product"));
-    graph.extend(tensor("w", element::FLOAT, &[ROWS, COLUMNS], raw).concat());
-    graph.extend([bytes(11, &value("x")), bytes(12, &value("y"))].concat());
-    let opset = bytes(onnx::MODEL_OPSET, &number(onnx::OPSET_VERSION, opset));
-    [number(1, 8), bytes(onnx::MODEL_GRAPH, &graph), opset].concat()
+    let [input, output] = ["x", "y"].map(|name| onnx::value(name, element::FLOAT, None));
+    onnx::model(&graph, [&input, &output], opset)
 }
 
 /// Numbers without a pattern, from -1 to 1.
