@@ -12,7 +12,9 @@ use std::{
 };
 
 use taja_catalog::{PerceptualHash, Picture, Raster, TenantId, port::Embedder};
-use taja_clip::{Backend, Choice, Clip, ClipConfig, Compute, Manifest, Part, Tuning, product_rate};
+use taja_clip::{
+    Backend, Choice, Clip, ClipConfig, Compute, Manifest, Part, Precision, Tuning, product_rate,
+};
 
 /// How long each line is measured.
 const MEASURE: Duration = Duration::from_secs(5);
@@ -21,8 +23,28 @@ const WIDTH: u32 = 1200;
 const HEIGHT: u32 = 900;
 /// Sides of the square products; the fastest counts.
 const SIDES: [usize; 3] = [1024, 2048, 4096];
-/// Operations of an image tower, by what the model's name holds: `layers (24 t d^2 + 4 t^2 d) + 6 (t - 1) patch^2 d`.
-const OPERATIONS: [(&str, f64); 3] = [("vit-l-14", 162.0e9), ("vit-b-32", 8.82e9), ("b16", 35.1e9)];
+/// Operations of image towers, by what the model's name holds.
+const OPERATIONS: [(&str, Operations); 3] = [
+    ("vit-l-14", Operations { of_weights: 155.2e9, others: 6.8e9 }),
+    ("vit-b-32", Operations { of_weights: 8.50e9, others: 0.32e9 }),
+    ("b16", Operations { of_weights: 33.5e9, others: 1.66e9 }),
+];
+
+/// Additions and multiplications in the matrix products of a tower of `t` tokens of `d` numbers each.
+#[derive(Clone, Copy)]
+struct Operations {
+    /// With the weights of layers: `layers 24 t d^2`. A format of integers has these of integers.
+    of_weights: f64,
+    /// Between tokens, and of patches: `layers 4 t^2 d + 6 (t - 1) patch^2 d`.
+    others: f64,
+}
+
+/// Operations per second in products: with constant weights, and others.
+#[derive(Clone, Copy)]
+struct Rates {
+    of_weights: f64,
+    others: f64,
+}
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -81,11 +103,12 @@ fn bench(folder: &Path, served: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What was measured of the bare towers, with the share of the product rate that the image tower reaches.
+/// What was measured of the bare towers; of image towers, the share of their time that their products alone would take at
+/// the rates of large square ones.
 fn backends(config: &ClipConfig, tuning: &Tuning) -> Result<(), Failure> {
     let operations =
         OPERATIONS.iter().find(|(name, _)| config.manifest.name.contains(name)).map(|(_, count)| *count);
-    let mut known: Option<(Backend, f64)> = None;
+    let mut known: Option<(Backend, Rates)> = None;
     for row in &tuning.rows {
         let mut line = format!("{:5?} {:14} batch {}", row.part, row.backend.to_string(), row.batch);
         if let Some(ms) = row.ms_per_item {
@@ -93,23 +116,19 @@ fn backends(config: &ClipConfig, tuning: &Tuning) -> Result<(), Failure> {
             line +=
                 &format!(": {ms:8.2} ms each, {alone:8.2} alone, cosine {:.6}", row.cosine.unwrap_or(0.0));
             if let (Part::Image, Some(operations)) = (row.part, operations) {
-                let rate = match known {
-                    Some((backend, rate)) if backend == row.backend => rate,
-                    _ => fastest_product(config, row.backend, row.threads)?,
+                let rates = match known {
+                    Some((backend, rates)) if backend == row.backend => rates,
+                    _ => fastest_products(config, row.backend, row.threads)?,
                 };
-                known = Some((row.backend, rate));
-                let reached = operations / alone * 1e3;
+                known = Some((row.backend, rates));
+                let products = operations.of_weights / rates.of_weights + operations.others / rates.others;
+                let share = products * 1e3 / alone;
                 // A tower of integers is faster than any product of floats, which then says nothing of it.
-                line += &if reached > rate {
-                    String::new()
-                } else {
-                    format!(
-                        ", {:5.0} of {:5.0} Gop/s ({:2.0} %)",
-                        reached / 1e9,
-                        rate / 1e9,
-                        reached / rate * 100.0
-                    )
-                };
+                if share <= 1.0 {
+                    let (weights, others) = (rates.of_weights / 1e9, rates.others / 1e9);
+                    let share = share * 100.0;
+                    line += &format!(", {share:2.0} % of {weights:4.0} and {others:4.0} Gop/s");
+                }
             }
         }
         line += &row.refused.as_ref().map_or(String::new(), |problem| format!("; refused: {problem}"));
@@ -118,12 +137,18 @@ fn backends(config: &ClipConfig, tuning: &Tuning) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fastest_product(config: &ClipConfig, backend: Backend, threads: usize) -> Result<f64, Failure> {
-    let mut fastest = 0.0_f64;
-    for side in SIDES {
-        fastest = fastest.max(product_rate(&config.library, threads, backend, side)?);
-    }
-    Ok(fastest)
+/// What a backend's products reach. Those of integers are of weights alone: what comes of two inputs stays as it is.
+fn fastest_products(config: &ClipConfig, backend: Backend, threads: usize) -> Result<Rates, Failure> {
+    let fastest = |backend| -> Result<f64, Failure> {
+        let rates = SIDES.map(|side| product_rate(&config.library, threads, backend, side));
+        Ok(rates.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().fold(0.0, f64::max))
+    };
+    let of_weights = fastest(backend)?;
+    let others = match backend.precision() {
+        Precision::Int8 => fastest(Backend::REFERENCE)?,
+        _ => of_weights,
+    };
+    Ok(Rates { of_weights, others })
 }
 
 /// Something to embed over and over.

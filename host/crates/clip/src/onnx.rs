@@ -9,9 +9,11 @@ pub(crate) const OPSET_DOMAIN: u8 = 1;
 pub(crate) const OPSET_VERSION: u8 = 2;
 pub(crate) const GRAPH_NODE: u8 = 1;
 pub(crate) const GRAPH_INITIALIZER: u8 = 5;
+pub(crate) const GRAPH_OUTPUT: u8 = 12;
 pub(crate) const NODE_INPUT: u8 = 1;
 pub(crate) const NODE_OUTPUT: u8 = 2;
 pub(crate) const NODE_OPERATOR: u8 = 4;
+pub(crate) const VALUE_NAME: u8 = 1;
 pub(crate) const TENSOR_DIMENSIONS: u8 = 1;
 pub(crate) const TENSOR_TYPE: u8 = 2;
 pub(crate) const TENSOR_NAME: u8 = 8;
@@ -23,8 +25,8 @@ pub(crate) const ENTRY_VALUE: u8 = 2;
 const MODEL_FORMAT: u8 = 1;
 const GRAPH_NAME: u8 = 2;
 const GRAPH_INPUT: u8 = 11;
-const GRAPH_OUTPUT: u8 = 12;
 const NODE_ATTRIBUTE: u8 = 5;
+const NODE_DOMAIN: u8 = 7;
 const ATTRIBUTE_NAME: u8 = 1;
 const ATTRIBUTE_INT: u8 = 3;
 const ATTRIBUTE_INTS: u8 = 8;
@@ -32,6 +34,8 @@ const ATTRIBUTE_TYPE: u8 = 20;
 
 /// The data location that means "in another file".
 pub(crate) const EXTERNAL: usize = 1;
+/// Where ONNX Runtime's own operators are.
+const RUNTIME: &[u8] = b"com.microsoft";
 /// The version of the format that is written.
 const FORMAT: usize = 8;
 
@@ -60,7 +64,7 @@ pub(crate) fn value(name: &str, element: usize, shape: Option<&[usize]>) -> Vec<
         bytes(2, &sizes)
     });
     let tensor = [number(1, element), shape.unwrap_or_default()].concat();
-    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+    [bytes(VALUE_NAME, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
 }
 
 /// Adds a node with one output to a graph.
@@ -70,6 +74,16 @@ pub(crate) fn node(graph: &mut Vec<u8>, operator: &str, inputs: &[&str], output:
     node.extend(bytes(NODE_OPERATOR, operator.as_bytes()));
     node.extend(attributes);
     graph.extend(bytes(GRAPH_NODE, &node));
+}
+
+/// What a model says that uses ONNX Runtime's own operators.
+pub(crate) fn runtime_operators() -> Vec<u8> {
+    bytes(MODEL_OPSET, &[bytes(OPSET_DOMAIN, RUNTIME), number(OPSET_VERSION, 1)].concat())
+}
+
+/// Where an attribute would be: the node is one of ONNX Runtime's own operators.
+pub(crate) fn of_runtime() -> Vec<u8> {
+    bytes(NODE_DOMAIN, RUNTIME)
 }
 
 /// An attribute that is a whole number.

@@ -5,10 +5,12 @@
 //! - What they are multiplied with is quantised as it comes, each item of a batch by its own least and greatest value, so that
 //!   a vector does not depend on what else is in the batch: `q = round(x / s) + z`, `s = (max - min) / 255`,
 //!   `z = round(-min / s)`, with 0 between `min` and `max` (as ONNX's `DynamicQuantizeLinear`, which takes a whole batch).
-//! - `x w = s t (q v - z sum(v))` for a weight `w = t v`: the sum of a column is known, so zero points cost one subtraction.
+//! - `x w = s t (q v - z sum(v))` for a weight `w = t v`: the sum of a column is known, so zero points cost one subtraction,
+//!   which a bias that is added to the product takes in.
 //!
-//! Sums are of 32 bits. Everything else is computed as in the file. ONNX Runtime fuses what is written here
-//! (`MatMulIntegerToFloat`).
+//! Sums are of 32 bits. Everything else is computed as in the file. The scales of columns go into ONNX Runtime's own
+//! `MatMulIntegerToFloat`, which applies them to what is still in the cache; those of items do not, since it would apply
+//! several of them in one thread.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -63,6 +65,7 @@ pub(super) fn of(path: &Path, least: u64) -> Result<Vec<u8>, String> {
             _ => written.extend(outline.copy(field.whole)?),
         }
     }
+    written.extend(onnx::runtime_operators());
     Ok(written)
 }
 
@@ -99,7 +102,29 @@ struct Weight {
 struct Product {
     input: String,
     weight: String,
+    /// What is added to it.
+    bias: Option<String>,
     output: String,
+}
+
+/// What is said of a node.
+struct Node {
+    place: u64,
+    operator: String,
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+}
+
+impl Node {
+    fn read(file: &File, place: Range<u64>) -> Result<Self, String> {
+        let fields = protobuf::fields(file, place.clone())?;
+        Ok(Self {
+            place: place.start,
+            operator: texts(file, &fields, onnx::NODE_OPERATOR)?.pop().unwrap_or_default(),
+            inputs: texts(file, &fields, onnx::NODE_INPUT)?,
+            outputs: texts(file, &fields, onnx::NODE_OUTPUT)?,
+        })
+    }
 }
 
 /// What the graph of a file is made of.
@@ -111,36 +136,76 @@ struct Graph<'a> {
     weights: HashMap<String, Weight>,
     /// Weights that something else uses, too.
     kept: HashSet<String>,
+    /// The places of the nodes that products take in.
+    taken_in: HashSet<u64>,
 }
 
 impl<'a> Graph<'a> {
     fn read(file: &'a File, place: Range<u64>, least: u64) -> Result<Self, String> {
         let fields = protobuf::fields(file, place)?;
-        let mut all = HashMap::new();
+        let (mut all, mut vectors) = (HashMap::new(), HashMap::new());
         for content in contents(&fields, onnx::GRAPH_INITIALIZER) {
-            if let Some(weight) = weight(file, content, least)? {
-                all.insert(weight.name.clone(), weight);
+            match Constant::read(file, content, least)? {
+                Some(Constant::Weight(weight)) => drop(all.insert(weight.name.clone(), weight)),
+                Some(Constant::Vector(name, size)) => drop(vectors.insert(name, size)),
+                None => {}
             }
         }
+        let nodes = contents(&fields, onnx::GRAPH_NODE).map(|place| Node::read(file, place));
+        let nodes: Vec<_> = nodes.collect::<Result<_, _>>()?;
         let (mut products, mut weights, mut kept) = (HashMap::new(), HashMap::new(), HashSet::new());
-        for content in contents(&fields, onnx::GRAPH_NODE) {
-            let node = protobuf::fields(file, content.clone())?;
-            let inputs = texts(file, &node, onnx::NODE_INPUT)?;
-            let outputs = texts(file, &node, onnx::NODE_OUTPUT)?;
-            let is_product = texts(file, &node, onnx::NODE_OPERATOR)? == ["MatMul"];
+        for Node { place, operator, inputs, outputs } in &nodes {
             match (&inputs[..], &outputs[..]) {
-                ([input, weight], [output]) if is_product && all.contains_key(weight) && input != weight => {
+                ([input, weight], [output])
+                    if operator == "MatMul" && all.contains_key(weight) && input != weight =>
+                {
                     weights.insert(weight.clone(), all[weight].clone());
                     let (input, weight, output) = (input.clone(), weight.clone(), output.clone());
-                    products.insert(content.start, Product { input, weight, output });
+                    products.insert(*place, Product { input, weight, bias: None, output });
                 }
-                _ => kept.extend(inputs.into_iter().filter(|input| all.contains_key(input))),
+                _ => kept.extend(inputs.iter().filter(|input| all.contains_key(*input)).cloned()),
             }
         }
         if products.is_empty() {
             return Err("has no product with a large constant matrix of 32-bit floats".to_owned());
         }
-        Ok(Self { file, fields, products, weights, kept })
+        let mut graph = Self { file, fields, products, weights, kept, taken_in: HashSet::new() };
+        graph.take_in_biases(&nodes, &vectors)?;
+        Ok(graph)
+    }
+
+    /// Finds the products that nothing but an addition of a constant uses.
+    fn take_in_biases(&mut self, nodes: &[Node], vectors: &HashMap<String, usize>) -> Result<(), String> {
+        let mut uses: HashMap<String, usize> = HashMap::new();
+        let used = nodes.iter().flat_map(|node| node.inputs.iter().cloned());
+        for name in used.chain(self.outputs()?) {
+            *uses.entry(name).or_default() += 1;
+        }
+        let mut biases = HashMap::new();
+        for node in nodes.iter().filter(|node| node.operator == "Add") {
+            let ([one, other], [output]) = (&node.inputs[..], &node.outputs[..]) else { continue };
+            for (sum, bias) in [(one, other), (other, one)] {
+                if let Some(size) = vectors.get(bias) {
+                    biases.insert(sum, (bias, *size, output, node.place));
+                }
+            }
+        }
+        for product in self.products.values_mut() {
+            let Some((bias, size, output, place)) = biases.get(&product.output) else { continue };
+            if uses[&product.output] == 1 && self.weights[&product.weight].columns == *size {
+                product.bias = Some((*bias).clone());
+                product.output = (*output).clone();
+                self.taken_in.insert(*place);
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of what the graph gives.
+    fn outputs(&self) -> Result<Vec<String>, String> {
+        let names = contents(&self.fields, onnx::GRAPH_OUTPUT)
+            .map(|place| texts(self.file, &protobuf::fields(self.file, place)?, onnx::VALUE_NAME));
+        Ok(names.collect::<Result<Vec<_>, String>>()?.concat())
     }
 
     /// The graph with quantised products, piece by piece: hundreds of megabytes are better not copied. Tensors that stay are
@@ -166,6 +231,7 @@ impl<'a> Graph<'a> {
                     }
                     multiply(&mut graph, product);
                 }
+                Some(content) if is(onnx::GRAPH_NODE) && self.taken_in.contains(&content.start) => {}
                 Some(content) if is(onnx::GRAPH_INITIALIZER) => {
                     if !replaced.contains(&content.start) {
                         graph.extend(bytes(onnx::GRAPH_INITIALIZER, &outline.tensor(content)?));
@@ -180,19 +246,35 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// What is said of a tensor that is a weight worth quantising.
-fn weight(file: &File, place: Range<u64>, least: u64) -> Result<Option<Weight>, String> {
-    let fields = protobuf::fields(file, place.clone())?;
-    let is_float = numbers(&fields, onnx::TENSOR_TYPE).eq([element::FLOAT as u64]);
-    let Some(data) = contents(&fields, onnx::TENSOR_RAW_DATA).next().filter(|_| is_float) else {
-        return Ok(None);
-    };
-    let [rows, columns] = dimensions(file, &fields)?[..] else { return Ok(None) };
-    let size = data.end - data.start;
-    let is_whole = rows.checked_mul(columns).is_some_and(|count| size / 4 == count as u64 && size % 4 == 0);
-    let name = texts(file, &fields, onnx::TENSOR_NAME)?.pop().unwrap_or_default();
-    let is_worth_it = size >= least.max(4) && rows <= MOST_ROWS;
-    Ok((is_whole && is_worth_it).then_some(Weight { name, place: place.start, data, rows, columns }))
+/// A tensor of 32-bit floats that products may use.
+enum Constant {
+    /// A matrix worth quantising.
+    Weight(Weight),
+    /// A name, and how many numbers it stands for.
+    Vector(String, usize),
+}
+
+impl Constant {
+    fn read(file: &File, place: Range<u64>, least: u64) -> Result<Option<Self>, String> {
+        let fields = protobuf::fields(file, place.clone())?;
+        if !numbers(&fields, onnx::TENSOR_TYPE).eq([element::FLOAT as u64]) {
+            return Ok(None);
+        }
+        let name = texts(file, &fields, onnx::TENSOR_NAME)?.pop().unwrap_or_default();
+        let data = contents(&fields, onnx::TENSOR_RAW_DATA).next();
+        Ok(match (&dimensions(file, &fields)?[..], data) {
+            (&[size], _) => Some(Self::Vector(name, size)),
+            (&[rows, columns], Some(data)) => {
+                let size = data.end - data.start;
+                let count = rows.checked_mul(columns);
+                let is_whole = count.is_some_and(|count| size / 4 == count as u64 && size % 4 == 0);
+                let is_worth_it = size >= least.max(4) && rows <= MOST_ROWS;
+                let weight = Weight { name, place: place.start, data, rows, columns };
+                (is_whole && is_worth_it).then_some(Self::Weight(weight))
+            }
+            _ => None,
+        })
+    }
 }
 
 /// The dimensions of a tensor, which are written one by one or together.
@@ -263,7 +345,7 @@ fn nearest(number: f32) -> i8 {
 }
 
 /// Tensors that all products use.
-fn constants() -> [Vec<u8>; 5] {
+fn constants() -> [Vec<u8>; 6] {
     let float = |name: &str, value: f32| {
         tensor(&shared(name), element::FLOAT, &[], value.to_le_bytes().into()).concat()
     };
@@ -272,6 +354,7 @@ fn constants() -> [Vec<u8>; 5] {
     };
     [
         float("none", 0.0),
+        float("one", 1.0),
         float("step", 1.0 / 255.0),
         float("least", LEAST_SCALE),
         whole("first", 1),
@@ -321,21 +404,23 @@ fn quantise(graph: &mut Vec<u8>, input: &str, opset: u64) {
 }
 
 /// Nodes that multiply what was quantised.
-fn multiply(graph: &mut Vec<u8>, Product { input, weight, output }: &Product) {
+fn multiply(graph: &mut Vec<u8>, Product { input, weight, bias, output }: &Product) {
     let of_input = |what: &str| format!("{PREFIX}{input}/{what}");
     // One input may be multiplied with several weights, and one weight with several inputs.
     let own = |what: &str| format!("{PREFIX}{output}/{what}");
-    let to_floats = attribute("to", element::FLOAT);
-    let steps: [(_, &[&str], _, &[u8]); 6] = [
-        ("MatMulInteger", &[&of_input("integers"), &of_weight(weight, "integers")], &own("sum"), &[]),
-        ("Cast", &[&own("sum")], &own("float sum"), &to_floats),
-        ("Mul", &[&of_input("scale"), &of_weight(weight, "scales")], &own("scale"), &[]),
-        ("Mul", &[&own("float sum"), &own("scale")], &own("shifted"), &[]),
-        ("Mul", &[&of_input("shift"), &of_weight(weight, "sums")], &own("shift"), &[]),
-        ("Sub", &[&own("shifted"), &own("shift")], output, &[]),
-    ];
-    for (operator, inputs, output, attributes) in steps {
-        node(graph, operator, inputs, output, attributes);
+    let (scaled, shift, shifted_bias) = (own("scaled"), own("shift"), own("bias"));
+    let columns =
+        [&of_input("integers"), &of_weight(weight, "integers"), &shared("one"), &of_weight(weight, "scales")];
+    node(graph, "MatMulIntegerToFloat", &columns.map(String::as_str), &own("sum"), &onnx::of_runtime());
+    let mut add = |operator, inputs: &[&str], output: &str| node(graph, operator, inputs, output, &[]);
+    add("Mul", &[&of_input("shift"), &of_weight(weight, "sums")], &shift);
+    add("Mul", &[&own("sum"), &of_input("scale")], &scaled);
+    match bias {
+        Some(bias) => {
+            add("Sub", &[bias, &shift], &shifted_bias);
+            add("Add", &[&scaled, &shifted_bias], output);
+        }
+        None => add("Sub", &[&scaled, &shift], output),
     }
 }
 

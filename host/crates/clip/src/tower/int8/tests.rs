@@ -30,9 +30,14 @@ fn numbers_of(count: usize, seed: u32) -> Vec<f32> {
 
 /// A session of such a model, quantised.
 fn session(opset: usize, weights: &[f32]) -> Session {
+    opened(&model(opset, weights))
+}
+
+/// A session of a model, quantised.
+fn opened(model: &[u8]) -> Session {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("product.onnx");
-    std::fs::write(&path, model(opset, weights)).unwrap();
+    std::fs::write(&path, model).unwrap();
     let environment = crate::runtime::environment(&library(), 2).unwrap();
     let backend = Backend::new(Provider::Cpu, Precision::Int8).unwrap();
     let loader =
@@ -82,6 +87,40 @@ fn products_are_as_near_as_rounding_allows() {
             for (found, exact) in found.iter().zip(exact(&numbers, &weights)) {
                 assert!((found - exact).abs() <= most, "{found} {exact} {most} {shape:?}");
             }
+        }
+    }
+}
+
+/// A model of one product to which constants are added, `y = x w + b`, and of which more may be given.
+fn biased(terms: [&str; 2], given: &str) -> Vec<u8> {
+    let raw = |numbers: &[f32]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let weights = numbers_of(ROWS * COLUMNS, 1);
+    let mut graph = tensor("w", element::FLOAT, &[ROWS, COLUMNS], raw(&weights)).concat();
+    graph.extend(tensor("b", element::FLOAT, &[COLUMNS], raw(&numbers_of(COLUMNS, 5))).concat());
+    node(&mut graph, "MatMul", &["x", "w"], "p", &[]);
+    node(&mut graph, "Add", &terms, "s", &[]);
+    node(&mut graph, "Add", &["s", given], "y", &[]);
+    let [input, output] = ["x", "y"].map(|name| onnx::value(name, element::FLOAT, None));
+    onnx::model(&graph, [&input, &output], 17)
+}
+
+#[test]
+fn a_bias_is_added_once_and_a_product_that_is_used_elsewhere_stays() {
+    let (weights, bias) = (numbers_of(ROWS * COLUMNS, 1), numbers_of(COLUMNS, 5));
+    let numbers = numbers_of(3 * ROWS, 9);
+    let products = exact(&numbers, &weights);
+    // How often the product and the bias are in the sum.
+    for (terms, given, [times, biases]) in [
+        (["p", "b"], "s", [2.0, 2.0]),
+        (["b", "p"], "s", [2.0, 2.0]),
+        (["p", "b"], "p", [2.0, 1.0]),
+        (["p", "p"], "b", [2.0, 1.0]),
+    ] {
+        let found = run(&mut opened(&biased(terms, given)), &[1, 3, ROWS], &numbers);
+        let most = 2.0 * tolerance(1.0, 2.0, 1.0);
+        for (place, (found, product)) in found.iter().zip(&products).enumerate() {
+            let expected = times * product + biases * bias[place % COLUMNS];
+            assert!((found - expected).abs() <= most, "{found} {expected} {most} {terms:?} {given}");
         }
     }
 }
