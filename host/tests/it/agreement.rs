@@ -251,7 +251,7 @@ async fn search(server: &Server, case: u64) {
     assert_eq!(found.len(), order.len() + gone.len(), "case {case}: a product stands twice");
     assert_eq!(found.len() as u64, first["total"].as_u64().unwrap(), "case {case}: {first}");
     assert_eq!(first["counts"]["total"], "exact", "case {case}: the shop is small");
-    let passing = || before.iter().filter(|(_, details)| filter.matches(details)).map(|(id, _)| id);
+    let passing = || before.iter().filter(|(_, details)| filter.matches(*details)).map(|(id, _)| id);
     assert!(found.iter().all(|id| filter.matches(&before[id])), "case {case}: {filter:?}");
     if groups {
         assert!(sum(&first, "price") >= found.len() as u64, "case {case}: {first}");

@@ -66,17 +66,18 @@ async fn every_decision_is_kept_with_its_evidence() {
 #[tokio::test]
 async fn known_pictures_with_other_terms_become_an_offer_and_nothing_is_lost() {
     let server = Server::start().await;
-    let settings = json!({ "settings": { "on_known": "offer" } });
-    server.step("/plugins/ingest-product/activate", settings).await;
     offers_come_and_go(&server).await;
+    let settings = json!({ "settings": { "on_known": "duplicate" } });
+    server.step("/plugins/ingest-product/activate", settings).await;
+    let form = Form::new().text("name", "Cup").text("price", "1").text("description", "one");
+    let cup = server.result("/add_product", form.part("images", file(photograph("coffee"), "cup"))).await;
+    assert_eq!(cup["status"], "duplicate", "the shop wants no offers");
 }
 
 #[tokio::test]
 async fn offers_and_decisions_are_the_same_in_a_cluster() {
     let cluster = Cluster::start().await;
     let (api, _worker) = tokio::join!(cluster.process("api", "api"), cluster.process("worker", "worker"));
-    let settings = json!({ "settings": { "on_known": "offer" } });
-    api.step("/plugins/ingest-product/activate", settings).await;
     offers_come_and_go(&api).await;
 }
 
@@ -106,6 +107,11 @@ async fn offers_come_and_go(server: &Server) {
     );
     let found = server.result("/search", image_query(another_view("coffee"))).await;
     assert_eq!(found["matches"][0]["offers"], read["offers"]);
+    let by_article =
+        || image_query(another_view("coffee")).text("filter", r#"{"sku":"u-1"}"#).text("facets", "sku");
+    let found = server.result("/search", by_article()).await;
+    assert_eq!(found["total"], 1, "{found}");
+    assert_eq!(found["facets"]["sku"], json!([{ "value": "u-1", "count": 1 }]));
     let (_, review) = server.get(&format!("/products/{id}/duplicates")).await;
     let expected = [("offer", "Cup, used"), ("offer", "Cup, used"), ("duplicate", "Cup"), ("success", "")];
     assert_eq!(decisions(&review), expected);
@@ -114,6 +120,7 @@ async fn offers_come_and_go(server: &Server) {
     assert_eq!(server.delete(&path, None).await, 204);
     assert_eq!(server.delete(&path, None).await, 404);
     assert_eq!(server.get(&format!("/products/{id}")).await.1["offers"], Value::Null);
+    assert_eq!(server.result("/search", by_article()).await["total"], 0);
 }
 
 #[tokio::test]

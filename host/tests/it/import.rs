@@ -284,8 +284,7 @@ async fn an_import_that_is_called_off_keeps_what_is_in() {
 
 #[tokio::test]
 async fn what_is_exported_can_be_imported_again() {
-    let offers = [("plugin-settings", r#"{"ingest-product":{"on_known":"offer"}}"#)];
-    let before = Server::start_with(&offers).await;
+    let before = Server::start().await;
     let cup = json!({
         "name": "Cup, \"large\"; gro\u{df} \u{2713}", "price": 3.55, "description": "two lines,\n=1+1", "sizes": ["a|b", "c;d"],
         "key_features": ["holds, pours", "[stacks]"], "category": "cups;mugs", "color": "red|blue", "weight_kg": 0.25,

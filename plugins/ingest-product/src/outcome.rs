@@ -61,7 +61,8 @@ mod tests {
     use crate::pictures::Stored;
 
     fn outcome(reasons: &[Option<Reason>], on_partial: OnPartial) -> Outcome {
-        outcome_with(reasons, &Settings { on_partial, ..Settings::parse("{}").unwrap() })
+        let on_known = OnKnown::Duplicate;
+        outcome_with(reasons, &Settings { on_partial, on_known, ..Settings::parse("{}").unwrap() })
     }
 
     fn outcome_with(reasons: &[Option<Reason>], settings: &Settings) -> Outcome {
@@ -95,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn known_pictures_with_other_terms_are_an_offer_where_the_shop_wants_that() {
-        let settings = Settings { on_known: OnKnown::Offer, ..Settings::parse("{}").unwrap() };
+    fn known_pictures_are_an_offer_unless_the_shop_wants_none() {
+        let settings = Settings::parse("{}").unwrap();
         let known = [exact("a"), near("b"), exact("b")];
         assert_eq!(outcome_with(&known, &settings), Outcome::Merge("b".into(), Vec::new()));
         assert_eq!(outcome_with(&[exact("a"), None], &settings), Outcome::Create(vec![11]));

@@ -52,7 +52,7 @@ impl Settings {
             near_cosine: given.number("near_cosine", 0.92, 0.0..=1.0)? as f32,
             same_cosine: given.number("same_cosine", 1.0, 0.0..=1.0)? as f32,
             on_known: given
-                .choice("on_known", &[("duplicate", OnKnown::Duplicate), ("offer", OnKnown::Offer)])?,
+                .choice("on_known", &[("offer", OnKnown::Offer), ("duplicate", OnKnown::Duplicate)])?,
             on_partial: given
                 .choice("on_partial", &[("create", OnPartial::Create), ("merge", OnPartial::Merge)])?,
             name_repeats: given.whole("name_repeats", 2, 1..=5)? as usize,

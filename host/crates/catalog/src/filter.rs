@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
-use crate::{date, product::Details};
+use crate::{date, product::Filterable};
 
 /// Deepest nesting a filter may have.
 const MAX_DEPTH: usize = 16;
@@ -138,13 +138,17 @@ impl Filter {
         Parser { conditions: 0, room: WRITTEN }.filter(value, "", 0)
     }
 
-    /// Whether a product with these details passes. What every store's own evaluation must agree with.
-    pub fn matches(&self, details: &Details) -> bool {
+    /// Whether a product passes. What every store's own evaluation must agree with.
+    pub fn matches<'a>(&self, product: impl Into<Filterable<'a>>) -> bool {
+        self.passes(product.into())
+    }
+
+    fn passes(&self, product: Filterable<'_>) -> bool {
         match self {
-            Self::All(filters) => filters.iter().all(|filter| filter.matches(details)),
-            Self::Any(filters) => filters.iter().any(|filter| filter.matches(details)),
-            Self::Not(filter) => !filter.matches(details),
-            Self::Field { name, test } => test.passes(details.field(name).as_ref()),
+            Self::All(filters) => filters.iter().all(|filter| filter.passes(product)),
+            Self::Any(filters) => filters.iter().any(|filter| filter.passes(product)),
+            Self::Not(filter) => !filter.passes(product),
+            Self::Field { name, test } => test.passes(product.field(name).as_ref()),
         }
     }
 }
@@ -373,8 +377,10 @@ fn refuse<T>(at: &str, problem: impl Into<String>) -> Result<T, InvalidFilter> {
 mod fuzz;
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
+    use crate::product::Details;
 
     fn shoe() -> Details {
         let attributes = json!({"brand": "Bata", "waterproof": true}).as_object().unwrap().clone();

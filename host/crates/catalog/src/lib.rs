@@ -38,4 +38,4 @@ pub use id::{EffectKey, ImageHash, PluginDigest, ProductId, TenantId};
 pub use numbered::Numbered;
 pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo};
 pub use port::{PortError, PortResult};
-pub use product::{Details, Offer, Product, StoredImage};
+pub use product::{Details, Filterable, Offer, Product, StoredImage};

@@ -58,6 +58,9 @@ pub struct Details {
     pub attributes: Map<String, Value>,
 }
 
+/// How often the name stands in the text by which words find a product.
+const NAME_REPEATS: usize = 2;
+
 /// A field that cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {problem}")]
@@ -129,28 +132,14 @@ impl Details {
         }
     }
 
-    /// What stores keep for filters: the stored name and the value of every field and attribute, one for each entry of
-    /// a list. An empty list is one value.
-    pub fn stored_fields(&self) -> Vec<(String, Value)> {
-        let fields = Self::FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), self.field(name)?)));
-        let attributes =
-            self.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
-        let entries = fields.chain(attributes).flat_map(|(name, value)| {
-            let values = match value {
-                Value::Array(entries) if !entries.is_empty() => entries,
-                value => vec![value],
-            };
-            values.into_iter().map(move |value| (name.clone(), value))
-        });
-        entries.collect()
-    }
-
     /// The text by which keyword search finds a product whose shop edited it, a field a line: what the ingestion policy
-    /// made of it before is of another product. The name is looked in by itself.
+    /// made of it before is of another product. The name stands as often as the bundled policy writes it by default, so that
+    /// a product that is edited is found as well as before.
     pub fn index_text(&self) -> String {
+        let names = std::iter::repeat_n(self.name.as_str(), NAME_REPEATS);
         let texts = [&self.sku, &self.category, &self.color].into_iter().flatten();
         let lists = self.sizes.iter().chain(&self.key_features);
-        let lines = texts.chain(lists).map(String::as_str).chain(self.attribute_texts());
+        let lines = names.chain(texts.chain(lists).map(String::as_str)).chain(self.attribute_texts());
         let lines = lines.chain([self.description.as_str()]).filter(|line| !line.trim().is_empty());
         let mut text = lines.collect::<Vec<_>>().join("\n");
         text.truncate(text.floor_char_boundary(MAX_INDEX_BYTES));
@@ -185,6 +174,64 @@ impl Details {
             "key_features" => (!self.key_features.is_empty()).then(|| self.key_features.clone().into()),
             other => self.attributes.get(other.strip_prefix("attributes.").unwrap_or(other)).cloned(),
         }
+    }
+}
+
+/// What filters and facets see of a product: what the shop says of it, and the article numbers, colours and sizes of its
+/// offers besides.
+#[derive(Debug, Clone, Copy)]
+pub struct Filterable<'a> {
+    /// What the shop says of it.
+    pub details: &'a Details,
+    /// Other terms that it is sold on.
+    pub offers: &'a [Offer],
+}
+
+impl<'a> From<&'a Details> for Filterable<'a> {
+    fn from(details: &'a Details) -> Self {
+        Self { details, offers: &[] }
+    }
+}
+
+impl<'a> From<&'a Product> for Filterable<'a> {
+    fn from(product: &'a Product) -> Self {
+        Self { details: &product.details, offers: &product.offers }
+    }
+}
+
+impl Filterable<'_> {
+    /// The value of a field or attribute, a list where the offers have others than the product.
+    pub fn field(&self, name: &str) -> Option<Value> {
+        let own = self.details.field(name);
+        let mut values: Vec<Value> = match own {
+            Some(Value::Array(ref entries)) => entries.clone(),
+            ref one => one.iter().cloned().collect(),
+        };
+        let known = values.len();
+        for offer in self.offers {
+            for value in offer.values(name) {
+                if !values.iter().any(|known| known == value) {
+                    values.push(value.as_str().into());
+                }
+            }
+        }
+        if values.len() == known { own } else { Some(values.into()) }
+    }
+
+    /// What stores keep for filters: the stored name and the value of every field and attribute, one for each entry of
+    /// a list. An empty list is one value.
+    pub fn stored_fields(&self) -> Vec<(String, Value)> {
+        let fields = Details::FIELDS.iter().filter_map(|name| Some(((*name).to_owned(), self.field(name)?)));
+        let attributes =
+            self.details.attributes.iter().map(|(name, value)| (format!("attributes.{name}"), value.clone()));
+        let entries = fields.chain(attributes).flat_map(|(name, value)| {
+            let values = match value {
+                Value::Array(entries) if !entries.is_empty() => entries,
+                value => vec![value],
+            };
+            values.into_iter().map(move |value| (name.clone(), value))
+        });
+        entries.collect()
     }
 }
 
@@ -303,6 +350,16 @@ impl Offer {
         Self { id, name, price, currency, sku, stock, color, sizes, added_at }
     }
 
+    /// What it says of a field by which its product is found, too.
+    fn values(&self, field: &str) -> &[String] {
+        match field {
+            "sku" => self.sku.as_slice(),
+            "color" => self.color.as_slice(),
+            "sizes" => &self.sizes,
+            _ => &[],
+        }
+    }
+
     fn terms(&self) -> Terms<'_> {
         (self.price, self.currency.as_deref(), self.sku.as_deref(), self.color.as_deref(), &self.sizes)
     }
@@ -380,6 +437,23 @@ mod tests {
     }
 
     #[test]
+    fn a_product_is_found_by_what_its_offers_are_sold_as() {
+        let details = Details { sku: Some("a".into()), sizes: vec!["S".into()], ..shoe() };
+        let own = Filterable::from(&details);
+        assert_eq!(own.field("sku"), Some("a".into()));
+        let (same, other) = (offer("a", 9.0, Some("a")), offer("b", 9.0, Some("b")));
+        let other = Offer { sizes: vec!["S".into(), "M".into()], color: Some("red".into()), ..other };
+        let offers = [same, other];
+        assert_eq!(Filterable { offers: &offers[..1], ..own }.field("sku"), Some("a".into()));
+        let sold = Filterable { offers: &offers, ..own };
+        assert_eq!(sold.field("sku"), Some(serde_json::json!(["a", "b"])));
+        assert_eq!(sold.field("sizes"), Some(serde_json::json!(["S", "M"])));
+        assert_eq!(sold.field("color"), Some(serde_json::json!(["red"])));
+        assert_eq!(sold.field("price"), Some(10.0.into()), "an offer's price is not the product's");
+        assert_eq!(sold.field("nothing"), None);
+    }
+
+    #[test]
     fn a_product_is_sold_on_its_own_terms_and_on_those_of_its_offers() {
         let product = Product {
             tenant: "shop".parse().unwrap(),
@@ -428,7 +502,8 @@ mod tests {
                 .clone(),
             ..shoe()
         };
-        assert_eq!(details.index_text(), "s-1\n41\nBata\na\nb\nfor rain");
+        let expected = format!("{0}\n{0}\ns-1\n41\nBata\na\nb\nfor rain", details.name);
+        assert_eq!(details.index_text(), expected);
         let long = Details { description: "é".repeat(MAX_INDEX_BYTES), ..shoe() };
         assert!(long.index_text().len() <= MAX_INDEX_BYTES);
     }

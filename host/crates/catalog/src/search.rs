@@ -36,7 +36,7 @@ use crate::{
         PolicyContext,
     },
     port::{Embedder, ImageDecoder, Store, VideoDecoder},
-    product::Product,
+    product::{Filterable, Product},
     recording::Tape,
     retrieval::Catalogue,
 };
@@ -347,7 +347,7 @@ impl Search {
         }
         for facet in facets {
             let field = facet.field().to_owned();
-            let value = |id: &ProductId| products[id].details.field(&field);
+            let value = |id: &ProductId| Filterable::from(&products[id]).field(&field);
             let values = set.found.iter().map(|found| found.products().filter_map(value));
             let (counts, is_whole) = match facet {
                 Facet::Values(_) => count_values(values),

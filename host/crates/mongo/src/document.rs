@@ -57,16 +57,25 @@ pub(crate) fn search(product: &Product, text: &str) -> Document {
     let terms = Terms::of(&product.details.name, text);
     let list = |terms: std::collections::BTreeSet<String>| terms.into_iter().collect::<Vec<_>>();
     doc! {
-        "_id": { "t": product.tenant.as_str(), "p": product.id.as_str() },
+        "_id": search_id(&product.tenant, &product.id),
         "tenant": product.tenant.as_str(),
         "product": product.id.as_str(),
         "created_at": date(product.created_at),
-        "fields": filter::entries(&product.details),
+        "fields": filter::entries(product.into()),
         "name": list(terms.name),
         "text": list(terms.text),
         "beginnings": list(terms.beginnings),
         "pieces": list(terms.pieces),
     }
+}
+
+/// What finds that document.
+pub(crate) fn search_key(tenant: &TenantId, product: &ProductId) -> Document {
+    doc! { "_id": search_id(tenant, product) }
+}
+
+fn search_id(tenant: &TenantId, product: &ProductId) -> Document {
+    doc! { "t": tenant.as_str(), "p": product.as_str() }
 }
 
 /// A picture as an entry of its product.

@@ -13,7 +13,7 @@ use taja_catalog::{
 
 use crate::{
     collections::Collections,
-    document::{self, OPTIONAL, binary, key},
+    document::{self, OPTIONAL, binary, key, search_key},
     error::mongo,
     filter, intents,
     legacy::{Legacy, migrate},
@@ -77,6 +77,9 @@ impl Transaction for EditOne<'_> {
             }
             Edit::RemoveImages(_) | Edit::RemoveOffer(_) => {
                 self.write(session, &product, document::text(&stored, "text")?, None).await?;
+                if matches!(self.edit, Edit::RemoveOffer(_)) {
+                    self.write_search(session, &product, None).await?;
+                }
             }
             Edit::Delete => self.delete(session).await?,
         }
@@ -115,14 +118,14 @@ impl EditOne<'_> {
         product: &Product,
         text: Option<&str>,
     ) -> PortResult<()> {
-        let (search, key) = (&self.collections.search, self.search_key());
+        let (search, key) = (&self.collections.search, search_key(self.tenant, self.product));
         match text {
             Some(text) => {
                 let replace = search.replace_one(key, document::search(product, text));
                 replace.session(session).await.map_err(mongo)?;
             }
             None => {
-                let fields = doc! { "$set": { "fields": filter::entries(&product.details) } };
+                let fields = doc! { "$set": { "fields": filter::entries(product.into()) } };
                 search.update_one(key, fields).session(session).await.map_err(mongo)?;
             }
         }
@@ -134,13 +137,10 @@ impl EditOne<'_> {
         let products = &self.collections.products;
         let delete = products.delete_one(key(self.tenant, self.product)).session(&mut *session);
         delete.await.map_err(mongo)?;
-        let delete = self.collections.search.delete_one(self.search_key()).session(session);
+        let delete =
+            self.collections.search.delete_one(search_key(self.tenant, self.product)).session(session);
         delete.await.map_err(mongo)?;
         Ok(())
-    }
-
-    fn search_key(&self) -> Document {
-        doc! { "_id": { "t": self.tenant.as_str(), "p": self.product.as_str() } }
     }
 
     /// Takes pictures away with their vectors; those that nobody wants.

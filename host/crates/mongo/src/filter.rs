@@ -8,18 +8,18 @@
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter, date,
+    Details, Filter, Filterable, date,
     filter::{Bound, Operand, Test},
 };
 
 /// The entries of a product.
-pub(crate) fn entries(details: &Details) -> Vec<Document> {
+pub(crate) fn entries(product: Filterable<'_>) -> Vec<Document> {
     let values = |(name, value): (String, Value)| {
         let date = value.as_str().and_then(date::milliseconds);
         let date = date.map(|date| doc! { "k": &name, "v": moment(date) });
         std::iter::once(doc! { "k": name, "v": stored_value(&value) }).chain(date)
     };
-    details.stored_fields().into_iter().flat_map(values).collect()
+    product.stored_fields().into_iter().flat_map(values).collect()
 }
 
 fn moment(milliseconds: i64) -> Bson {

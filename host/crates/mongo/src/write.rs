@@ -19,9 +19,9 @@ use taja_catalog::{
 
 use crate::{
     collections::Collections,
-    document::{self, binary, date, key, whole},
+    document::{self, binary, date, key, search_key, whole},
     error::{damaged, failed, mongo, unless_taken},
-    intents,
+    filter, intents,
     legacy::{Legacy, migrate},
     look, models, removed,
     texts::WORDED,
@@ -140,9 +140,12 @@ impl Commit<'_> {
         self.bring(session, product).await?;
         let stored = self.collections.products.find_one(key(self.tenant, product)).session(&mut *session);
         let stored = stored.await.map_err(mongo)?.ok_or_else(|| missing(product))?;
-        let mut offers = document::read_offers(&stored)?;
-        product::add_offer(&mut offers, offer.clone());
-        let offers: Vec<_> = offers.iter().map(document::offer).collect();
+        let mut changed = document::read_product(&stored)?;
+        product::add_offer(&mut changed.offers, offer.clone());
+        let offers: Vec<_> = changed.offers.iter().map(document::offer).collect();
+        let fields = doc! { "$set": { "fields": filter::entries((&changed).into()) } };
+        let search = self.collections.search.update_one(search_key(self.tenant, product), fields);
+        search.session(&mut *session).await.map_err(mongo)?;
         let update = doc! {
             "$set": { "offers": offers, "updated_at": date(Timestamp::now()) },
             "$inc": { "revision": 1_i64 },

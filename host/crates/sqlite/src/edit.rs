@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use taja_catalog::{
-    Details, ImageHash, PortResult, ProductId, TenantId,
+    Details, Filterable, ImageHash, Offer, PortResult, ProductId, TenantId,
     port::{Edit, Edited, PortErrorKind},
 };
 
 use crate::{
-    error::{damaged, failed, sqlite},
+    error::{failed, sqlite},
     filter, intents, keyword, rows, texts,
-    write::{change_offers, count_up, execute},
+    write::{change_fields, change_offers, count_up, described, execute},
 };
 
 /// An edit of one product.
@@ -53,7 +53,8 @@ impl EditOne {
                 images_of(&transaction, seq)?.into_iter().filter(|image| images.contains(image)).collect()
             }
             Edit::RemoveOffer(offer) => {
-                change_offers(&transaction, seq, |offers| offers.retain(|known| known.id != *offer))?;
+                let remove = |offers: &mut Vec<_>| offers.retain(|known: &Offer| known.id != *offer);
+                change_offers(&transaction, &self.tenant, seq, remove)?;
                 Vec::new()
             }
             Edit::Delete => images_of(&transaction, seq)?,
@@ -78,7 +79,10 @@ impl EditOne {
         details: &Details,
         text: Option<&str>,
     ) -> PortResult<()> {
-        self.change_fields(transaction, seq, Some(details))?;
+        let (stored, offers) = described(transaction, seq)?;
+        let [old, new] =
+            [&stored, details].map(|details| filter::rows(Filterable { details, offers: &offers }));
+        change_fields(transaction, &self.tenant, seq, &old, &new)?;
         let json = serde_json::to_string(details)
             .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
         execute(transaction, "UPDATE products SET details = ?2 WHERE seq = ?1", params![seq, json])
@@ -89,29 +93,6 @@ impl EditOne {
         keyword::forget(transaction, seq)?;
         keyword::add(transaction, seq, &self.tenant, &details.name, text)?;
         texts::tell(transaction, &self.tenant, seq)
-    }
-
-    /// Writes what is new among a product's fields, and deletes what is no more. Its details tell which it has: the table
-    /// has no index by product.
-    fn change_fields(
-        &self,
-        transaction: &Transaction<'_>,
-        seq: i64,
-        details: Option<&Details>,
-    ) -> PortResult<()> {
-        let sql = "SELECT details FROM products WHERE seq = ?1";
-        let stored: String = transaction.query_row(sql, [seq], |row| row.get(0)).map_err(sqlite)?;
-        let stored: Details = serde_json::from_str(&stored).map_err(|error| damaged("details", error))?;
-        let (old, new) = (filter::rows(&stored), details.map(filter::rows).unwrap_or_default());
-        let sql = "DELETE FROM fields WHERE tenant = ?1 AND name = ?2 AND value = ?3 AND product = ?4";
-        for (name, value) in old.iter().filter(|row| !new.contains(row)) {
-            execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
-        }
-        let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
-        for (name, value) in new.iter().filter(|row| !old.contains(row)) {
-            execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
-        }
-        Ok(())
     }
 
     /// Takes a picture away with its vectors; whether nobody wants it.
@@ -125,7 +106,9 @@ impl EditOne {
     }
 
     fn delete(&self, transaction: &Transaction<'_>, seq: i64) -> PortResult<()> {
-        self.change_fields(transaction, seq, None)?;
+        let (details, offers) = described(transaction, seq)?;
+        let old = filter::rows(Filterable { details: &details, offers: &offers });
+        change_fields(transaction, &self.tenant, seq, &old, &[])?;
         keyword::forget(transaction, seq)?;
         execute(transaction, "DELETE FROM products WHERE seq = ?1", params![seq]).map_err(sqlite)?;
         Ok(())

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use rusqlite::types::Value as Sql;
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter, date,
+    Details, Filter, Filterable, date,
     filter::{Bound as End, Operand, Test},
 };
 
@@ -55,12 +55,12 @@ impl Bindings {
 }
 
 /// The rows of a product: name and value.
-pub(crate) fn rows(details: &Details) -> Vec<(String, Sql)> {
+pub(crate) fn rows(product: Filterable<'_>) -> Vec<(String, Sql)> {
     let values = |(name, value): (String, Value)| {
         let date = value.as_str().and_then(date_value).map(|date| (name.clone(), date));
         std::iter::once((name, stored_value(&value))).chain(date)
     };
-    details.stored_fields().into_iter().flat_map(values).collect()
+    product.stored_fields().into_iter().flat_map(values).collect()
 }
 
 /// What is kept of a text that is a date, besides it: a mark, and the moment in bytes that compare as moments do.

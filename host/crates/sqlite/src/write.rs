@@ -1,10 +1,12 @@
 //! The one transaction that writes.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{
+    Connection, OptionalExtension, Transaction, TransactionBehavior, params, types::Value as Sql,
+};
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, Offer, PortResult, Product, ProductId, Space, TenantId,
+    Details, EffectKey, Filterable, Offer, PortResult, Product, ProductId, Space, TenantId,
     add_product::products_named,
     port::{Change, NewImage, PortErrorKind},
     product,
@@ -51,7 +53,8 @@ impl Commit {
             }
             Change::Offer { product, offer } => {
                 let seq = self.touch(&transaction, product)?;
-                change_offers(&transaction, seq, |offers| product::add_offer(offers, *offer.clone()))?;
+                let add = |offers: &mut _| product::add_offer(offers, *offer.clone());
+                change_offers(&transaction, &self.tenant, seq, add)?;
             }
         }
         transaction.commit().map_err(sqlite)
@@ -96,10 +99,7 @@ impl Commit {
         ];
         unless_taken(execute(transaction, sql, values), || format!("product {}", product.id))?;
         let seq = transaction.last_insert_rowid();
-        let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
-        for (name, value) in filter::rows(&product.details) {
-            execute(transaction, sql, params![self.tenant.as_str(), name, value, seq]).map_err(sqlite)?;
-        }
+        change_fields(transaction, &self.tenant, seq, &[], &filter::rows(product.into()))?;
         keyword::add(transaction, seq, &self.tenant, &product.details.name, text)?;
         texts::tell(transaction, &self.tenant, seq)?;
         Ok(seq)
@@ -171,17 +171,48 @@ impl Commit {
 /// Changes the offers of a product.
 pub(crate) fn change_offers(
     transaction: &Transaction<'_>,
+    tenant: &TenantId,
     seq: i64,
     change: impl FnOnce(&mut Vec<Offer>),
 ) -> PortResult<()> {
-    let stored = transaction.query_row("SELECT offers FROM products WHERE seq = ?1", [seq], |row| row.get(0));
-    let stored: String = stored.map_err(sqlite)?;
-    let mut offers = serde_json::from_str(&stored).map_err(|error| damaged("offers", error))?;
+    let (details, stored) = described(transaction, seq)?;
+    let mut offers = stored.clone();
     change(&mut offers);
+    let [old, new] = [&stored, &offers].map(|offers| filter::rows(Filterable { details: &details, offers }));
+    change_fields(transaction, tenant, seq, &old, &new)?;
     let offers =
         serde_json::to_string(&offers).map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
     execute(transaction, "UPDATE products SET offers = ?2 WHERE seq = ?1", params![seq, offers])
         .map_err(sqlite)?;
+    Ok(())
+}
+
+/// What a product's shop says of it, and its offers.
+pub(crate) fn described(transaction: &Transaction<'_>, seq: i64) -> PortResult<(Details, Vec<Offer>)> {
+    let sql = "SELECT details, offers FROM products WHERE seq = ?1";
+    let stored = transaction.query_row(sql, [seq], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (details, offers): (String, String) = stored.map_err(sqlite)?;
+    let details = serde_json::from_str(&details).map_err(|error| damaged("details", error))?;
+    Ok((details, serde_json::from_str(&offers).map_err(|error| damaged("offers", error))?))
+}
+
+/// Writes what is new among a product's fields, and deletes what is no more. Who calls tells which it has: the table has no
+/// index by product.
+pub(crate) fn change_fields(
+    transaction: &Transaction<'_>,
+    tenant: &TenantId,
+    seq: i64,
+    old: &[(String, Sql)],
+    new: &[(String, Sql)],
+) -> PortResult<()> {
+    let sql = "DELETE FROM fields WHERE tenant = ?1 AND name = ?2 AND value = ?3 AND product = ?4";
+    for (name, value) in old.iter().filter(|row| !new.contains(row)) {
+        execute(transaction, sql, params![tenant.as_str(), name, value, seq]).map_err(sqlite)?;
+    }
+    let sql = "INSERT OR IGNORE INTO fields (tenant, name, value, product) VALUES (?1, ?2, ?3, ?4)";
+    for (name, value) in new.iter().filter(|row| !old.contains(row)) {
+        execute(transaction, sql, params![tenant.as_str(), name, value, seq]).map_err(sqlite)?;
+    }
     Ok(())
 }
 

@@ -52,7 +52,7 @@ async fn passes_the_same(
         prop_assert_eq!(&stored.details, details);
     }
     for filter in filters {
-        let passing = products.iter().enumerate().filter(|(_, details)| filter.matches(details));
+        let passing = products.iter().enumerate().filter(|(_, details)| filter.matches(*details));
         let expected: HashSet<ProductId> = passing.map(|(n, _)| id(n)).collect();
         let found = store.matching(shop, filter, 99).await.expect("answers");
         prop_assert_eq!(&found.into_iter().collect::<HashSet<_>>(), &expected, "matching {:?}", filter);

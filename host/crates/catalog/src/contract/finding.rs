@@ -205,7 +205,8 @@ async fn filters_mean_in_the_store_what_they_mean_in_memory(store: &impl Store) 
         let parsed = Filter::parse(&filter).expect("a valid filter");
         let mut expected = Vec::new();
         for (id, details) in stock.iter().rev() {
-            let details = serde_json::from_value(details.clone()).expect("valid details");
+            let details: crate::product::Details =
+                serde_json::from_value(details.clone()).expect("valid details");
             if parsed.matches(&details) {
                 expected.push(product(id));
             }

@@ -35,6 +35,7 @@ pub async fn store_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         the_same_image_twice_in_one_change_is_a_conflict,
         an_effect_happens_once,
         an_offer_joins_its_product_and_renews_one_of_the_same_article,
+        a_product_is_found_by_its_offers_for_as_long_as_it_has_them,
         a_product_may_come_with_offers,
         receipts_are_found_by_the_products_that_they_name,
         a_receipt_can_stand_alone,
@@ -221,6 +222,49 @@ async fn an_offer_joins_its_product_and_renews_one_of_the_same_article(store: &i
         offer: Box::new(Offer::of(product("x"), &details, at())),
     };
     assert_eq!(put(store, "shop", lost).await.expect_err("nobody is there").kind, PortErrorKind::Conflict);
+}
+
+async fn a_product_is_found_by_its_offers_for_as_long_as_it_has_them(store: &impl Store) {
+    let own = Details { name: "shoe".into(), sizes: vec!["40".into()], ..Details::default() };
+    let sold = |id: &str, size: &str| {
+        let (sku, color) = (Some(format!("article-{size}")), Some("red".into()));
+        let details = Details { sku, color, sizes: vec![size.into()], ..own.clone() };
+        Offer::of(product(id), &details, at())
+    };
+    let mut change = shoe(Vec::new());
+    let Change::Create { product: made, .. } = &mut change else { panic!("a shoe is a new product") };
+    (made.details, made.offers) = (own.clone(), vec![sold("first", "41")]);
+    put(store, "shop", change).await.expect("a new product is taken");
+    let second = Change::Offer { product: product("shoe"), offer: Box::new(sold("second", "42")) };
+    put(store, "shop", second).await.expect("an offer is taken");
+    let finds = async |filter: serde_json::Value| {
+        let filter = Filter::parse(&filter).expect("a valid filter");
+        !store.matching(&shop("shop"), &filter, 9).await.expect("answers").is_empty()
+    };
+    let sizes = async || {
+        let mut found = Vec::new();
+        for size in ["40", "41", "42", "43"] {
+            if finds(json!({ "sizes": size })).await {
+                found.push(size);
+            }
+        }
+        found
+    };
+    assert_eq!(sizes().await, ["40", "41", "42"]);
+    assert!(finds(json!({ "sku": "article-41", "color": "red" })).await);
+    let described = Details { sizes: vec!["41".into(), "43".into()], ..own };
+    let edits = [
+        (Edit::Describe { details: Box::new(described), index_text: None }, &["41", "42", "43"][..]),
+        (Edit::RemoveOffer(product("first")), &["41", "42", "43"]),
+        (Edit::RemoveOffer(product("second")), &["41", "43"]),
+        (Edit::Delete, &[]),
+    ];
+    for (revision, (edit, left)) in (2..).zip(edits) {
+        let edited = store.edit(&shop("shop"), &product("shoe"), revision, &edit).await.expect("answers");
+        assert!(matches!(edited, Edited::Done { .. }), "{edited:?}");
+        assert_eq!(sizes().await, left);
+    }
+    assert!(!finds(json!({ "color": "red" })).await);
 }
 
 async fn a_product_may_come_with_offers(store: &impl Store) {

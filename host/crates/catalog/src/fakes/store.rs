@@ -317,7 +317,7 @@ impl Store for InMemoryStore {
         let tables = held(&self.tables);
         let mut found: Vec<_> = tables
             .of(tenant)
-            .filter(|(product, _)| filter.matches(&product.details))
+            .filter(|(product, _)| filter.matches(product))
             .map(|(product, text)| {
                 (words_found(wanted, &format!("{} {text}", product.details.name)), product)
             })
@@ -354,7 +354,7 @@ impl Store for InMemoryStore {
         let tables = held(&self.tables);
         let mut passing: Vec<_> = tables
             .of(tenant)
-            .filter(|(product, _)| filter.matches(&product.details))
+            .filter(|(product, _)| filter.matches(product))
             .map(|(product, _)| (product.created_at, product.id.clone()))
             .collect();
         let after = after.map(|after| (after.created_at, after.id.clone()));
