@@ -1,5 +1,6 @@
 //! A search policy for pictures and words together: their vectors are blended, so that "like this but red" is one
-//! question. Pictures alone and words alone are answered as by the policies for these.
+//! question. Pictures alone and words alone are answered as by the policies for these, and so are parts that cancel each other
+//! out.
 
 pub mod blend;
 pub mod settings;
@@ -11,6 +12,7 @@ use taja_plugin::{
         Named, catalogue,
         embed::{self, Embeddings},
         media::Image,
+        types::Error,
     },
     search::{self, Guest, Leg, Measure, Part, Query, depth, leg_name},
 };
@@ -24,10 +26,13 @@ impl Guest for SearchComposed {
         let request = Request::of(&query.parts, query.limit)?;
         let is_composed = !request.images.is_empty() && !request.texts.is_empty();
         // What is only to be unlike something has no vector to begin from.
-        match query.parts.iter().position(|part| part.weight > 0.0).filter(|_| is_composed) {
-            Some(first) => Ok(vec![request.composed(first as u32, &settings)?]),
-            None => Ok(request.images(&settings)?.into_iter().chain(request.texts(&settings)?).collect()),
+        let first = query.parts.iter().position(|part| part.weight > 0.0).filter(|_| is_composed);
+        if let Some(first) = first
+            && let Some(leg) = request.composed(first as u32, &settings)?
+        {
+            return Ok(vec![leg]);
         }
+        Ok(request.images(&settings)?.into_iter().chain(request.texts(&settings)?).collect())
     }
 }
 
@@ -64,8 +69,9 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// The one leg of pictures and words together. `first` is the first part that the results should be like.
-    fn composed(&self, first: u32, settings: &Settings) -> Result<Leg, String> {
+    /// The one leg of pictures and words together, unless they cancel each other out. `first` is the first part that the
+    /// results should be like.
+    fn composed(&self, first: u32, settings: &Settings) -> Result<Option<Leg>, String> {
         let rows = self.images.iter().map(|image| Row::Image(image.weight));
         let rows: Vec<_> = rows.chain(self.texts.iter().map(|text| Row::Text(text.weight))).collect();
         let mut texts: Vec<_> = self.texts.iter().map(|text| text.content.to_owned()).collect();
@@ -74,8 +80,12 @@ impl<'a> Request<'a> {
         let pictures = embed::images(&images).named("embed.images")?;
         let words = embed::texts(&texts).named("embed.texts")?;
         let all = pictures.concat(&words).named("embed.concat")?;
-        let vector = all.blend(&blend::weights(&rows, settings)).named("embed.blend")?;
-        self.vector_leg("composed-vector".to_owned(), first, settings.vector_weight, &vector)
+        let vector = match all.blend(&blend::weights(&rows, settings)) {
+            // There is a weight for each row, so what is left to be wrong is that nothing remains of them.
+            Err(Error::Invalid(_)) => return Ok(None),
+            blended => blended.named("embed.blend")?,
+        };
+        self.vector_leg("composed-vector".to_owned(), first, settings.vector_weight, &vector).map(Some)
     }
 
     /// A leg for each picture.

@@ -22,6 +22,8 @@ const MAX_TEXTS: usize = 64;
 pub(crate) const MAX_TEXT_BYTES: usize = 8 * 1024;
 /// Rows of one batch.
 const MAX_ROWS: usize = 1024;
+/// What has to be left of a weighted sum, as a share of its weights: of less only the rounding has a direction.
+const LEFT_OF_BLEND: f64 = 1e-5;
 
 /// A batch of vectors behind a handle.
 #[derive(Clone)]
@@ -55,8 +57,13 @@ impl Rows {
         for (vector, weight) in self.vectors.iter().zip(weights) {
             sum.iter_mut().zip(vector.as_slice()).for_each(|(sum, value)| *sum += weight * value);
         }
-        let blended = Embedding::normalised(sum, dimension)
-            .map_err(|_| Refusal::invalid("the weights leave no direction to look in"))?;
+        let left = sum.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        let weight: f64 = weights.iter().map(|weight| f64::from(weight.abs())).sum();
+        let nothing = || Refusal::invalid("the weights leave no direction to look in");
+        if left < LEFT_OF_BLEND * weight {
+            return Err(nothing());
+        }
+        let blended = Embedding::normalised(sum, dimension).map_err(|_| nothing())?;
         let at_ms = if let [only] = &*self.at_ms { *only } else { None };
         Ok(Self::new(vec![blended], vec![at_ms]))
     }
@@ -173,5 +180,27 @@ impl GuestState {
             )));
         }
         self.give(Rows::new(vectors, at_ms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(vectors: &[[f32; 3]]) -> Rows {
+        let vectors: Vec<_> =
+            vectors.iter().map(|vector| Embedding::normalised(vector.to_vec(), 3).unwrap()).collect();
+        let at_ms = vec![None; vectors.len()];
+        Rows::new(vectors, at_ms)
+    }
+
+    #[test]
+    fn what_rounding_leaves_of_a_blend_is_no_direction() {
+        let (one, other) = ([0.1, 0.7, -0.3], [0.9, 0.2, 0.5]);
+        let both = rows(&[one, other, one, other, one]);
+        // In 32 bits the first and the third are not quite what the last takes away.
+        assert!(both.blend(&[0.1, 3.3, 0.2, -3.3, -0.3]).is_err());
+        assert!(both.blend(&[0.0; 5]).is_err());
+        assert!(both.blend(&[0.1, 3.3, 0.2, -3.3, -0.3 + 1e-3]).is_ok());
     }
 }
