@@ -82,6 +82,18 @@ pub fn is_plugin_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
+/// Fields of a search that say something else than that a part is of a modality.
+const FIELDS: [&str; 14] = [
+    "query", "images", "videos", "not", "crop", "limit", "filter", "sort", "facets", "weights", "explain",
+    "group", "record", "policies",
+];
+
+/// Whether a modality may be called so: as a plugin may, but not as a field of a search that says something else. No search could
+/// have a part of such a one.
+pub fn is_modality_name(text: &str) -> bool {
+    is_plugin_name(text) && !FIELDS.contains(&text)
+}
+
 /// One version of a plugin, as it is kept beside its component.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Version {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt, str::FromStr};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use taja_catalog::{
-    plugins::{Slot, is_plugin_name},
+    plugins::{Slot, is_modality_name, is_plugin_name},
     policy::Columns,
 };
 
@@ -202,6 +202,14 @@ impl Manifest {
             self.accepts.iter().all(|name| is_plugin_name(name)),
             "accepts holds a modality that is no plain name",
         );
+        for name in self.accepts.iter().filter(|name| is_plugin_name(name) && !is_modality_name(name)) {
+            check(
+                false,
+                &format!(
+                    "accepts holds {name:?}, which no search can ask for: it means something else there"
+                ),
+            );
+        }
         check(all_different(&self.accepts), "accepts names a modality twice");
         check(all_different(&self.capabilities), "capabilities names one twice");
         let columns: Vec<_> = self.columns.numbers.iter().chain(&self.columns.texts).collect();
@@ -255,6 +263,16 @@ mod tests {
     fn a_line_that_means_nothing_is_refused(#[case] line: &str, #[case] says: &str) {
         let error = parse(&format!("{RANK}{line}\n")).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[rstest::rstest]
+    fn a_modality_that_no_search_can_ask_for_is_refused(
+        #[values("not", "query", "images", "limit", "policies")] name: &str,
+    ) {
+        let search = "name = \"s\"\nversion = \"1.0.0\"\nkind = \"search\"\n";
+        let error = parse(&format!("{search}accepts = [\"text\", {name:?}]")).unwrap_err().to_string();
+        assert!(error.contains(&format!("{name:?}, which no search can ask for")), "{error}");
+        assert!(parse(&format!("{search}accepts = [\"text\", \"{name}ation\"]")).is_ok());
     }
 
     #[test]

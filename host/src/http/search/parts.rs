@@ -285,9 +285,9 @@ impl<'a> Parts<'a> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
-    use taja_catalog::ImageHash;
+    use taja_catalog::{ImageHash, plugins::is_modality_name};
 
-    use super::*;
+    use super::{super::SearchBody, *};
 
     /// Fields of words, names of files that are pictures, weights and regions; the pointers of what is wrong, and the parts.
     fn gathered(
@@ -318,6 +318,16 @@ mod tests {
 
     fn weighed(parts: &[StagedPart]) -> Vec<(&str, f32)> {
         parts.iter().map(|part| (part.modality.as_str(), part.weight)).collect()
+    }
+
+    #[test]
+    fn a_field_that_says_something_else_is_no_name_of_a_modality() {
+        let body = serde_json::to_value(<SearchBody as utoipa::PartialSchema>::schema()).unwrap();
+        let fields = body["properties"].as_object().unwrap().keys().map(String::as_str);
+        for field in fields.chain(["images", "videos"]) {
+            assert_eq!(is_modality_name(field), ["image", "video"].contains(&field), "{field}");
+        }
+        assert!(["text", "barcode", "notes"].into_iter().all(is_modality_name));
     }
 
     #[test]
