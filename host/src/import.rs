@@ -49,8 +49,9 @@ pub struct ImportJob {
     pub file: ImageHash,
     /// How it is written.
     pub format: Format,
-    /// How many rows it has.
-    pub rows: u64,
+    /// How many rows it has; nothing in jobs that are older than that they are counted beforehand.
+    #[serde(default)]
+    pub rows: Option<u64>,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -67,8 +68,12 @@ fn effect_of(import: JobId, line: u64) -> Result<EffectKey, Failure> {
 
 /// Runs an import to its end, or from where it broke off.
 pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Failure> {
-    let ImportJob { file, format, rows: all, pins } = payload(job)?;
+    let ImportJob { file, format, rows, pins } = payload(job)?;
     let path = cases.staging.path(job.id(), &file).await?;
+    let all = match rows {
+        Some(rows) => rows,
+        None => count(path.clone(), format).await?,
+    };
     let mut ledger = Ledger::open(cases.staging.clone(), job.id()).await?;
     let import = Arc::new(Import { tenant: tenant(job)?, job: job.clone(), cases, pins });
     let budget = Arc::new(Semaphore::new(KIB_AT_ONCE));

@@ -6,6 +6,8 @@ use axum::{Router, response::Redirect, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{ImageFormat, Rgb, RgbImage};
 use serde_json::{Value, json};
+use taja_catalog::ImageHash;
+use taja_queue::{NewJob, Queue, SqliteOptions, SqliteQueue};
 
 use crate::{
     pictures::photograph,
@@ -263,6 +265,24 @@ pub async fn every_mosaic_is_in_once(server: &Server, job: &Value, rows: u64) {
     assert_eq!(ids.len(), made.len());
     let added = results.iter().map(|it| it["added"].as_u64().unwrap()).sum();
     assert_eq!(server.counts().await, (made.len() as u64, added));
+}
+
+#[tokio::test]
+async fn an_import_that_an_earlier_version_took_goes_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = mosaics(3);
+    let hash = ImageHash::of(file.as_bytes());
+    // Rows were not counted beforehand then.
+    let job = NewJob::new("import", "default", json!({ "file": hash, "format": "ndjson", "pins": {} }));
+    let upload = folder.path().join("staging").join(job.id.to_string());
+    std::fs::create_dir_all(&upload).unwrap();
+    std::fs::write(upload.join(hash.to_string()), file).unwrap();
+    let left = SqliteQueue::open(&folder.path().join("taja.db"), SqliteOptions::default()).unwrap();
+    left.push(job.clone()).await.unwrap();
+    drop(left);
+    let server = Server::start_on(folder.path(), &[]).await;
+    let job = server.imported(&job.id.to_string()).await;
+    every_mosaic_is_in_once(&server, &job, 3).await;
 }
 
 #[tokio::test]

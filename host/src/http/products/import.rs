@@ -69,7 +69,7 @@ pub async fn submit(
         let detail = format!("the file has {rows} rows; {} are allowed", limits.import_rows);
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", detail));
     }
-    let job = ImportJob { file: file.hash, format, rows, pins: Default::default() };
+    let job = ImportJob { file: file.hash, format, rows: Some(rows), pins: Default::default() };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
     job_views::submit(&app, &caller, &headers, batch, IMPORT, payload, pin).await
