@@ -26,7 +26,8 @@ use tokio::{
 
 /// How many of the first bytes decide what a file is.
 pub const HEAD_BYTES: usize = 4096;
-/// How long files are kept that no job is known for: their request may still go on, and the host's own lie there, too.
+/// How long files are kept that no job is known for, from the last of them on: their request may still go on, and the host's
+/// own lie there, too.
 pub const ORPHANS_KEPT: Duration = Duration::from_secs(24 * 3600);
 
 /// The folder of files that are on their way to the shared store.
@@ -204,7 +205,7 @@ impl Staging {
         }
     }
 
-    /// The jobs that have had files for longer than this. Anything else in the folder is not ours to touch.
+    /// The jobs that have files, and got none for so long. Anything else in the folder is not ours to touch.
     pub async fn older_than(&self, age: Duration) -> Result<Vec<JobId>, PortError> {
         let mut jobs = self.older_here(age).await.map_err(unreadable)?;
         if let Some(shared) = &self.shared {
@@ -361,6 +362,20 @@ mod tests {
         assert_eq!(staging.older_than(Duration::ZERO).await.unwrap(), [job]);
         staging.clear(job).await.unwrap();
         assert!(staging.older_than(Duration::ZERO).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_still_gets_files_is_not_old() {
+        let day = Duration::from_secs(24 * 3600);
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path().to_owned(), None).await.unwrap();
+        let place = JobId::new();
+        staging.note(place, &ImageHash::of(b"block 0"), b"first").await.unwrap();
+        let lies_in = std::fs::File::open(folder.path().join(place.to_string())).unwrap();
+        lies_in.set_modified(SystemTime::now() - 2 * day).unwrap();
+        assert_eq!(staging.older_than(day).await.unwrap(), [place]);
+        staging.note(place, &ImageHash::of(b"block 1"), b"second").await.unwrap();
+        assert!(staging.older_than(day).await.unwrap().is_empty());
     }
 
     #[tokio::test]

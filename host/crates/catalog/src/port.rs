@@ -206,7 +206,8 @@ pub trait UploadStore: Send + Sync {
     async fn noted(&self, effect: &EffectKey, name: &ImageHash, to: &Path) -> PortResult<bool>;
     /// Forgets the files of an execution.
     async fn clear(&self, effect: &EffectKey) -> PortResult<()>;
-    /// The executions that have files older than a moment, oldest first.
+    /// The executions that have files, and none since a moment, those first that have had none for the longest. Whoever still
+    /// brings some is at work.
     async fn older_than(&self, before: Timestamp, limit: usize) -> PortResult<Vec<EffectKey>>;
 }
 

@@ -80,6 +80,7 @@ async fn an_upload_is_whole_or_not_there_and_leaves_nothing() {
     a_name_of_choice_stays_with_what_came_first(&room).await;
     what_a_dead_process_left_is_found_and_goes(&room).await;
     the_oldest_come_first(&room).await;
+    whoever_still_brings_files_is_not_old(&room).await;
     a_damaged_file_is_not_handed_out(&room).await;
     a_server_that_is_gone_is_unavailable(&mut room).await;
 }
@@ -187,6 +188,28 @@ async fn the_oldest_come_first(room: &Room) {
     for name in ["a", "b", "c"] {
         room.uploads.clear(&effect(name)).await.unwrap();
     }
+}
+
+async fn whoever_still_brings_files_is_not_old(room: &Room) {
+    let (first, second) = (ImageHash::of(b"block 0"), ImageHash::of(b"block 1"));
+    let (_, path, _) = room.file(12, 1024 * 1024 + 1);
+    for name in ["long", "over"] {
+        room.uploads.note(&effect(name), &first, &path).await.unwrap();
+    }
+    let two_days_ago = mongodb::bson::DateTime::from_millis((Timestamp::now() - 48.hours()).as_millisecond());
+    room.files.update_many(doc! {}, doc! { "$set": { "uploadDate": two_days_ago } }).await.unwrap();
+    room.pieces.update_many(doc! {}, doc! { "$set": { "at": two_days_ago } }).await.unwrap();
+    let a_day_ago = || Timestamp::now() - 24.hours();
+    assert_eq!(room.uploads.older_than(a_day_ago(), 9).await.unwrap().len(), 2);
+    room.uploads.note(&effect("long"), &second, &path).await.unwrap();
+    assert_eq!(room.uploads.older_than(a_day_ago(), 1).await.unwrap(), [effect("over")]);
+    // So it is while only a piece of the next one is there.
+    room.files.delete_one(doc! { "filename": second.to_string() }).await.unwrap();
+    assert_eq!(room.uploads.older_than(a_day_ago(), 9).await.unwrap(), [effect("over")]);
+    for name in ["long", "over"] {
+        room.uploads.clear(&effect(name)).await.unwrap();
+    }
+    assert_eq!(room.counts().await, (0, 0));
 }
 
 async fn a_damaged_file_is_not_handed_out(room: &Room) {

@@ -25,13 +25,19 @@ pub(super) async fn clear(uploads: &GridUploads, effect: &EffectKey) -> PortResu
     Ok(())
 }
 
-/// An execution and the age of the oldest that is there of it.
+/// An execution and the age of the youngest that is there of it.
 #[derive(Deserialize)]
-struct Oldest {
+struct Youngest {
     #[serde(rename = "_id")]
     effect: String,
     at: DateTime,
 }
+
+/// Where something of an execution lies: the collection, and the fields of whose it is and of its age.
+type Place = (&'static str, &'static str, &'static str);
+
+const FILES: Place = ("uploads.files", "metadata.effect", "uploadDate");
+const PIECES: Place = ("uploads.chunks", "effect", "at");
 
 pub(super) async fn older_than(
     uploads: &GridUploads,
@@ -39,13 +45,13 @@ pub(super) async fn older_than(
     limit: usize,
 ) -> PortResult<Vec<EffectKey>> {
     let before = DateTime::from_millis(before.as_millisecond());
-    let of_files = oldest(&uploads.files, "uploadDate", "metadata.effect", before, limit);
-    let of_pieces = oldest(&uploads.pieces, "at", "effect", before, limit);
+    let of_files = only_old(&uploads.files, FILES, before, limit);
+    let of_pieces = only_old(&uploads.pieces, PIECES, before, limit);
     let (files, pieces) = tokio::try_join!(of_files, of_pieces).map_err(refused)?;
     let mut ages: BTreeMap<String, DateTime> = BTreeMap::new();
-    for oldest in files.into_iter().chain(pieces) {
-        let age = ages.entry(oldest.effect).or_insert(oldest.at);
-        *age = oldest.at.min(*age);
+    for youngest in files.into_iter().chain(pieces) {
+        let age = ages.entry(youngest.effect).or_insert(youngest.at);
+        *age = youngest.at.max(*age);
     }
     let mut effects: Vec<_> = ages.into_iter().collect();
     effects.sort_by_key(|(_, at)| *at);
@@ -53,24 +59,35 @@ pub(super) async fn older_than(
     effects.into_iter().map(|(effect, _)| named(&effect)).collect()
 }
 
-async fn oldest<T: Send + Sync>(
+/// The executions that have something here, and nothing anywhere that is younger.
+async fn only_old<T: Send + Sync>(
     collection: &Collection<T>,
-    at: &str,
-    effect: &str,
+    (_, effect, at): Place,
     before: DateTime,
     limit: usize,
-) -> Result<Vec<Oldest>, CallError> {
+) -> Result<Vec<Youngest>, CallError> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     if limit == 0 {
         return Ok(Vec::new());
     }
+    let younger = |(from, effect, at): Place, name: &str| {
+        let one = [
+            doc! { "$match": { at: { "$gte": before } } },
+            doc! { "$limit": 1 },
+            doc! { "$project": { "_id": 1 } },
+        ];
+        doc! { "$lookup": { "from": from, "localField": "_id", "foreignField": effect, "pipeline": one, "as": name } }
+    };
     let pipeline = [
         doc! { "$match": { at: { "$lt": before } } },
-        doc! { "$group": { "_id": format!("${effect}"), "at": { "$min": format!("${at}") } } },
+        doc! { "$group": { "_id": format!("${effect}"), "at": { "$max": format!("${at}") } } },
         doc! { "$sort": { "at": 1 } },
+        younger(FILES, "files"),
+        younger(PIECES, "pieces"),
+        doc! { "$match": { "files": [], "pieces": [] } },
         doc! { "$limit": limit },
     ];
-    let look = async { collection.aggregate(pipeline).with_type::<Oldest>().await?.try_collect().await };
+    let look = async { collection.aggregate(pipeline).with_type::<Youngest>().await?.try_collect().await };
     within(PATIENCE, look).await
 }
 
