@@ -29,7 +29,7 @@ use taja_catalog::{
 };
 use taja_media::{Media, MediaConfig};
 use taja_mongo::MigrationReport;
-use taja_queue::{Lane, Queue, Worker, WorkerConfig};
+use taja_queue::{Lane, Queue, Share, Worker, WorkerConfig};
 use taja_sandbox::{Player, PluginStatus, Sandbox, SandboxConfig, compile::Compiler};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -371,7 +371,8 @@ fn worker_config(config: &Config) -> WorkerConfig {
         Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
         Lane::new("imports", [jobs::IMPORT], 1),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
-        Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs),
+        // Receivers are anybody's servers, and may take their time.
+        Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs).sharing(Share::AsManyAsItLeaves),
     ];
     WorkerConfig { lease: config.lease, drain: config.drain, ..WorkerConfig::new(lanes) }
 }

@@ -196,6 +196,31 @@ async fn a_callback_is_tried_again_with_the_same_id_until_it_is_taken() {
 }
 
 #[tokio::test]
+async fn a_shop_whose_receivers_hang_leaves_places_to_others() {
+    let mut hanging = Receiver::start(&[Say::Nothing; 4]).await;
+    let mut quick = Receiver::start(&[]).await;
+    let server =
+        Server::with_shops_and(&["slow", "quick"], &[&HERE[..], &[("callback-jobs", "4")]].concat()).await;
+    let (slow_key, quick_key) = (server.full_key("slow").await, server.full_key("quick").await);
+    let search = async |key: &str, url: &str| {
+        let form = words("cup").text("callback_url", url.to_owned());
+        let sent = server.asked_with(key, Method::POST, "/search").multipart(form).send().await.unwrap();
+        let (status, accepted) = answer(sent).await;
+        assert_eq!(status, 202, "{accepted}");
+        accepted["job_id"].clone()
+    };
+    for _ in 0..4 {
+        search(&slow_key, &hanging.url).await;
+    }
+    for _ in 0..2 {
+        hanging.next().await;
+    }
+    let told = search(&quick_key, &quick.url).await;
+    assert_eq!(quick.next().await.job()["job_id"], told);
+    assert!(hanging.is_quiet(), "two of four places are all that it has while none of its receivers answers");
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_gone_is_not_asked_again() {
     let mut receiver = Receiver::start(&[Say::Status(410)]).await;
     let server = Server::start_with(&HERE).await;

@@ -24,7 +24,12 @@ const OPEN: [&str; 3] = ["/", "/health", "/images/{hash}"];
 
 impl Server {
     pub async fn with_shops(shops: &[&str]) -> Self {
-        let server = Self::start_with(&[("api-key", OPERATOR)]).await;
+        Self::with_shops_and(shops, &[]).await
+    }
+
+    /// The same with settings.
+    pub async fn with_shops_and(shops: &[&str], settings: &[(&str, &str)]) -> Self {
+        let server = Self::start_with(&[&[("api-key", OPERATOR)], settings].concat()).await;
         for shop in shops {
             let made = server.as_operator(Method::POST, "/tenants").json(&json!({ "id": shop }));
             assert_eq!(made.send().await.unwrap().status(), 201);

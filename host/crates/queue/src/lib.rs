@@ -56,4 +56,4 @@ pub use redis::{RedisOptions, RedisQueue};
 pub use signals::{JobNews, JobWatch, Signals};
 pub use sqlite::{SqliteOptions, SqliteQueue};
 pub use telemetry::publish_depth;
-pub use worker::{Handlers, JobContext, Lane, Worker, WorkerConfig};
+pub use worker::{Handlers, JobContext, Lane, Share, Worker, WorkerConfig};

@@ -122,7 +122,8 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
     async fn push(&self, job: NewJob) -> Result<Pushed>;
 
     /// Leases up to so many due jobs of these kinds, one after the other; fewer when no more are due. The tenant served
-    /// least recently comes first, and of its jobs the one that has been due the longest.
+    /// least recently comes first, and of its jobs the one that has been due the longest. Tenants that are passed over
+    /// keep their turn; among lone jobs nobody is.
     async fn claim_several(
         &self,
         worker: &str,
@@ -130,6 +131,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
         company: Company,
         lease: Duration,
         most: usize,
+        passed_over: &[String],
     ) -> Result<Vec<Claim>>;
 
     /// Leases the next one.
@@ -140,7 +142,7 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
         company: Company,
         lease: Duration,
     ) -> Result<Option<Claim>> {
-        Ok(self.claim_several(worker, kinds, company, lease, 1).await?.pop())
+        Ok(self.claim_several(worker, kinds, company, lease, 1, &[]).await?.pop())
     }
 
     /// Whether a lone job of these kinds is due (see [`Company`]).

@@ -70,3 +70,20 @@ pub(super) async fn jobs_in_backoff_hold_up_nobody(bench: Bench) {
     let back = bench.queue.claim("worker", &["a"], Company::Shared, LEASE).await.unwrap().unwrap();
     bench.queue.complete(&back.token, json!(null).into()).await.unwrap();
 }
+
+pub(super) async fn tenants_that_are_passed_over_keep_their_turn(bench: Bench) {
+    push_all(&bench, "a", "xxyyzz").await;
+    push_all(&bench, "b", "xz").await;
+    let claim = async |most: usize, passed_over: &[&str]| {
+        let passed_over: Vec<_> = passed_over.iter().map(ToString::to_string).collect();
+        let queue = &bench.queue;
+        let claims = queue.claim_several("worker", &["a", "b"], Company::Shared, LEASE, most, &passed_over);
+        let claims = claims.await.unwrap();
+        claims.iter().map(|claim| claim.job.tenant.as_str()).collect::<String>()
+    };
+    assert_eq!(claim(2, &["x", "nobody"]).await, "yz");
+    assert_eq!(claim(9, &["x", "z"]).await, "y");
+    assert_eq!(claim(9, &["z", "y", "x"]).await, "");
+    assert_eq!(claim(2, &[]).await, "xz");
+    assert_eq!(claim(9, &[]).await, "xzx");
+}

@@ -83,6 +83,7 @@ where
         fairness::a_tenant_has_one_turn_for_all_kinds_of_a_worker,
         fairness::a_tenants_oldest_job_comes_first,
         fairness::jobs_in_backoff_hold_up_nobody,
+        fairness::tenants_that_are_passed_over_keep_their_turn,
         owners::a_foreign_tenant_sees_and_changes_nothing,
         owners::upkeep_knows_where_every_job_stands,
         owners::a_pending_job_is_cancelled_at_once,

@@ -38,13 +38,15 @@ impl Core {
         company: Company,
         lease: Duration,
         most: usize,
+        passed_over: &[String],
     ) -> Result<Vec<Claim>> {
         loop {
             let now = self.clock.now_us();
             let number = new_token();
             let mut call = self.call_aloud(&self.scripts.claim);
             call.arg(worker).arg(now.saturating_add(micros(lease))).arg(number);
-            call.arg(u8::from(company == Company::Alone)).arg(most).arg(kinds);
+            call.arg(u8::from(company == Company::Alone)).arg(most);
+            call.arg(kinds.len()).arg(kinds).arg(passed_over);
             let (lost, over, claimed): (Vec<Fields>, Vec<Fields>, Vec<Fields>) =
                 self.link.script(&call).await?;
             join_all(lost.iter().filter_map(readable).map(|live| self.note_lost(live))).await;

@@ -204,8 +204,9 @@ impl Queue for RedisQueue {
         company: Company,
         lease: Duration,
         most: usize,
+        passed_over: &[String],
     ) -> Result<Vec<Claim>> {
-        self.core.claim(worker, kinds, company, lease, most).await
+        self.core.claim(worker, kinds, company, lease, most, passed_over).await
     }
 
     async fn lone_job_due(&self, kinds: &[&str]) -> Result<bool> {

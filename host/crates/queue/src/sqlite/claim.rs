@@ -20,13 +20,14 @@ pub(super) fn claim(
     company: Company,
     lease: Duration,
     most: usize,
+    passed_over: &[String],
 ) -> Result<Vec<Claim>> {
     reap(desk)?;
     let mut claims = Vec::new();
     while claims.len() < most {
         let next = match company {
             Company::Alone => next_lone(desk.connection, kinds, desk.now)?,
-            Company::Shared => next_shared(desk, kinds)?,
+            Company::Shared => next_shared(desk, kinds, passed_over)?,
         };
         let Some(seq) = next else { break };
         let (claim, due_at) = lease_out(desk, seq, worker, lease)?;
@@ -55,8 +56,8 @@ pub(super) fn next_lone(connection: &Connection, kinds: &[String], now: i64) -> 
 }
 
 /// The job due the longest, of the tenant whose turn it is.
-fn next_shared(desk: &Desk<'_>, kinds: &[String]) -> Result<Option<i64>> {
-    let Some(tenant) = next_tenant(desk, kinds)? else { return Ok(None) };
+fn next_shared(desk: &Desk<'_>, kinds: &[String], passed_over: &[String]) -> Result<Option<i64>> {
+    let Some(tenant) = next_tenant(desk, kinds, passed_over)? else { return Ok(None) };
     let sql = "SELECT due_at, seq FROM queue_jobs WHERE status = 'pending' AND lone = 0 AND kind = ?1 \
                AND tenant = ?2 AND due_at <= ?3 ORDER BY due_at, seq LIMIT 1";
     let mut statement = desk.connection.prepare_cached(sql)?;
@@ -72,14 +73,15 @@ fn next_shared(desk: &Desk<'_>, kinds: &[String]) -> Result<Option<i64>> {
 }
 
 /// The tenant with something due whose turn came the longest ago. Walks the line in order and stops at the first.
-fn next_tenant(desk: &Desk<'_>, kinds: &[String]) -> Result<Option<String>> {
+fn next_tenant(desk: &Desk<'_>, kinds: &[String], passed_over: &[String]) -> Result<Option<String>> {
     let sql = "SELECT turns.tenant FROM queue_turns AS turns INDEXED BY queue_turns_order \
-               WHERE turns.kind IN (SELECT value FROM json_each(?1)) AND EXISTS (SELECT 1 FROM queue_jobs AS jobs \
+               WHERE turns.kind IN (SELECT value FROM json_each(?1)) \
+               AND turns.tenant NOT IN (SELECT value FROM json_each(?3)) AND EXISTS (SELECT 1 FROM queue_jobs AS jobs \
                WHERE jobs.status = 'pending' AND jobs.lone = 0 AND jobs.kind = turns.kind \
                AND jobs.tenant = turns.tenant AND jobs.due_at <= ?2) ORDER BY turns.turn LIMIT 1";
-    let kinds = serde_json::to_string(kinds)?;
+    let (kinds, passed_over) = (serde_json::to_string(kinds)?, serde_json::to_string(passed_over)?);
     let mut statement = desk.connection.prepare_cached(sql)?;
-    Ok(statement.query_row(params![kinds, desk.now], |row| row.get(0)).optional()?)
+    Ok(statement.query_row(params![kinds, desk.now, passed_over], |row| row.get(0)).optional()?)
 }
 
 fn take_turn(desk: &Desk<'_>, kind: &str, tenant: &str) -> Result<()> {

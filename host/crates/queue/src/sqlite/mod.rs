@@ -173,10 +173,13 @@ impl Queue for SqliteQueue {
         company: Company,
         lease: Duration,
         most: usize,
+        passed_over: &[String],
     ) -> Result<Vec<Claim>> {
-        let (worker, kinds) = (worker.to_owned(), kind_list(kinds));
-        self.write(Durability::Process, move |desk| claim::claim(desk, &worker, &kinds, company, lease, most))
-            .await
+        let (worker, kinds, passed_over) = (worker.to_owned(), kind_list(kinds), passed_over.to_owned());
+        let claim = move |desk: &mut Desk<'_>| {
+            claim::claim(desk, &worker, &kinds, company, lease, most, &passed_over)
+        };
+        self.write(Durability::Process, claim).await
     }
 
     async fn lone_job_due(&self, kinds: &[&str]) -> Result<bool> {

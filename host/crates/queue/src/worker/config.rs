@@ -4,6 +4,15 @@ use std::time::Duration;
 
 use crate::JobId;
 
+/// How many places of a lane one tenant may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// As many as are free: its jobs end, so that others have their turn.
+    All,
+    /// No more than it leaves free: its jobs may wait for long, and others find a place all the same.
+    AsManyAsItLeaves,
+}
+
 /// Some kinds of jobs with places of their own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lane {
@@ -13,6 +22,8 @@ pub struct Lane {
     pub kinds: Vec<String>,
     /// How many of its jobs run at the same time; at least one.
     pub concurrency: usize,
+    /// How many of them may be one tenant's.
+    pub share: Share,
 }
 
 impl Lane {
@@ -22,7 +33,14 @@ impl Lane {
         kinds: impl IntoIterator<Item = K>,
         concurrency: usize,
     ) -> Self {
-        Self { name: name.into(), kinds: kinds.into_iter().map(Into::into).collect(), concurrency }
+        let kinds = kinds.into_iter().map(Into::into).collect();
+        Self { name: name.into(), kinds, concurrency, share: Share::All }
+    }
+
+    /// The lane with this share for each tenant.
+    #[must_use]
+    pub fn sharing(self, share: Share) -> Self {
+        Self { share, ..self }
     }
 }
 

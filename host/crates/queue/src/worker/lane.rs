@@ -5,7 +5,10 @@ use std::sync::Arc;
 use futures::{StreamExt, stream::FuturesUnordered};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
-use super::{Lane, Shop, attempt};
+use super::{
+    Lane, Share, Shop, attempt,
+    shares::{Place, Shares},
+};
 use crate::{Claim, Company, Result, signals::Arrivals};
 
 /// Passed by every job of a lane, and shut while a lone job runs.
@@ -38,6 +41,8 @@ pub(super) struct LaneRunner {
     places: Arc<Semaphore>,
     /// Taken until a job is settled.
     unsettled: Arc<Semaphore>,
+    /// Whose the places are, where that matters.
+    shares: Option<Arc<Shares>>,
 }
 
 /// What a job takes up in its lane.
@@ -50,8 +55,9 @@ struct Seat {
 impl LaneRunner {
     pub(super) fn new(shop: Shop, lane: Lane, gate: Gate) -> Self {
         let places = lane.concurrency.max(1);
+        let shares = (lane.share == Share::AsManyAsItLeaves).then(|| Arc::new(Shares::of(places)));
         let (places, unsettled) = (Semaphore::new(places), Semaphore::new(places + SETTLING));
-        Self { shop, lane, gate, places: Arc::new(places), unsettled: Arc::new(unsettled) }
+        Self { shop, lane, gate, places: Arc::new(places), unsettled: Arc::new(unsettled), shares }
     }
 
     pub(super) async fn run(self) {
@@ -62,7 +68,8 @@ impl LaneRunner {
         let mut idle = None;
         // What is being claimed when the worker closes may be leased already, so it is waited for and run.
         while !closing.is_cancelled() || !claiming.is_empty() {
-            let may_claim = !closing.is_cancelled() && idle.is_none() && claiming.len() < CLAIMING;
+            let may_claim =
+                !closing.is_cancelled() && idle.is_none() && claiming.len() < self.claims_at_once(CLAIMING);
             tokio::select! {
                 Some(seats) = self.free_seats(), if may_claim => {
                     arrivals.mark_seen();
@@ -78,15 +85,23 @@ impl LaneRunner {
                         claims.into_iter().zip(seats).for_each(|(claim, seat)| self.start(claim, seat));
                     }
                 },
-                () = rest(&self.shop, &mut arrivals, idle), if idle.is_some() => idle = None,
+                () = rest(&self.shop, &mut arrivals, idle, self.shares.as_deref()), if idle.is_some() => {
+                    idle = None;
+                }
                 () = closing.cancelled(), if !closing.is_cancelled() => {}
             }
         }
     }
 
     async fn claim(&self, seats: Vec<Seat>, number: u64) -> (u64, Result<Vec<Claim>>, Vec<Seat>) {
-        let claimed = claim(&self.shop, &self.lane.kinds, Company::Shared, seats.len()).await;
+        let passed_over = self.shares.as_ref().map(|shares| shares.used_up()).unwrap_or_default();
+        let claimed = claim(&self.shop, &self.lane.kinds, Company::Shared, seats.len(), &passed_over).await;
         (number, claimed, seats)
+    }
+
+    /// Where it matters whose the places are, one after the other is given away.
+    fn claims_at_once(&self, usually: usize) -> usize {
+        if self.shares.is_some() { 1 } else { usually }
     }
 
     /// Waits for a free seat, and takes what others are free then; none once the lane is no more.
@@ -95,7 +110,7 @@ impl LaneRunner {
         let unsettled = Arc::clone(&self.unsettled).acquire_owned().await.ok()?;
         let pass = Arc::clone(&self.gate).read_owned().await;
         let mut seats = vec![Seat { place, claimed: (unsettled, pass) }];
-        seats.extend(std::iter::from_fn(|| self.another_seat()).take(AT_ONCE - 1));
+        seats.extend(std::iter::from_fn(|| self.another_seat()).take(self.claims_at_once(AT_ONCE) - 1));
         Some(seats)
     }
 
@@ -108,8 +123,9 @@ impl LaneRunner {
 
     fn start(&self, claim: Claim, seat: Seat) {
         let shop = self.shop.clone();
+        let share: Option<Place> = self.shares.as_ref().map(|shares| shares.take(&claim.job.tenant));
         self.shop.running.spawn(async move {
-            attempt::run(shop, claim, seat.place).await;
+            attempt::run(shop, claim, (share, seat.place)).await;
             drop(seat.claimed);
         });
     }
@@ -138,7 +154,7 @@ impl LoneRunner {
             }
             // Only after the lanes are empty is it claimed: until then a neighbour's end would count against it.
             let Some(alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
-            match claim(&self.shop, &self.kinds, Company::Alone, 1).await {
+            match claim(&self.shop, &self.kinds, Company::Alone, 1, &[]).await {
                 Ok(claims) => {
                     for claim in claims {
                         self.work(claim).await;
@@ -177,9 +193,16 @@ impl LoneRunner {
     }
 }
 
-async fn claim(shop: &Shop, kinds: &[String], company: Company, most: usize) -> Result<Vec<Claim>> {
+async fn claim(
+    shop: &Shop,
+    kinds: &[String],
+    company: Company,
+    most: usize,
+    passed_over: &[String],
+) -> Result<Vec<Claim>> {
     let kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
-    let claimed = shop.queue.claim_several(&shop.config.name, &kinds, company, shop.config.lease, most).await;
+    let (name, lease) = (&shop.config.name, shop.config.lease);
+    let claimed = shop.queue.claim_several(name, &kinds, company, lease, most, passed_over).await;
     claimed.inspect_err(|error| tracing::warn!(%error, "cannot claim a job"))
 }
 
@@ -188,9 +211,17 @@ async fn pause(shop: &Shop) {
     shop.closing.run_until_cancelled(tokio::time::sleep(shop.config.poll)).await;
 }
 
-/// Waits for something to arrive, or for the time to look by itself.
-async fn rest(shop: &Shop, arrivals: &mut Arrivals, idle: Option<Idle>) {
+/// Waits for something to arrive, for a place to be given back that may let a tenant have one more, or for the time to look by
+/// itself.
+async fn rest(shop: &Shop, arrivals: &mut Arrivals, idle: Option<Idle>, shares: Option<&Shares>) {
+    let given_back = async {
+        match shares {
+            Some(shares) => shares.given_back().await,
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
+        () = given_back, if idle != Some(Idle::Unanswered) => {}
         () = arrivals.next(), if idle != Some(Idle::Unanswered) => {}
         () = tokio::time::sleep(shop.config.poll) => {}
     }

@@ -5,6 +5,7 @@ mod config;
 mod context;
 mod handlers;
 mod lane;
+mod shares;
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::lane::{LaneRunner, LoneRunner};
 pub use self::{
-    config::{Lane, WorkerConfig},
+    config::{Lane, Share, WorkerConfig},
     context::JobContext,
     handlers::Handlers,
 };

@@ -7,9 +7,10 @@ use std::sync::{
 
 use serde_json::{Value, json};
 use taja_queue::{
-    Blame, Error, Handlers, JobContext, JobError, JsonText, Lane, NewJob, Queue, Status, Worker, WorkerConfig,
+    Blame, Error, Handlers, JobContext, JobError, JsonText, Lane, NewJob, Queue, Share, Status, Worker,
+    WorkerConfig,
 };
-use tokio::sync::{Barrier, Semaphore};
+use tokio::sync::{Barrier, Semaphore, mpsc};
 
 use crate::stage::{LONG, Stage, assert_ended, lane, lanes};
 
@@ -117,6 +118,47 @@ async fn a_lane_fills_its_places_and_no_more() {
         assert_ended(&stage.end(job).await, Status::Completed, 1);
     }
     assert_eq!(seen.load(Ordering::SeqCst), 3);
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tenant_whose_jobs_wait_leaves_places_to_others() {
+    let stage = Stage::new();
+    let free = Arc::new(Semaphore::new(0));
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let wait = Arc::clone(&free);
+    let call = move |job: JobContext| {
+        let (wait, started) = (Arc::clone(&wait), started.clone());
+        async move {
+            if job.tenant() == "slow" {
+                started.send(()).unwrap();
+                wait.acquire().await.unwrap().forget();
+            }
+            Ok(Value::Null)
+        }
+    };
+    let lane = Lane::new("calls", ["call"], 4).sharing(Share::AsManyAsItLeaves);
+    let worker = stage.start(Handlers::new().on("call", call), lanes(vec![lane]));
+    let mut slow = Vec::new();
+    for _ in 0..5 {
+        slow.push(stage.push_job(NewJob::new("call", "slow", json!({}))).await);
+    }
+    for _ in 0..2 {
+        starts.recv().await.unwrap();
+    }
+    for tenant in ["quick", "other", "quick"] {
+        let quick = stage.push_job(NewJob::new("call", tenant, json!({}))).await;
+        assert_ended(&stage.end(&quick).await, Status::Completed, 1);
+    }
+    assert!(starts.try_recv().is_err(), "two of four are all that it may have");
+    for _ in 0..3 {
+        free.add_permits(1);
+        starts.recv().await.unwrap();
+    }
+    free.add_permits(2);
+    for job in &slow {
+        assert_ended(&stage.end(job).await, Status::Completed, 1);
+    }
     worker.stop().await;
 }
 

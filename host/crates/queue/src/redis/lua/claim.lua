@@ -1,8 +1,11 @@
 -- Takes back what lost its worker, promotes what has become due, and leases the next jobs.
 -- Answers three things: the jobs sent back to run by themselves, the jobs whose last lease ended (the ledger has to
 -- close them before they can go), and the leased jobs.
-local worker, lease_until, token, alone, most = unpack(ARGV, 3, 7)
-local kinds = { unpack(ARGV, 8) }
+local worker, lease_until, token, alone, most, kinds_given = unpack(ARGV, 3, 8)
+local kinds = { unpack(ARGV, 9, 8 + kinds_given) }
+-- Tenants whose turn it is not, however long they have stood in line.
+local passed_over, passed_over_given = {}, #ARGV - 8 - kinds_given
+for at = 9 + kinds_given, #ARGV do passed_over[ARGV[at]] = true end
 
 -- So many are taken back or promoted in one call, that none takes long.
 local STEP = 64
@@ -49,9 +52,14 @@ end
 local function next_tenant()
   local tenant, turn
   for _, kind in ipairs(kinds) do
-    local first = call('ZRANGE', line_key(kind), 0, 0, 'WITHSCORES')
-    local its = tonumber(first[2])
-    if its and (not turn or its < turn) then tenant, turn = first[1], its end
+    local first = call('ZRANGE', line_key(kind), 0, passed_over_given, 'WITHSCORES')
+    for at = 1, #first, 2 do
+      local its = tonumber(first[at + 1])
+      if not passed_over[first[at]] then
+        if not turn or its < turn then tenant, turn = first[at], its end
+        break
+      end
+    end
   end
   return tenant
 end
