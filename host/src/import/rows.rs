@@ -54,10 +54,11 @@ impl Unreadable {
     fn new(line: u64, problem: impl fmt::Display) -> Self {
         Self { line, problem: problem.to_string() }
     }
+}
 
-    fn too_long(line: u64) -> Self {
-        Self::new(line, format!("it is longer than {MAX_ROW_BYTES} bytes"))
-    }
+/// What is wrong with a row that is longer than allowed.
+fn too_long() -> String {
+    format!("the row is longer than {MAX_ROW_BYTES} bytes")
 }
 
 /// The rows of a file. Nothing follows an error.
@@ -69,7 +70,8 @@ pub fn read(format: Format, source: impl Read + 'static) -> Result<Rows, Unreada
     match format {
         Format::Ndjson => Ok(Box::new(lines(Cursor::new(head).chain(rest)).map(|line| {
             let (line, text) = line?;
-            Ok(Row { line, bytes: text.len(), fields: object(&text) })
+            let bytes = text.as_ref().map_or(0, Vec::len);
+            Ok(Row { line, bytes, fields: text.ok_or_else(too_long).and_then(|text| object(&text)) })
         }))),
         Format::Csv => Ok(Box::new(table::read(head, rest)?)),
     }
@@ -98,8 +100,8 @@ fn begin<R: Read>(mut source: R) -> Result<(Vec<u8>, R), Unreadable> {
     Ok((head, source))
 }
 
-/// The lines of a text that are not blank, with their numbers.
-fn lines(source: impl Read) -> impl Iterator<Item = Result<(u64, Vec<u8>), Unreadable>> {
+/// The lines of a text that are not blank, with their numbers; of one that is longer than allowed, the number only.
+fn lines(source: impl Read) -> impl Iterator<Item = Result<(u64, Option<Vec<u8>>), Unreadable>> {
     let mut reader = BufReader::new(source);
     let mut line = 0;
     iter::from_fn(move || {
@@ -108,9 +110,12 @@ fn lines(source: impl Read) -> impl Iterator<Item = Result<(u64, Vec<u8>), Unrea
             let mut text = Vec::new();
             match reader.by_ref().take(MAX_ROW_BYTES as u64 + 1).read_until(b'\n', &mut text) {
                 Ok(0) => return None,
-                Ok(read) if read > MAX_ROW_BYTES => return Some(Err(Unreadable::too_long(line))),
+                Ok(read) if read > MAX_ROW_BYTES => {
+                    let passed = if text.ends_with(b"\n") { Ok(0) } else { reader.skip_until(b'\n') };
+                    return Some(passed.map(|_| (line, None)).map_err(|error| Unreadable::new(line, error)));
+                }
                 Ok(_) if text.trim_ascii().is_empty() => {}
-                Ok(_) => return Some(Ok((line, text))),
+                Ok(_) => return Some(Ok((line, Some(text)))),
                 Err(error) => return Some(Err(Unreadable::new(line, error))),
             }
         }
@@ -169,12 +174,22 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_row_ends_the_reading() {
-        for format in [Format::Ndjson, Format::Csv] {
-            let head: &[u8] = if format == Format::Csv { b"name\n\"" } else { b"{" };
-            let mut rows = read(format, head.chain(io::repeat(b'a'))).unwrap();
-            let error = rows.next().unwrap().unwrap_err().to_string();
-            assert!(error.contains("longer than"), "{error}");
+    fn a_row_that_is_too_long_fails_alone() {
+        for (format, head, open, close, next) in [
+            (Format::Ndjson, &b""[..], &b"{\"name\":\""[..], &b"\"}\n"[..], &b"{\"name\":\"b\"}\n"[..]),
+            (Format::Csv, b"name\n", b"\"\n", b"\"\n", b"b\n"),
+        ] {
+            let text = || {
+                let long = io::repeat(b'a').take(2 * MAX_ROW_BYTES as u64 + 7);
+                head.chain(next).chain(open).chain(long).chain(close).chain(next)
+            };
+            let rows: Vec<_> = read(format, text()).unwrap().map(Result::unwrap).collect();
+            let [first, long, last] = &rows[..] else { panic!("{} rows", rows.len()) };
+            assert!(first.fields.is_ok() && last.fields.is_ok());
+            assert!(long.fields.as_ref().is_err_and(|problem| problem.contains("longer than")));
+            assert_eq!(long.line, first.line + 1);
+            assert_eq!(last.line, long.line + if format == Format::Csv { 2 } else { 1 });
+            assert_eq!(count(format, text()).unwrap(), 3);
         }
     }
 

@@ -3,16 +3,14 @@
 
 use std::{
     borrow::Cow,
-    cell::Cell,
-    io::{self, Cursor, Read},
+    io::{self, BufRead, BufReader, Cursor, Read},
     iter,
-    rc::Rc,
 };
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Terminator};
+use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use serde_json::{Map, Value};
 
-use super::{MAX_ROW_BYTES, Row, Unreadable};
+use super::{MAX_ROW_BYTES, Row, Unreadable, too_long};
 
 /// What may separate cells; of two that are there as often, the first does.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
@@ -22,6 +20,10 @@ const DECLARATION: &[u8] = b"sep=";
 const ATTRIBUTE: &str = "attributes.";
 /// Fields that are numbers with a fraction.
 const FRACTIONS: [&str; 2] = ["price", "weight_kg"];
+/// How much room a row has at first, bytes; it gets more as it needs it.
+const ROOM: usize = 4096;
+/// For how many cells there is room at first, and at most.
+const CELLS: [usize; 2] = [64, 1 << 16];
 
 /// Reads a table row by row.
 pub fn read<R: Read + 'static>(
@@ -29,20 +31,17 @@ pub fn read<R: Read + 'static>(
     rest: R,
 ) -> Result<impl Iterator<Item = Result<Row, Unreadable>> + 'static, Unreadable> {
     let layout = Layout::of(&head);
-    let left = Rc::new(Cell::new(MAX_ROW_BYTES));
     let mut text = Cursor::new(head);
     text.set_position(layout.begins_at as u64);
     // A last row that ends as all others do is counted as they are.
     let source = text.chain(rest).chain(&b"\n"[..]);
-    let source = Rationed { source, left: left.clone(), ends_with_cr: layout.ends_with_cr };
+    let source = BufReader::new(LineEnds { source, are_cr: layout.ends_with_cr });
     let reader = ReaderBuilder::new()
         .delimiter(layout.separator)
         // Not CRLF, of which the reader leaves the second half to the next row, and miscounts lines.
         .terminator(Terminator::Any(b'\n'))
-        .flexible(true)
-        .has_headers(false)
-        .from_reader(source);
-    let mut records = Records { reader, left, lines_before: layout.lines_before };
+        .build();
+    let mut records = Records { reader, source, lines_before: layout.lines_before };
     let names = names(&mut records)?;
     Ok(iter::from_fn(move || {
         loop {
@@ -51,7 +50,7 @@ pub fn read<R: Read + 'static>(
                 Err(error) => return Some(Err(error)),
             };
             if !record.is_blank() {
-                let bytes = record.cells.as_slice().len();
+                let bytes = record.text.len();
                 let fields = record.fields(&names, layout.separator);
                 return Some(Ok(Row { line: record.line, bytes, fields }));
             }
@@ -110,71 +109,88 @@ fn declared(head: &[u8]) -> Option<(u8, usize)> {
     known.then_some((*separator, DECLARATION.len() + 1 + end.len()))
 }
 
-/// A source that gives so many bytes and no more, unless the ration is filled up again.
-struct Rationed<R> {
+/// A source whose lines end as they do today.
+struct LineEnds<R> {
     source: R,
-    left: Rc<Cell<usize>>,
-    ends_with_cr: bool,
+    are_cr: bool,
 }
 
-impl<R: Read> Read for Rationed<R> {
+impl<R: Read> Read for LineEnds<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.left.get();
-        if left == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        let most = buffer.len().min(left);
-        let read = self.source.read(&mut buffer[..most])?;
-        if self.ends_with_cr {
+        let read = self.source.read(buffer)?;
+        if self.are_cr {
             buffer[..read].iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b'\n');
         }
-        self.left.set(left - read);
         Ok(read)
     }
 }
 
 /// The rows of a table as they come.
 struct Records<R> {
-    reader: Reader<R>,
-    left: Rc<Cell<usize>>,
+    reader: Reader,
+    source: BufReader<R>,
     lines_before: u64,
 }
 
 struct Record {
     line: u64,
-    cells: ByteRecord,
+    /// What the cells hold, one after the other; nothing of a row that is too long.
+    text: Vec<u8>,
+    /// Where each cell ends.
+    ends: Vec<usize>,
     /// How many lines it goes on.
     breaks: u64,
+    /// Why it is not kept, if it is too long.
+    excess: Option<String>,
 }
 
 impl<R: Read> Records<R> {
     fn line(&self) -> u64 {
-        self.reader.position().line() + self.lines_before
+        self.reader.line() + self.lines_before
     }
 
     fn next(&mut self) -> Option<Result<Record, Unreadable>> {
-        self.left.set(MAX_ROW_BYTES);
         let begins = self.line();
-        let mut cells = ByteRecord::new();
-        match self.reader.read_byte_record(&mut cells) {
-            Ok(false) => None,
-            Ok(true) => {
-                let breaks = cells.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        match self.record() {
+            Ok(record) => record.map(|record| {
                 // From its end, because blank lines before it are passed over.
-                let line = self.line().saturating_sub(1 + breaks).max(begins);
-                Some(Ok(Record { line, cells, breaks }))
-            }
-            Err(error) => Some(Err(broken(&error, begins))),
+                let line = self.line().saturating_sub(1 + record.breaks).max(begins);
+                Ok(Record { line, ..record })
+            }),
+            Err(error) => Some(Err(Unreadable::new(begins, error))),
         }
     }
-}
 
-fn broken(error: &csv::Error, line: u64) -> Unreadable {
-    match error.kind() {
-        csv::ErrorKind::Io(error) if error.kind() == io::ErrorKind::FileTooLarge => {
-            Unreadable::too_long(line)
+    /// The next one, whose line is not known yet. One that is too long is read to its end all the same, and not kept.
+    fn record(&mut self) -> io::Result<Option<Record>> {
+        let (mut text, mut ends) = (vec![0; ROOM], vec![0; CELLS[0]]);
+        let (mut written, mut cells, mut breaks, mut excess) = (0, 0, 0, None);
+        loop {
+            let input = self.source.fill_buf()?;
+            let (result, read, wrote, ended) =
+                self.reader.read_record(input, &mut text[written..], &mut ends[cells..]);
+            self.source.consume(read);
+            breaks += text[written..written + wrote].iter().filter(|byte| **byte == b'\n').count() as u64;
+            written += wrote;
+            cells += ended;
+            match result {
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull if text.len() < MAX_ROW_BYTES => text.resize(text.len() * 2, 0),
+                ReadRecordResult::OutputFull => (written, excess) = (0, Some(too_long())),
+                ReadRecordResult::OutputEndsFull if ends.len() < CELLS[1] => ends.resize(ends.len() * 2, 0),
+                ReadRecordResult::OutputEndsFull => {
+                    (cells, excess) = (0, Some(format!("the row has more than {} cells", CELLS[1])));
+                }
+                ReadRecordResult::Record => break,
+                ReadRecordResult::End => return Ok(None),
+            }
         }
-        _ => Unreadable::new(line, error),
+        if excess.is_some() {
+            (written, cells) = (0, 0);
+        }
+        text.truncate(written);
+        ends.truncate(cells);
+        Ok(Some(Record { line: 0, text, ends, breaks, excess }))
     }
 }
 
@@ -184,10 +200,13 @@ fn names<R: Read>(records: &mut Records<R>) -> Result<Vec<String>, Unreadable> {
     let record = loop {
         let record = records.next().ok_or_else(none)??;
         // A line that is blank but for how it ends.
-        if record.cells.len() > 1 || !record.is_blank() {
+        if record.ends.len() > 1 || !record.is_blank() {
             break record;
         }
     };
+    if let Some(problem) = &record.excess {
+        return Err(Unreadable::new(record.line, problem));
+    }
     if record.is_blank() {
         return Err(none());
     }
@@ -207,18 +226,25 @@ fn names<R: Read>(records: &mut Records<R>) -> Result<Vec<String>, Unreadable> {
 
 impl Record {
     fn all(&self) -> impl Iterator<Item = &[u8]> {
-        let last = self.cells.len().saturating_sub(1);
-        let cells = self.cells.iter().enumerate();
-        // Of a line that ends with both, the first is here.
-        cells.map(move |(at, cell)| if at == last { cell.strip_suffix(b"\r").unwrap_or(cell) } else { cell })
+        let last = self.ends.len().saturating_sub(1);
+        let mut begins = 0;
+        self.ends.iter().enumerate().map(move |(at, end)| {
+            let cell = &self.text[begins..*end];
+            begins = *end;
+            // Of a line that ends with both, the first is here.
+            if at == last { cell.strip_suffix(b"\r").unwrap_or(cell) } else { cell }
+        })
     }
 
     fn is_blank(&self) -> bool {
-        self.all().all(|cell| cell.trim_ascii().is_empty())
+        self.excess.is_none() && self.all().all(|cell| cell.trim_ascii().is_empty())
     }
 
     /// What it says, cell by cell. An empty cell says nothing, but of a description, which may be empty.
     fn fields(&self, names: &[String], separator: u8) -> Result<Map<String, Value>, String> {
+        if let Some(problem) = &self.excess {
+            return Err(problem.clone());
+        }
         self.fit(names.len())?;
         let mut fields = Map::new();
         for (column, (name, cell)) in (1..).zip(names.iter().zip(self.all())) {
@@ -233,7 +259,7 @@ impl Record {
 
     /// Whether there are as many cells as names. Programs add empty ones.
     fn fit(&self, names: usize) -> Result<(), String> {
-        let cells = self.cells.len();
+        let cells = self.ends.len();
         if cells == names
             || (cells > names && self.all().skip(names).all(|cell| cell.trim_ascii().is_empty()))
         {
@@ -380,6 +406,14 @@ mod tests {
         for text in ["", "\n", "\r\n\r\n", " , \n1,2\n"] {
             assert!(unreadable(text).contains("no row of names"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_row_of_endless_cells_fails_alone() {
+        let text = format!("name,price\na,1\n{}\nb,2\n", ",".repeat(3 * CELLS[1]));
+        let rows = rows(text);
+        let [(2, Ok(_)), (3, Err(problem)), (4, Ok(_))] = &rows[..] else { panic!("{rows:?}") };
+        assert!(problem.contains("more than 65536 cells"), "{problem}");
     }
 
     #[test]
