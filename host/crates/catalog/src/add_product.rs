@@ -306,7 +306,7 @@ impl AddProduct {
         let change = if stored.is_sold_so(&offer) {
             receipt.status = AddStatus::Duplicate;
             Change::None
-        } else if stored.offers.len() >= MAX_LIST_ENTRIES {
+        } else if !stored.has_room_for(&offer) {
             receipt.reason = Some(format!("the product has {MAX_LIST_ENTRIES} offers already"));
             Change::None
         } else {

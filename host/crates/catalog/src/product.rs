@@ -404,6 +404,11 @@ impl Product {
         std::iter::once(&own).chain(&self.offers).any(|known| known.terms() == offer.terms())
     }
 
+    /// Whether one more offer is not one too many: one that takes an earlier one's place needs none.
+    pub fn has_room_for(&self, offer: &Offer) -> bool {
+        self.offers.len() < MAX_LIST_ENTRIES || self.offers.iter().any(|earlier| offer.renews(earlier))
+    }
+
     /// The value of a ranking column: a field or attribute, or when the product was added or last changed, in seconds
     /// since 1970.
     pub fn column(&self, name: &str) -> Option<Value> {

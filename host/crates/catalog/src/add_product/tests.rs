@@ -73,6 +73,34 @@ async fn a_second_run_has_no_second_effect() {
 }
 
 #[tokio::test]
+async fn an_offer_that_takes_an_earlier_ones_place_comes_in_where_no_other_has_room() {
+    let known = ProductId::of_effect(&"job-0".parse().unwrap());
+    let of = known.clone();
+    let house = house(move |submission| {
+        if submission.details.sku.is_none() {
+            return Ok(keep_all(submission));
+        }
+        let outcome = Outcome::Merge { product: of.clone(), keep: Vec::new() };
+        Ok(Decision { outcome, dropped: Vec::new() })
+    });
+    let offered = async |effect: String, sku: usize, price: f64| {
+        let mut again = new(&effect, &[1]);
+        (again.details.sku, again.details.price) = (Some(sku.to_string()), price);
+        run(&house, again).await.unwrap()
+    };
+    run(&house, new("job-0", &[1])).await.unwrap();
+    for sku in 1..=MAX_LIST_ENTRIES {
+        assert_eq!(offered(format!("job-{sku}"), sku, 2.0).await.status, AddStatus::Offer);
+    }
+    let refused = offered("one-more".into(), MAX_LIST_ENTRIES + 1, 2.0).await;
+    assert!(refused.reason.is_some_and(|reason| reason.contains("100 offers already")));
+    assert_eq!(offered("renewed".into(), 7, 9.0).await.status, AddStatus::Offer);
+    let stored = house.store.product(&"shop".parse().unwrap(), &known).await.unwrap().unwrap();
+    let newest = stored.offers.last().map(|offer| (offer.sku.as_deref(), offer.price));
+    assert_eq!((stored.offers.len(), newest), (MAX_LIST_ENTRIES, Some((Some("7"), 9.0))));
+}
+
+#[tokio::test]
 async fn a_lost_reply_is_found_as_a_success_and_keeps_the_hosted_images() {
     let house = house(|submission| Ok(keep_all(submission)));
     house.store.lose_next_reply();
