@@ -20,6 +20,7 @@ use crate::{
     recording::{Tape, exact, packed},
     retrieval::Catalogue,
     watched::Watched,
+    words::Known,
 };
 
 /// Receives the progress of a job and knows whether it was cancelled.
@@ -154,6 +155,11 @@ impl PolicyContext {
     /// Whether some look-up was answered with as much as it asked for, so that there may have been more.
     pub fn may_have_left_out(&self) -> bool {
         self.watched.was_filled()
+    }
+
+    /// Which words of the shop need not be asked for any more.
+    pub fn known_words(&self) -> Known {
+        self.watched.known()
     }
 
     /// Notes that another way was found than the shop's policy.

@@ -14,7 +14,7 @@ use crate::{
     picture::PerceptualHash,
     port::{KnownImage, Neighbour, PortResult, Store, VectorIndex, VectorRow},
     product::Product,
-    words::{Vocabularies, WordRules, WordSettings},
+    words::{Known, Vocabularies, WordRules, WordSettings},
 };
 
 /// Most products a filter may leave for the vector leg; a filter that passes more is as good as none for recall,
@@ -46,6 +46,7 @@ pub trait Catalogue: Send + Sync {
         _tenant: &TenantId,
         _text: &str,
         _filter: &Filter,
+        _known: Known,
     ) -> PortResult<Option<String>> {
         Ok(None)
     }
@@ -157,9 +158,15 @@ impl Catalogue for Retrieval {
         self.store.keyword(tenant, &wanted, filter, k).await
     }
 
-    async fn respelled(&self, tenant: &TenantId, text: &str, filter: &Filter) -> PortResult<Option<String>> {
+    async fn respelled(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        known: Known,
+    ) -> PortResult<Option<String>> {
         let rules = self.rules.of(tenant).await?;
-        let respelled = self.vocabularies.respelled(self.store.as_ref(), tenant, &rules, text).await?;
+        let respelled = self.vocabularies.respelled(self.store.as_ref(), tenant, &rules, text, known).await?;
         let Some(respelled) = respelled else { return Ok(None) };
         let found = self.keyword(tenant, &respelled, filter, 1).await?;
         Ok((!found.is_empty()).then_some(respelled))

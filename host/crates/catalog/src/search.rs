@@ -274,7 +274,8 @@ impl Search {
         let mut set = joined.result_set(&legs, ranking, &context);
         set.found.truncate(RESULT_SET as usize);
         if let Some(typed) = typed {
-            set.did_you_mean = self.catalogue.respelled(&query.tenant, &typed, &context.filter).await?;
+            let (filter, known) = (&context.filter, context.known_words());
+            set.did_you_mean = self.catalogue.respelled(&query.tenant, &typed, filter, known).await?;
         }
         self.arrange(&query.tenant, &mut set, &query.sort, &query.facets, query.group).await?;
         Ok(set)

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash, Hasher},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use async_trait::async_trait;
@@ -15,6 +18,7 @@ use crate::{
     picture::PerceptualHash,
     port::{KnownImage, Neighbour, PortResult},
     retrieval::Catalogue,
+    words::Known,
 };
 
 /// Asks the real one, and looks at how much it answers: as much as was asked for may not be all that there is. Whoever then
@@ -23,6 +27,8 @@ pub(crate) struct Watched {
     pub(crate) real: Arc<dyn Catalogue>,
     /// Whether all was told, by what was asked.
     told: Mutex<HashMap<u64, bool>>,
+    /// Whether words were looked up.
+    words: AtomicBool,
 }
 
 /// What a look-up asks for, but for how much of it.
@@ -35,12 +41,17 @@ fn question(asks: impl Hash, filter: &Filter) -> u64 {
 
 impl Watched {
     pub(crate) fn new(real: Arc<dyn Catalogue>) -> Self {
-        Self { real, told: Mutex::default() }
+        Self { real, told: Mutex::default(), words: AtomicBool::default() }
     }
 
     /// Whether something was asked for that was only ever answered with as much as was asked for.
     pub(crate) fn was_filled(&self) -> bool {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).values().any(|all| !all)
+    }
+
+    /// Which words of the shop are known without asking.
+    pub(crate) fn known(&self) -> Known {
+        if self.words.load(Ordering::Relaxed) { Known::Lately } else { Known::Now }
     }
 
     fn look<T>(&self, question: u64, found: Vec<T>, k: usize) -> Vec<T> {
@@ -73,11 +84,18 @@ impl Catalogue for Watched {
         k: usize,
     ) -> PortResult<Vec<(ProductId, f32)>> {
         let found = self.real.keyword(tenant, text, filter, k).await?;
+        self.words.store(true, Ordering::Relaxed);
         Ok(self.look(question(("keyword", text), filter), found, k))
     }
 
-    async fn respelled(&self, tenant: &TenantId, text: &str, filter: &Filter) -> PortResult<Option<String>> {
-        self.real.respelled(tenant, text, filter).await
+    async fn respelled(
+        &self,
+        tenant: &TenantId,
+        text: &str,
+        filter: &Filter,
+        known: Known,
+    ) -> PortResult<Option<String>> {
+        self.real.respelled(tenant, text, filter, known).await
     }
 
     async fn matching(&self, tenant: &TenantId, filter: &Filter, k: usize) -> PortResult<Vec<ProductId>> {

@@ -12,7 +12,7 @@ pub use self::{
     fold::fold,
     language::{Language, UnknownLanguage},
     settings::{InvalidSynonyms, MAX_SYNONYM_WORDS, MAX_SYNONYMS, Synonyms, WordRules, WordSettings},
-    vocabularies::Vocabularies,
+    vocabularies::{Known, Vocabularies},
     vocabulary::Vocabulary,
     wanted::{Instead, Wanted},
 };

@@ -7,7 +7,7 @@ use crate::{
     filter::Filter,
     port::{Edit, Store},
     product::Details,
-    words::{Synonyms, Vocabularies, WordSettings},
+    words::{Known, Synonyms, Vocabularies, WordSettings},
 };
 
 /// Runs every claim against a store made by `make`.
@@ -134,8 +134,14 @@ async fn words_are_known_as_soon_as_a_product_has_them(store: &impl Store) {
     let edit = Edit::Describe { details: Box::new(details), index_text: Some(String::new()) };
     store.edit(&shop("shop"), &product("thing"), 1, &edit).await.expect("answers");
     assert_eq!(found(store, &words, &settings, "lantren").await, ["thing"]);
-    let respelled = words.respelled(store, &shop("shop"), &settings, "a lantren").await.expect("answers");
+    let respelled =
+        words.respelled(store, &shop("shop"), &settings, "a lantren", Known::Now).await.expect("answers");
     assert_eq!(respelled.as_deref(), Some("a lantern"));
+    add(store, "other", "Umbrella").await;
+    for (known, knows) in [(Known::Lately, None), (Known::Now, Some("umbrella"))] {
+        let respelled = words.respelled(store, &shop("shop"), &settings, "umbrela", known).await;
+        assert_eq!(respelled.expect("answers").as_deref(), knows);
+    }
 }
 
 async fn texts_come_in_the_order_in_which_they_changed(store: &impl Store) {
@@ -168,8 +174,10 @@ async fn a_shop_knows_no_words_of_another_one(store: &impl Store) {
     add(store, "lamp", "Lamp").await;
     let (words, settings) = (Vocabularies::default(), WordSettings::default());
     assert_eq!(store.texts(&shop("shop"), None, 9).await.expect("answers").len(), 1);
-    let respelled = words.respelled(store, &shop("shop"), &settings, "ketle").await.expect("answers");
+    let respelled =
+        words.respelled(store, &shop("shop"), &settings, "ketle", Known::Now).await.expect("answers");
     assert_eq!(respelled, None);
-    let respelled = words.respelled(store, &shop("other"), &settings, "ketle").await.expect("answers");
+    let respelled =
+        words.respelled(store, &shop("other"), &settings, "ketle", Known::Now).await.expect("answers");
     assert_eq!(respelled.as_deref(), Some("kettle"));
 }

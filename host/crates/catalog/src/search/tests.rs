@@ -9,6 +9,7 @@ use crate::{
     policy::{Hit, Ranked, Ranking, Substitute},
     port::MediaError,
     retrieval::Retrieval,
+    words::Known,
 };
 
 struct NoVideos;
@@ -112,11 +113,13 @@ async fn nobody_is_exact_who_was_stood_in_for() {
     degraded.note_degraded(Degraded { plugin, substitute: Substitute::Host, reason: String::new() });
     assert!(!joined.result_set(&legs, ranking(), &degraded).exact);
     let cut = context();
+    assert_eq!(cut.known_words(), Known::Now);
     let exact_after = async |words: &str, k| {
         cut.catalogue.keyword(&cut.tenant, words, &cut.filter, k).await.unwrap();
         joined.result_set(&legs, ranking(), &cut).exact
     };
     assert!(exact_after("shoe", 1).await, "nothing was there to be found");
+    assert_eq!(cut.known_words(), Known::Lately);
     assert!(exact_after("shoe", 0).await, "that is known");
     assert!(!exact_after("boot", 0).await);
     assert!(!exact_after("coat", 1).await, "those are others");

@@ -23,6 +23,15 @@ const READ_ON: usize = 10_000;
 /// Shops whose words are kept; what was not searched for the longest is forgotten.
 const MOST_SHOPS: usize = 500;
 
+/// Which words a shop is taken to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// All that its products say now.
+    Now,
+    /// Those that it had when words were last looked up: whoever just did need not ask the store what has come since.
+    Lately,
+}
+
 /// The vocabularies of one store.
 #[derive(Debug, Default)]
 pub struct Vocabularies {
@@ -136,12 +145,15 @@ impl Vocabularies {
         tenant: &TenantId,
         settings: &WordSettings,
         text: &str,
+        known: Known,
     ) -> PortResult<Option<String>> {
         if !settings.typos {
             return Ok(None);
         }
         let shop = self.shop(tenant, settings);
-        shop.catch_up(store, tenant).await?;
+        if known == Known::Now {
+            shop.catch_up(store, tenant).await?;
+        }
         let respelled = shop.words().respelled(text, settings);
         Ok(respelled)
     }
