@@ -144,6 +144,7 @@ impl Vocabulary {
         instead.extend(self.same_stem(written, &word));
         if instead.is_empty() && settings.typos {
             instead = self.corrections(&word);
+            instead.extend(self.longer(&instead));
         }
         // What has the English stem of another one is found by the same rows.
         let stem = |word: &str| self.english_stem(&fold(word)).into_owned();
@@ -197,7 +198,8 @@ impl Vocabulary {
             return Vec::new();
         }
         let (bits, mut found) = (letters(word), Vec::new());
-        for (other, entry) in self.beginning_with(typed[0]) {
+        let first = typed[0].to_string();
+        for (other, entry) in self.beginning_with(&first) {
             let differ = (bits ^ entry.letters).count_ones() as usize;
             if differ > 2 * most || usize::from(entry.length).abs_diff(typed.len()) > most {
                 continue;
@@ -219,24 +221,36 @@ impl Vocabulary {
             .collect()
     }
 
+    /// Words that begin with corrected ones, as those that begin with what was typed are found: the most frequent.
+    fn longer(&self, corrected: &[Instead]) -> Vec<Instead> {
+        let mut found = Vec::new();
+        for Instead { word, weight } in corrected {
+            let word = fold(word);
+            if finds_longer(&word) {
+                let longer = self.beginning_with(&word).filter(|(other, _)| *other != word);
+                found.extend(longer.map(|(other, entry)| (entry.products, other, *weight)));
+            }
+        }
+        found.sort_by(|(a, ..), (b, ..)| b.cmp(a));
+        found.truncate(MOST_INSTEAD);
+        found.into_iter().map(|(_, other, weight)| Instead { word: self.written(other), weight }).collect()
+    }
+
     /// How many products have a word, in any form that finds it.
     fn products_with(&self, word: &str) -> u32 {
         let exactly = self.words.get(word).map_or(0, |entry| entry.products);
         let english = self.english.get(self.english_stem(word).as_ref()).copied().unwrap_or_default();
-        let longer = if word.chars().nth(MIN_PREFIX - 1).is_some() {
-            let from = (Bound::Included(word), Bound::Unbounded);
-            let longer = self.words.range::<str, _>(from).take_while(|(other, _)| other.starts_with(word));
-            longer.map(|(_, entry)| entry.products).fold(0, u32::saturating_add)
+        let longer = if finds_longer(word) {
+            self.beginning_with(word).map(|(_, entry)| entry.products).fold(0, u32::saturating_add)
         } else {
             0
         };
         exactly.max(english).max(longer)
     }
 
-    fn beginning_with(&self, first: char) -> impl Iterator<Item = (&str, &Entry)> {
-        let first = first.to_string();
-        let words = self.words.range::<str, _>((Bound::Included(first.as_str()), Bound::Unbounded));
-        let words = words.take_while(move |(word, _)| word.starts_with(first.as_str()));
+    fn beginning_with(&self, first: &str) -> impl Iterator<Item = (&str, &Entry)> {
+        let words = self.words.range::<str, _>((Bound::Included(first), Bound::Unbounded));
+        let words = words.take_while(move |(word, _)| word.starts_with(first));
         words.map(|(word, entry)| (word.as_ref(), entry))
     }
 
@@ -286,6 +300,11 @@ fn is_kept(word: &str) -> bool {
     (SHORTEST..=MAX_WORD_CHARS).contains(&length)
         && !word.starts_with(is_unspaced)
         && !word.contains(char::is_numeric)
+}
+
+/// Whether stores find longer words that begin with one.
+fn finds_longer(word: &str) -> bool {
+    word.chars().nth(MIN_PREFIX - 1).is_some()
 }
 
 /// Whether stores find a word by its English stem.

@@ -29,6 +29,15 @@ fn a_word_that_the_shop_does_not_have_stands_for_like_ones() {
 }
 
 #[test]
+fn a_corrected_word_finds_longer_ones_as_a_typed_one_does() {
+    let vocabulary = of(None, &["laptop", "laptopbag", "laptopbag laptopsleeve", "laptops", "lap"]);
+    assert_eq!(instead(&vocabulary, "latpop"), ["laptop", "laptopbag", "laptopsleeve"]);
+    assert_eq!(vocabulary.respelled("latpop", &settings()).as_deref(), Some("laptop"));
+    let short = of(None, &["cap", "capstan"]);
+    assert_eq!(instead(&short, "capp"), ["cap"], "three letters begin nothing");
+}
+
+#[test]
 fn a_word_that_the_shop_has_in_any_way_stands_for_itself() {
     let vocabulary = of(None, &["shoes short", "sandbox"]);
     for word in ["shoes", "shoe", "shor", "andbo"] {
