@@ -8,6 +8,7 @@ use crate::{
     id::{ImageHash, ProductId},
     picture::PerceptualHash,
     port::Store,
+    product::Details,
 };
 
 pub(super) async fn suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
@@ -205,8 +206,7 @@ async fn filters_mean_in_the_store_what_they_mean_in_memory(store: &impl Store) 
         let parsed = Filter::parse(&filter).expect("a valid filter");
         let mut expected = Vec::new();
         for (id, details) in stock.iter().rev() {
-            let details: crate::product::Details =
-                serde_json::from_value(details.clone()).expect("valid details");
+            let details: Details = serde_json::from_value(details.clone()).expect("valid details");
             if parsed.matches(&details) {
                 expected.push(product(id));
             }
