@@ -12,6 +12,9 @@ use taja_catalog::{
     filter::{Bound, Operand, Test},
 };
 
+/// Fields of which a product has one number, or none.
+const SINGLE: [&str; 3] = ["price", "stock", "weight_kg"];
+
 /// The entries of a product.
 pub(crate) fn entries(product: Filterable<'_>) -> Vec<Document> {
     let values = |(name, value): (String, Value)| {
@@ -45,7 +48,7 @@ fn double(number: f64) -> Bson {
 pub(crate) fn condition(filter: &Filter) -> Document {
     match filter {
         Filter::All(filters) if filters.is_empty() => doc! {},
-        Filter::All(filters) => doc! { "$and": conditions(filters) },
+        Filter::All(filters) => doc! { "$and": all(filters) },
         Filter::Any(filters) if filters.is_empty() => nothing(),
         Filter::Any(filters) => doc! { "$or": conditions(filters) },
         Filter::Not(filter) => doc! { "$nor": [condition(filter)] },
@@ -53,8 +56,78 @@ pub(crate) fn condition(filter: &Filter) -> Document {
     }
 }
 
+/// Conditions by each of which the index of fields leads to what passes; none when all of it has to be gone through.
+pub(crate) fn leads(filter: &Filter) -> Vec<Document> {
+    let indexed = parts(filter).into_iter().filter(|filter| is_indexed(filter));
+    all(&indexed.cloned().collect::<Vec<_>>())
+}
+
+/// Filters that all have to be passed.
+fn parts(filter: &Filter) -> Vec<&Filter> {
+    match filter {
+        Filter::All(filters) => filters.iter().flat_map(parts).collect(),
+        filter => vec![filter],
+    }
+}
+
+fn is_indexed(filter: &Filter) -> bool {
+    match filter {
+        Filter::All(filters) => filters.iter().any(is_indexed),
+        Filter::Any(filters) => filters.iter().all(is_indexed),
+        Filter::Not(_) | Filter::Field { test: Test::Exists(false), .. } => false,
+        Filter::Field { .. } => true,
+    }
+}
+
+/// A filter as a condition that the server uses no index for.
+pub(crate) fn unindexed(filter: &Filter) -> Document {
+    doc! { "$nor": [{ "$nor": [condition(filter)] }] }
+}
+
+/// Conditions that all hold. The two ends of a range are one where a field has one value: each for itself, the index is
+/// gone through from one end of the range to the end of everything.
+fn all(filters: &[Filter]) -> Vec<Document> {
+    let mut ranges: Vec<(&str, Document)> = Vec::new();
+    let mut all = Vec::new();
+    for filter in filters {
+        let Some((name, operator, number)) = end(filter) else {
+            all.push(condition(filter));
+            continue;
+        };
+        let same = ranges.iter_mut().find(|(other, ends)| *other == name && !ends.contains_key(operator));
+        match same {
+            Some((_, ends)) => _ = ends.insert(operator, double(number)),
+            None => ranges.push((name, doc! { operator: double(number) })),
+        }
+    }
+    all.extend(ranges.into_iter().map(|(name, ends)| is(name, ends)));
+    all
+}
+
+/// The end of a range of a field that has one number at most.
+fn end(filter: &Filter) -> Option<(&str, &'static str, f64)> {
+    let Filter::Field { name, test } = filter else { return None };
+    let (operator, bound) = match test {
+        Test::AtLeast(bound) => ("$gte", bound),
+        Test::Above(bound) => ("$gt", bound),
+        Test::AtMost(bound) => ("$lte", bound),
+        Test::Below(bound) => ("$lt", bound),
+        _ => return None,
+    };
+    match bound {
+        Bound::Number(number) if SINGLE.contains(&name.as_str()) && !number.is_nan() => {
+            Some((name, operator, *number))
+        }
+        _ => None,
+    }
+}
+
 fn conditions(filters: &[Filter]) -> Vec<Document> {
     filters.iter().map(condition).collect()
+}
+
+fn is(name: &str, value: Document) -> Document {
+    doc! { "fields": { "$elemMatch": { "k": name, "v": value } } }
 }
 
 fn nothing() -> Document {
@@ -62,7 +135,7 @@ fn nothing() -> Document {
 }
 
 fn field(name: &str, test: &Test) -> Document {
-    let is = |value: Document| doc! { "fields": { "$elemMatch": { "k": name, "v": value } } };
+    let is = |value: Document| is(name, value);
     let range = |operator: &str, bound: &Bound| match bound {
         // Nothing compares with what is not a number; to the server it equals itself.
         Bound::Number(number) if number.is_nan() => nothing(),
@@ -104,4 +177,51 @@ fn successor(prefix: &str) -> Option<String> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(filter: &Value) -> Filter {
+        Filter::parse(filter).unwrap()
+    }
+
+    #[test]
+    fn the_ends_of_a_range_are_one_condition_where_a_field_has_one_number() {
+        let range = condition(&parsed(&json!({"price": {"gte": 5, "lt": 9}})));
+        assert_eq!(range, doc! { "$and": [is("price", doc! { "$gte": 5.0, "$lt": 9.0 })] });
+        let twice = [json!({"price": {"gt": 5}}), json!({"price": {"gt": 7}}), json!({"stock": {"lte": 1}})];
+        let twice = condition(&parsed(&json!({ "and": twice })));
+        let each = [("price", "$gt", 5.0), ("price", "$gt", 7.0), ("stock", "$lte", 1.0)];
+        let each = each.map(|(name, operator, number)| is(name, doc! { operator: number }));
+        assert_eq!(twice, doc! { "$and": each.to_vec() });
+        // One size may be above the one end and another below the other.
+        let several = condition(&parsed(&json!({"sizes": {"gte": 5, "lt": 9}})));
+        let each = [is("sizes", doc! { "$gte": 5.0 }), is("sizes", doc! { "$lt": 9.0 })];
+        assert_eq!(several, doc! { "$and": each.to_vec() });
+    }
+
+    #[test]
+    fn the_index_leads_to_what_has_a_value() {
+        for filter in [
+            json!({"price": {"lt": 5}}),
+            json!({"brand": {"exists": true}, "not": {"price": 1}}),
+            json!({"or": [{"price": 1}, {"brand": {"prefix": "a"}}]}),
+        ] {
+            assert_eq!(leads(&parsed(&filter)).len(), 1, "{filter}");
+        }
+        for filter in [
+            json!({"not": {"price": 1}}),
+            json!({"brand": {"exists": false}}),
+            json!({"or": [{"price": 1}, {"brand": {"ne": "a"}}]}),
+        ] {
+            assert!(leads(&parsed(&filter)).is_empty(), "{filter}");
+        }
+        let both =
+            leads(&parsed(&json!({"brand": "a", "price": {"gt": 1, "lt": 3}, "color": {"ne": "red"}})));
+        assert_eq!(both.len(), 2, "{both:?}");
+    }
 }

@@ -14,6 +14,7 @@
 
 mod hits;
 mod lists;
+mod passing;
 mod ranking;
 mod read;
 mod search;

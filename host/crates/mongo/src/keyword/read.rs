@@ -4,8 +4,9 @@
 
 use std::str::FromStr;
 
+use futures::future::try_join_all;
 use mongodb::{
-    ClientSession,
+    ClientSession, Cursor,
     bson::{Bson, Document, RawArray, RawDocument, doc},
 };
 use taja_catalog::{Filter, PortResult, ProductId, TenantId};
@@ -15,7 +16,7 @@ use crate::{
     collections::Collections,
     document::{id, whole},
     error::{damaged, mongo},
-    filter::condition,
+    filter::{condition, leads, unindexed},
     texts::WORDED,
     write::{AGE, DELETED},
 };
@@ -136,6 +137,75 @@ pub(super) async fn all_passing(
     let mut wanted = having(tenant, keys);
     wanted.insert("$and", [condition(filter)]);
     found(collections, wanted).await
+}
+
+/// Products of a shop that pass a filter, as they are read.
+pub(super) struct Reading {
+    cursor: Cursor<Document>,
+    /// Those that were read.
+    pub(super) products: Vec<ProductId>,
+}
+
+impl Reading {
+    /// Begins to read, so many at once, by the index of fields; not when that would lead to more than `most`.
+    pub(super) async fn start(
+        collections: &Collections,
+        tenant: &TenantId,
+        filter: &Filter,
+        count: usize,
+        most: usize,
+    ) -> PortResult<Option<Self>> {
+        let leads = leads(filter);
+        let wanted = match &leads[..] {
+            [] => return Ok(None),
+            [_] => doc! { "tenant": tenant.as_str(), "$and": [condition(filter)] },
+            leads => {
+                let Some(lead) = best_lead(collections, tenant, leads, count, most).await? else {
+                    return Ok(None);
+                };
+                doc! { "tenant": tenant.as_str(), "$and": [lead, unindexed(filter)] }
+            }
+        };
+        let find = collections.search.find(wanted).projection(doc! { "_id": 0, "product": 1 });
+        let find = find.batch_size(u32::try_from(count).unwrap_or(u32::MAX));
+        Ok(Some(Self { cursor: find.await.map_err(mongo)?, products: Vec::new() }))
+    }
+
+    /// Reads so many more; whether these were the last.
+    pub(super) async fn go_on(&mut self, count: usize) -> PortResult<bool> {
+        for _ in 0..count {
+            if !self.cursor.advance().await.map_err(mongo)? {
+                return Ok(true);
+            }
+            self.products.push(product(self.cursor.current())?);
+        }
+        Ok(false)
+    }
+}
+
+/// The condition that the fewest products pass: the server would take any. They are counted up to a limit that doubles
+/// until one ends below it.
+async fn best_lead<'a>(
+    collections: &Collections,
+    tenant: &TenantId,
+    leads: &'a [Document],
+    count: usize,
+    most: usize,
+) -> PortResult<Option<&'a Document>> {
+    let mut limit = count.min(most) as u64;
+    while limit <= most as u64 {
+        let counts = leads.iter().map(|lead| {
+            let wanted = doc! { "tenant": tenant.as_str(), "$and": [lead] };
+            collections.search.count_documents(wanted).limit(limit).into_future()
+        });
+        let counts = try_join_all(counts).await.map_err(mongo)?;
+        let least = counts.iter().zip(leads).min_by_key(|(count, _)| **count);
+        if let Some((_, lead)) = least.filter(|(count, _)| **count < limit) {
+            return Ok(Some(lead));
+        }
+        limit *= 2;
+    }
+    Ok(None)
 }
 
 async fn found(collections: &Collections, wanted: Document) -> PortResult<Vec<ProductId>> {

@@ -1,28 +1,26 @@
 //! A search by words among the products of today's form: over the lists that are kept, once they are at the version of the
 //! catalogue that the search has seen.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use futures::future::try_join;
 use mongodb::ClientSession;
-use taja_catalog::{Filter, PortError, PortResult, ProductId, TenantId, port::PortErrorKind};
+use taja_catalog::{Filter, PortError, PortResult, TenantId, port::PortErrorKind};
 use tokio::task::spawn_blocking;
 
 use super::{
     Occurrences,
-    hits::{Hit, find, keep, take_best},
+    hits::{Hit, find, take_best},
     lists::{Kept, Lists},
+    passing::MOST_LOOKED_UP,
     read::{self, Changed, Rows, Seen},
     shop::{Lacking, Shop, Standing},
     sought::{Key, Sought, keys, sought},
 };
 use crate::{collections::Collections, error::mongo, ranked::Placed, terms::Asked};
 
-/// Products looked at for each that is wanted, before all others that were found are looked at: most filters let pass more
-/// than a quarter.
-const LOOKED_AT: usize = 4;
-/// Products looked at by their identifiers: a question has to fit a document.
-const MOST_LOOKED_AT: usize = 4096;
+/// Products looked up first for each that is wanted: most filters let pass more than a quarter.
+const LOOKED_UP: usize = 4;
 /// Times a search begins while products are deleted; the last time it shares no list with others.
 const ATTEMPTS: u32 = 4;
 
@@ -42,11 +40,11 @@ pub(crate) struct Found {
     /// How often the words occur, here and elsewhere; nothing when there is one.
     pub(crate) occurrences: Occurrences,
     /// The first of them, in order.
-    best: Vec<Placed>,
+    pub(super) best: Vec<Placed>,
     /// The others, in none.
-    others: Vec<Hit>,
+    pub(super) others: Vec<Hit>,
     /// Where those have their numbers.
-    kept: Arc<Kept>,
+    pub(super) kept: Arc<Kept>,
 }
 
 /// What the lists are asked.
@@ -117,12 +115,12 @@ impl Search<'_> {
         Question { keys: keys(&sought), sought, first: self.first(), seen, elsewhere }
     }
 
-    /// How many products are looked at before the others.
+    /// How many products are put in order before it is known what passes.
     fn first(&self) -> usize {
         if self.filter.is_everything() {
             self.limit
         } else {
-            self.limit.saturating_mul(LOOKED_AT).min(MOST_LOOKED_AT)
+            self.limit.saturating_mul(LOOKED_UP).min(MOST_LOOKED_UP)
         }
     }
 
@@ -165,31 +163,6 @@ impl Search<'_> {
             news.changed = read::changed(collections, session, tenant, *after, behind).await?;
         }
         Ok(news)
-    }
-
-    /// The best of those that pass the filter, in order.
-    pub(crate) async fn passing(&self, found: Found) -> PortResult<Vec<Placed>> {
-        let Found { mut best, mut others, kept, .. } = found;
-        if !self.filter.is_everything() && !best.is_empty() {
-            let Self { collections, tenant, filter, .. } = self;
-            let products: Vec<_> = best.iter().map(|placed| placed.product.clone()).collect();
-            let passing = read::passing(collections, tenant, &products, filter).await?;
-            let passing: HashSet<ProductId> = passing.into_iter().collect();
-            best.retain(|placed| passing.contains(&placed.product));
-            if best.len() < self.limit && !others.is_empty() {
-                let among =
-                    read::all_passing(collections, tenant, &keys(&sought(self.asked)), filter).await?;
-                let missing = self.limit - best.len();
-                let more = move || {
-                    let shop = kept.shop.read();
-                    keep(&shop, &mut others, &among);
-                    take_best(&shop, &mut others, missing)
-                };
-                best.extend(aside(more).await??);
-            }
-        }
-        best.truncate(self.limit);
-        Ok(best)
     }
 }
 
@@ -242,7 +215,7 @@ fn answered(kept: &Arc<Kept>, shop: &Shop, question: &Question) -> PortResult<Fo
 }
 
 /// Does what computes on a thread that serves nobody else meanwhile.
-async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> PortResult<T> {
+pub(super) async fn aside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> PortResult<T> {
     let done = spawn_blocking(work).await;
     done.map_err(|error| PortError::from_source("store", PortErrorKind::Broken, error))
 }

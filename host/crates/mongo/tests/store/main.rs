@@ -1,6 +1,7 @@
 //! The store against its contract, against filters in memory, and against a server that fails.
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod filtered;
 mod old;
 mod plans;
 mod plugins;
