@@ -12,6 +12,7 @@
 //!   not, by its weight.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word.
 
+mod common;
 mod hits;
 mod lists;
 mod passing;

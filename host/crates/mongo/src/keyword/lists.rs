@@ -1,11 +1,14 @@
 //! What is kept in memory of all shops' words: reading the products of a common word out of the text index takes a server
 //! tens of milliseconds, going through a list takes microseconds.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use parking_lot::{Mutex, RwLock};
 use taja_catalog::TenantId;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::shop::Shop;
 
@@ -23,6 +26,10 @@ pub(super) struct Kept {
     pub(super) shop: RwLock<Shop>,
     /// Whose turn it is to read whole lists.
     pub(super) readers: Semaphore,
+    /// What reads the common ones.
+    pub(super) common: Mutex<JoinSet<()>>,
+    /// Whether it did, and nobody has weighed them yet.
+    pub(super) has_grown: AtomicBool,
     /// Bytes that its lists may take.
     pub(super) most_bytes: usize,
 }
@@ -30,7 +37,8 @@ pub(super) struct Kept {
 impl Kept {
     fn new(age: i64, most_bytes: usize) -> Arc<Self> {
         let (shop, readers) = (RwLock::new(Shop::of_age(age)), Semaphore::new(READERS));
-        Arc::new(Self { shop, readers, most_bytes })
+        let (common, has_grown) = (Mutex::default(), AtomicBool::default());
+        Arc::new(Self { shop, readers, common, has_grown, most_bytes })
     }
 }
 

@@ -276,11 +276,16 @@ impl Rows {
             }
         }
         if is_any {
-            let created_at = row.get_datetime("created_at").map_err(|error| damaged("search", error))?;
-            self.products.push((product(row)?, created_at.timestamp_millis()));
+            self.products.push(entry(row)?);
         }
         Ok(())
     }
+}
+
+/// A product, and when it was added, in milliseconds since 1970.
+pub(super) fn entry(row: &RawDocument) -> PortResult<(ProductId, i64)> {
+    let created_at = row.get_datetime("created_at").map_err(|error| damaged("search", error))?;
+    Ok((product(row)?, created_at.timestamp_millis()))
 }
 
 fn product(row: &RawDocument) -> PortResult<ProductId> {

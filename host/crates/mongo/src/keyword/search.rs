@@ -1,7 +1,7 @@
 //! A search by words among the products of today's form: over the lists that are kept, once they are at the version of the
 //! catalogue that the search has seen.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering::Relaxed};
 
 use futures::future::try_join;
 use mongodb::ClientSession;
@@ -9,7 +9,7 @@ use taja_catalog::{Filter, PortError, PortResult, TenantId, port::PortErrorKind}
 use tokio::task::spawn_blocking;
 
 use super::{
-    Occurrences,
+    Occurrences, common,
     hits::{Hit, find, take_best},
     lists::{Kept, Lists},
     passing::MOST_LOOKED_UP,
@@ -131,12 +131,13 @@ impl Search<'_> {
         kept: &Arc<Kept>,
         question: &Arc<Question>,
     ) -> PortResult<Result<Found, Standing>> {
-        let (mut news, mut turn, mut has_read) = (None, None, false);
+        let (mut news, mut turn) = (None, None);
+        let mut has_grown = kept.has_grown.swap(false, Relaxed);
         loop {
             match look(kept, question, news.take()).await? {
                 Look::Unfit(standing) => return Ok(Err(standing)),
                 Look::Found(found) => {
-                    if has_read {
+                    if has_grown {
                         self.lists.weigh(self.tenant, kept);
                     }
                     return Ok(Ok(found));
@@ -145,8 +146,12 @@ impl Search<'_> {
                     turn = Some(kept.readers.acquire().await.expect("nobody closes it"));
                 }
                 Look::Lacking(lacking) => {
-                    news = Some(self.read(session, lacking).await?);
-                    has_read = true;
+                    let read = self.read(session, lacking).await?;
+                    if read.whole.products.len() >= common::LONG {
+                        common::begin(self.collections, self.tenant, kept);
+                    }
+                    news = Some(read);
+                    has_grown = true;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! What two processes find, one of them through lists that it read long ago, against the same calculated from all products.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use proptest::{
@@ -241,5 +241,47 @@ fn lists_find_what_is_found_by_looking_at_every_product() {
     });
     if let Err(error) = outcome {
         panic!("{error}");
+    }
+}
+
+#[tokio::test]
+async fn common_words_are_known_before_they_are_asked_for() {
+    let server = MongoServer::start().await.unwrap();
+    let mongo = Mongo::connect(&MongoOptions::new(server.uri(), "taja")).await.unwrap();
+    let store = MongoStore::open(&mongo, MongoStoreOptions::default()).await.unwrap();
+    let collections = crate::collections::Collections::of(&mongo).unwrap();
+    let tenant: TenantId = "shop".parse().unwrap();
+    let mut shop = Shop { tenant: tenant.clone(), products: BTreeMap::new(), count: 0 };
+    let word = |n: usize| WORDS[n % WORDS.len()];
+    let details = |n: usize| Details { name: word(n).into(), ..Details::default() };
+    for n in 0..60 {
+        shop.add(&store, details(n), [word(n), word(n + 1), word(3 * n)].join(" ")).await;
+    }
+    let (lists, filter) = (Lists::default(), Filter::everything());
+    let kept = lists.of(&tenant, 0);
+    common::fetch(&collections, &tenant, &Arc::downgrade(&kept)).await.unwrap();
+    assert_eq!(kept.shop.read().size().0, 60);
+    for change in 0..3 {
+        match change {
+            0 => {}
+            1 => shop.add(&store, details(0), "shoe".into()).await,
+            _ => shop.edit(&store, &"p1".parse().unwrap(), Edit::Delete).await,
+        }
+        let texts = ["shoe", "boot red", "背包", "shoes boot", "redder", "cafe red"];
+        for (text, is_known) in std::iter::zip(texts, [true, true, true, false, false, false]) {
+            let asked = asked(&text.into());
+            let found = async |lists: &Lists| {
+                let (collections, tenant, asked, filter) = (&collections, &tenant, &asked[..], &filter);
+                let search = Search { collections, lists, tenant, asked, filter, limit: 99 };
+                let found = search.run(&Occurrences::none(asked.len())).await.unwrap();
+                let found = search.passing(found).await.unwrap();
+                found.into_iter().map(|placed| (placed.product, placed.score)).collect::<Vec<_>>()
+            };
+            let before = kept.shop.read().size();
+            assert_eq!(found(&lists).await, found(&Lists::default()).await, "{text} after {change}");
+            if is_known && change == 0 {
+                assert_eq!(kept.shop.read().size(), before, "{text} was not read again");
+            }
+        }
     }
 }
