@@ -39,7 +39,7 @@ enum Next {
 struct Known {
     /// Products that were found.
     found: usize,
-    /// Products that the shop has, or more.
+    /// Products that the shop has, as far as is known.
     products: usize,
     /// Whether the index of fields leads to what passes.
     is_indexed: bool,
