@@ -374,6 +374,8 @@ async fn products_of_the_older_service_are_found_and_migrated() {
         ("mongo-uri", uri.as_str()),
         ("mongo-db", "shop"),
         ("clip-model-name", "clip-vit-b16-image-minilm-text-standin"),
+        // An offer would take the product over before the migration does.
+        ("plugin-settings", r#"{"ingest-product":{"on_known":"duplicate"}}"#),
     ];
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start_keyed("serve", folder.path(), &settings, Some(KEY)).await;
