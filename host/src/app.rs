@@ -142,10 +142,12 @@ pub async fn start(config: Config) -> Result<Running> {
     let log = if config.role.works() { config.query_log } else { Detail::Off };
     let log = QueryLog::open(folder, log, config.query_log_bytes)?;
     let words = Arc::new(ShopWords::new(backends.access.clone()));
+    let image_base = config.image_base(address);
     let parts = Parts {
         words: words.clone(),
         vocabularies: Arc::default(),
         config: config.clone(),
+        image_base: image_base.clone(),
         backends: backends.clone(),
         media,
         policies: policies.clone(),
@@ -172,7 +174,7 @@ pub async fn start(config: Config) -> Result<Running> {
         door,
         words,
         edits: EditProduct { store, indexes, images },
-        image_base: config.image_base(address),
+        image_base,
         serving,
         queue: backends.queue,
         store: backends.store,

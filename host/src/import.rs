@@ -1,6 +1,7 @@
 //! Products by the thousand: a job that walks a file row by row, with several rows under way, and takes each in as a form
 //! would be. A row's effect is named after the job and its line, so that a job that runs again does nothing twice.
 
+mod hosted;
 pub mod offers;
 mod pictures;
 mod results;
@@ -25,6 +26,7 @@ use taja_queue::{JobContext, JobId, JsonText};
 use tokio::sync::{Semaphore, mpsc};
 
 pub use self::{
+    hosted::Hosted,
     pictures::Pictures,
     results::{block, is_gone},
     rows::Format,

@@ -18,7 +18,7 @@ use reqwest::{
 };
 
 /// Longest address, bytes.
-const MAX_URL_BYTES: usize = 2048;
+pub const MAX_URL_BYTES: usize = 2048;
 /// Longest way to a connection, looking the name up included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    import::Pictures,
+    import::{Hosted, Pictures},
     jobs::{ActivateJob, Models, UseCases},
     outbound::Guard,
     query_log::QueryLog,
@@ -68,6 +68,8 @@ pub(crate) struct Serving {
 #[derive(Clone)]
 pub(super) struct Parts {
     pub(super) config: Config,
+    /// What hosted images' addresses begin with.
+    pub(super) image_base: String,
     pub(super) backends: Backends,
     pub(super) media: Arc<Media>,
     pub(super) policies: Arc<dyn Policies>,
@@ -91,7 +93,8 @@ struct Generation {
 
 impl Generation {
     async fn load(parts: &Parts, installed: Installed) -> Result<Self> {
-        let Parts { config, backends, media, policies, indexes, log, words, vocabularies } = parts;
+        let Parts { config, image_base, backends, media, policies, indexes, log, words, vocabularies } =
+            parts;
         let clip = Arc::new(model::load(config, installed).await.context("model")?);
         let report = ModelReport::from(clip.as_ref());
         let embedder = EmbeddingCache::new(clip.clone(), config.embedding_cache_bytes);
@@ -106,6 +109,8 @@ impl Generation {
         let catalogue = Retrieval::new(store.clone(), index.clone());
         let catalogue: Arc<dyn Catalogue> =
             Arc::new(catalogue.with_words(vocabularies.clone(), words.clone()));
+        let hosted = backends.folder.clone().and_then(|folder| Hosted::new(image_base, folder));
+        let guard = Guard::new(config.callback_networks.clone());
         let cases = UseCases {
             add_product: AddProduct {
                 decoder: media.clone(),
@@ -133,8 +138,7 @@ impl Generation {
             ),
             log: log.clone(),
             words: words.clone(),
-            pictures: Pictures::new(Guard::new(config.callback_networks.clone()), config.limits.clone())
-                .context("import")?,
+            pictures: Pictures::new(guard, config.limits.clone(), hosted).context("import")?,
             staging: backends.staging.clone(),
             queue: backends.queue.clone(),
         };

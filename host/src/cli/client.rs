@@ -100,6 +100,8 @@ impl Session {
             return Ok(Self { client, own: None });
         }
         let mut own_config = config;
+        // Where pictures are when a service runs there, and where the next command knows them.
+        own_config.public_url.get_or_insert_with(|| format!("http://{}", own_config.listen));
         own_config.listen.set_port(0);
         // Nobody else is to come in meanwhile. In front of it, because what looks like a shop's key is taken for one.
         let drawn = || draw_key().map(|key| format!("operator {}", key.expose()).into());

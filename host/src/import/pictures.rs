@@ -1,4 +1,4 @@
-//! The pictures of an imported product: written into the file itself, or fetched from where it says.
+//! The pictures of an imported product: written into the file itself, hosted here already, or fetched from where it says.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use serde_json::Value;
 use taja_catalog::Failure;
 use taja_media::Sniffed;
 
+use super::hosted::Hosted;
 use crate::{
     config::Limits,
     outbound::{self, Guard},
@@ -24,12 +25,13 @@ pub struct Pictures {
     guard: Guard,
     client: reqwest::Client,
     limits: Limits,
+    hosted: Option<Hosted>,
 }
 
 impl Pictures {
-    /// Fetches from where the guard lets it.
-    pub fn new(guard: Guard, limits: Limits) -> reqwest::Result<Self> {
-        Ok(Self { client: guard.client(FETCH_WITHIN)?, guard, limits })
+    /// Fetches from where the guard lets it, but for what this service hosts itself.
+    pub fn new(guard: Guard, limits: Limits, hosted: Option<Hosted>) -> reqwest::Result<Self> {
+        Ok(Self { client: guard.client(FETCH_WITHIN)?, guard, limits, hosted })
     }
 
     /// The bytes of all pictures that a row names, in their order.
@@ -65,7 +67,10 @@ impl Pictures {
         let bytes = if let Some(inline) = source.strip_prefix("data:") {
             self.inline(inline)?
         } else if source.starts_with("http://") || source.starts_with("https://") {
-            self.fetch(source).await?
+            match self.hosted(source).await? {
+                Some(bytes) => bytes,
+                None => self.fetch(source).await?,
+            }
         } else {
             let problem = "is neither an address that begins with http:// or https:// nor a data: address";
             return Err(Failure::client("image_address_invalid", problem));
@@ -92,6 +97,14 @@ impl Pictures {
         }
         let bytes = BASE64_STANDARD.decode(text).map_err(|_| invalid())?;
         if bytes.len() as u64 > self.limits.image_bytes { Err(self.too_large()) } else { Ok(bytes.into()) }
+    }
+
+    async fn hosted(&self, address: &str) -> Result<Option<Bytes>, Failure> {
+        let Some(hosted) = &self.hosted else { return Ok(None) };
+        match hosted.read(address).await? {
+            Some(bytes) if bytes.len() as u64 > self.limits.image_bytes => Err(self.too_large()),
+            read => Ok(read),
+        }
     }
 
     async fn fetch(&self, address: &str) -> Result<Bytes, Failure> {

@@ -73,6 +73,18 @@ async fn a_shop_is_imported_and_searched_without_a_server() {
 }
 
 #[tokio::test]
+async fn what_is_exported_without_a_server_is_imported_without_one() {
+    let folder = tempfile::tempdir().unwrap();
+    write_shop(folder.path());
+    run(&["import", "shop.ndjson"], folder.path()).await;
+    let export = run(&["export", "--out", "all.ndjson"], folder.path()).await;
+    assert_eq!(export.status.code(), Some(0), "{}", text(&export.stderr));
+    let import = run(&["import", "all.ndjson"], folder.path()).await;
+    assert_eq!(import.status.code(), Some(0), "{}", text(&import.stderr));
+    assert!(text(&import.stderr).contains("0 added, 2 known already, 0 failed"), "{}", text(&import.stderr));
+}
+
+#[tokio::test]
 async fn the_commands_act_on_the_server_that_runs() {
     let folder = tempfile::tempdir().unwrap();
     write_shop(folder.path());

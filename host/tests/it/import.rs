@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, io::Cursor};
 use axum::{Router, response::Redirect, routing::get};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{ImageFormat, Rgb, RgbImage};
+use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::{Value, json};
 use taja_catalog::ImageHash;
 use taja_queue::{NewJob, Queue, SqliteOptions, SqliteQueue};
@@ -347,6 +348,64 @@ async fn what_is_exported_can_be_imported_again() {
     }
     let (status, problem) = before.get("/products:export?format=xml").await;
     assert_eq!((status, &problem["code"]), (422, &json!("field_invalid")));
+}
+
+#[tokio::test]
+async fn what_a_service_exports_its_other_shops_can_import() {
+    let mut server = Server::start().await;
+    let cup = json!({
+        "name": "Cup", "price": 3.5, "description": "",
+        "images": [inline(&photograph("coffee")), inline(&photograph("coins"))],
+    });
+    let rows = format!("{cup}\n{}", row("Rocket", &inline(&photograph("rocket"))));
+    server.imported(&server.importing("application/x-ndjson", rows).await).await;
+    let all = shelf(&server).await;
+    let mut exports = Vec::new();
+    for (format, content_type) in [("ndjson", "application/x-ndjson"), ("csv", "text/csv")] {
+        let export = server.url(&format!("/products:export?format={format}"));
+        exports.push((content_type, server.http.get(export).send().await.unwrap().text().await.unwrap()));
+    }
+    for (shop, (content_type, export)) in ["first", "second"].into_iter().zip(exports.clone()) {
+        server.enter(shop).await;
+        let id = server.importing(content_type, export).await;
+        let job = server.imported(&id).await;
+        assert_eq!(job["result"]["outcomes"], json!({ "success": 2 }), "{job}");
+        assert_eq!(shelf(&server).await, all);
+    }
+    let (_, listed) = server.get("/products").await;
+    let picture = listed["products"][0]["image_urls"][0].as_str().unwrap().to_owned();
+
+    server.enter("third").await;
+    let gone = picture.replace(picture.rsplit('/').next().unwrap(), &ImageHash::of(b"gone").to_string());
+    let elsewhere = [
+        picture.replace("http://", "http://user@"),
+        picture.replace("/images/", "/images/../images/"),
+        picture.replace("/images/", "/images%2f"),
+        picture.replace("/images/", "/health?"),
+        format!("{picture}?size=1"),
+        server.url("/metrics"),
+    ];
+    let rows = [row("Hosted", &picture), row("Gone", &gone)];
+    let rows = rows.into_iter().chain(elsewhere.iter().map(|address| row("Elsewhere", address)));
+    let lines = rows.map(|row| row.to_string()).collect::<Vec<_>>().join("\n");
+    let id = server.importing("application/x-ndjson", lines).await;
+    server.imported(&id).await;
+    let results = server.import_results(&id).await;
+    let mut expected = vec![(1, "success", ""), (2, "failed", "image_unfetchable")];
+    expected.extend((3..).zip(&elsewhere).map(|(line, _)| (line, "failed", "image_address_invalid")));
+    assert_eq!(words(&results), expected);
+    let why = results[1]["error"]["message"].as_str().unwrap();
+    assert_eq!(why, "images: entry 0 names a picture that is not hosted here (any more)");
+}
+
+impl Server {
+    /// Registers a shop, and acts for it from here on.
+    async fn enter(&mut self, shop: &str) {
+        let made = self.http.post(self.url("/tenants")).json(&json!({ "id": shop })).send().await.unwrap();
+        assert_eq!(made.status(), 201);
+        let shop = HeaderMap::from_iter([(HeaderName::from_static("taja-tenant"), shop.parse().unwrap())]);
+        self.http = reqwest::Client::builder().no_proxy().default_headers(shop).build().unwrap();
+    }
 }
 
 /// What a shop has, without what is each service's own.
