@@ -33,9 +33,10 @@ const PARTS_AT_ONCE: usize = 6;
 ///
 /// NDJSON (one JSON object per line) or CSV (a row of names, then a row per product; cells between commas, semicolons or
 /// tabs). Fields: name, price, description, category, weight_kg, color, sizes, key_features, sku, stock, currency,
-/// item_group_id, attributes (a JSON object, or columns `attributes.NAME`) and images: paths, relative to the file, or
-/// addresses, which the server fetches. In a cell, several images, sizes or key features are separated by `|`. Prints one
-/// result per product. When it is interrupted, the same command goes on; FILE.importing lies beside the file meanwhile.
+/// item_group_id, attributes (a JSON object, or columns `attributes.NAME` and `attributes.NAME:TYPE`) and images: paths,
+/// relative to the file, or addresses, which the server fetches. In a cell, several images, sizes or key features are
+/// separated by `|`. Prints one result per product. When it is interrupted, the same command goes on; FILE.importing lies
+/// beside the file meanwhile.
 #[derive(Args)]
 pub struct Import {
     /// The file: .ndjson, .jsonl, .csv or .tsv

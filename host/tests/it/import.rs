@@ -153,17 +153,21 @@ async fn a_row_that_is_at_fault_fails_alone() {
 async fn a_table_is_taken_in_too_and_what_is_none_is_refused() {
     let server = Server::start().await;
     let table = format!(
-        "name,price,description,sizes,attributes.fit,images\nCup,3.5,\"one, large\",S|M,wide,\"{}|{}\"\nCat,free,,,,x\n",
+        "name,price,description,sizes,attributes.fit,attributes.litres:number,attributes.for:list,images\n\
+         Cup,3.5,\"one, large\",S|M,wide,1.5,tea|milk,\"{}|{}\"\nCat,free,,,,,,x\nDog,1,,,,much,,x\n",
         inline(&photograph("coffee")),
         inline(&photograph("rocket"))
     );
     let id = server.importing("text/csv; charset=utf-8", table).await;
     server.imported(&id).await;
     let results = server.import_results(&id).await;
-    assert_eq!(words(&results), [(2, "success", ""), (3, "failed", "field_invalid")]);
+    let expected = [(2, "success", ""), (3, "failed", "field_invalid"), (4, "failed", "row_malformed")];
+    assert_eq!(words(&results), expected);
+    assert_eq!(results[2]["error"]["message"], "attributes.litres: is not a number");
     assert_eq!(results[0]["added"], 2);
     let (_, product) = server.get(&format!("/products/{}", results[0]["product_id"].as_str().unwrap())).await;
-    assert_eq!((&product["sizes"], &product["attributes"]), (&json!(["S", "M"]), &json!({ "fit": "wide" })));
+    let attributes = json!({ "fit": "wide", "litres": 1.5, "for": ["tea", "milk"] });
+    assert_eq!((&product["sizes"], &product["attributes"]), (&json!(["S", "M"]), &attributes));
 
     let code = |answer: (u16, Value)| (answer.0, answer.1["code"].as_str().unwrap().to_owned());
     let refused = code(server.import("application/json", "{}").await);
@@ -172,6 +176,12 @@ async fn a_table_is_taken_in_too_and_what_is_none_is_refused() {
     let (status, problem) = server.import("text/csv", " , \n1,2\n").await;
     assert_eq!((status, &problem["code"]), (422, &json!("import_unreadable")));
     assert!(problem["detail"].as_str().unwrap().contains("line 1: there is no row of names"), "{problem}");
+    let (status, problem) = server.import("text/csv", "name,attributes.litres:float\na,1\n").await;
+    assert_eq!((status, &problem["code"]), (422, &json!("import_unreadable")));
+    assert!(
+        problem["detail"].as_str().unwrap().contains("column 2 is called attributes.litres:float"),
+        "{problem}"
+    );
     assert_eq!(server.get("/jobs/none/results").await.0, 404);
 }
 

@@ -31,9 +31,10 @@ const FILE: &str = "the file";
 
 /// Adds the products of a file: one JSON object per line, or CSV with a row of names, whose cells are separated by commas,
 /// semicolons or tabs, whichever that row has most of. The fields are those of `/add_product`; `images` is a list of addresses,
-/// `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may be a column `attributes.NAME`. Where
-/// semicolons separate, a price or a weight may have a decimal comma. `offers`, as an export tells them, come with a product
-/// that is new. A row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
+/// `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may be a column: `attributes.NAME`, of
+/// texts, or `attributes.NAME:TYPE`, where the type is `text`, `number`, `boolean`, `list` (separated by `|`) or `date`. Where
+/// semicolons separate, a number may have a decimal comma. `offers`, as an export tells them, come with a product that is new. A
+/// row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
 #[utoipa::path(
     post, path = "/products:import", params(SubmitHeaders), tag = "products",
     request_body(content(

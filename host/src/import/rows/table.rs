@@ -1,6 +1,8 @@
 //! Tables, as programs and people write them: cells between commas, semicolons or tabs, whichever the row of names has most
 //! of, and in quotes where they hold one of those, a quote or a line break.
 
+mod column;
+
 use std::{
     borrow::Cow,
     io::{self, BufRead, BufReader, Cursor, Read},
@@ -10,14 +12,13 @@ use std::{
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder, Terminator};
 use serde_json::{Map, Value};
 
+use self::column::{ATTRIBUTE, Column};
 use super::{MAX_ROW_BYTES, Row, Unreadable, too_long};
 
 /// What may separate cells; of two that are there as often, the first does.
 const SEPARATORS: [u8; 3] = [b',', b';', b'\t'];
 /// What Excel writes before the row of names, and wants to see there; the separator follows.
 const DECLARATION: &[u8] = b"sep=";
-/// What a column of an attribute begins with.
-const ATTRIBUTE: &str = "attributes.";
 /// Fields that are numbers with a fraction.
 const FRACTIONS: [&str; 2] = ["price", "weight_kg"];
 /// How much room a row has at first, bytes; it gets more as it needs it.
@@ -42,7 +43,7 @@ pub fn read<R: Read + 'static>(
         .terminator(Terminator::Any(b'\n'))
         .build();
     let mut records = Records { reader, source, lines_before: layout.lines_before };
-    let names = names(&mut records)?;
+    let columns = columns(&mut records)?;
     Ok(iter::from_fn(move || {
         loop {
             let record = match records.next()? {
@@ -51,7 +52,7 @@ pub fn read<R: Read + 'static>(
             };
             if !record.is_blank() {
                 let bytes = record.text.len();
-                let fields = record.fields(&names, layout.separator);
+                let fields = record.fields(&columns, layout.separator);
                 return Some(Ok(Row { line: record.line, bytes, fields }));
             }
         }
@@ -194,8 +195,8 @@ impl<R: Read> Records<R> {
     }
 }
 
-/// What the columns are called; one that is called nothing is nobody's.
-fn names<R: Read>(records: &mut Records<R>) -> Result<Vec<String>, Unreadable> {
+/// The columns as the row of names has them; one that is called nothing is nobody's.
+fn columns<R: Read>(records: &mut Records<R>) -> Result<Vec<Column>, Unreadable> {
     let none = || Unreadable::new(1, "there is no row of names");
     let record = loop {
         let record = records.next().ok_or_else(none)??;
@@ -210,18 +211,19 @@ fn names<R: Read>(records: &mut Records<R>) -> Result<Vec<String>, Unreadable> {
     if record.is_blank() {
         return Err(none());
     }
-    let mut names: Vec<String> = Vec::new();
-    for (column, cell) in (1..).zip(record.all()) {
+    let mut columns: Vec<Column> = Vec::new();
+    for (number, cell) in (1..).zip(record.all()) {
         let wrong = |problem: String| Unreadable::new(record.line, problem);
-        let name = str::from_utf8(cell)
-            .map_err(|_| wrong(format!("the name of column {column} is not UTF-8 text")))?;
-        let name = name.trim();
-        if !name.is_empty() && name != "images" && names.iter().any(|known| known == name) {
-            return Err(wrong(format!("column {column} is called {name}, as another one is")));
+        let heading = str::from_utf8(cell)
+            .map_err(|_| wrong(format!("the name of column {number} is not UTF-8 text")))?;
+        let column = Column::read(heading.trim()).map_err(|why| wrong(format!("column {number} {why}")))?;
+        let name = &column.name;
+        if !name.is_empty() && name != "images" && columns.iter().any(|known| known.name == *name) {
+            return Err(wrong(format!("column {number} is called {name}, as another one is")));
         }
-        names.push(name.to_owned());
+        columns.push(column);
     }
-    Ok(names)
+    Ok(columns)
 }
 
 impl Record {
@@ -241,17 +243,18 @@ impl Record {
     }
 
     /// What it says, cell by cell. An empty cell says nothing, but of a description, which may be empty.
-    fn fields(&self, names: &[String], separator: u8) -> Result<Map<String, Value>, String> {
+    fn fields(&self, columns: &[Column], separator: u8) -> Result<Map<String, Value>, String> {
         if let Some(problem) = &self.excess {
             return Err(problem.clone());
         }
-        self.fit(names.len())?;
+        self.fit(columns.len())?;
         let mut fields = Map::new();
-        for (column, (name, cell)) in (1..).zip(names.iter().zip(self.all())) {
+        for (number, (column, cell)) in (1..).zip(columns.iter().zip(self.all())) {
+            let name = &column.name;
             let cell =
-                str::from_utf8(cell).map_err(|_| format!("column {column}, {name}, is not UTF-8 text"))?;
+                str::from_utf8(cell).map_err(|_| format!("column {number}, {name}, is not UTF-8 text"))?;
             if !name.is_empty() && (!cell.trim().is_empty() || name == "description") {
-                put(&mut fields, name, cell, separator)?;
+                put(&mut fields, column, cell, separator)?;
             }
         }
         Ok(fields)
@@ -273,11 +276,13 @@ impl Record {
     }
 }
 
-fn put(fields: &mut Map<String, Value>, name: &str, cell: &str, separator: u8) -> Result<(), String> {
+fn put(fields: &mut Map<String, Value>, column: &Column, cell: &str, separator: u8) -> Result<(), String> {
+    let name = column.name.as_str();
     if let Some(attribute) = name.strip_prefix(ATTRIBUTE) {
         let place = fields.entry("attributes").or_insert_with(|| Map::new().into());
         let place = place.as_object_mut().ok_or("attributes are given in two ways")?;
-        place.insert(attribute.to_owned(), cell.into());
+        let value = column.kind.value(cell, separator).map_err(|why| format!("{name}: {why}"))?;
+        place.insert(attribute.to_owned(), value);
         return Ok(());
     }
     let value = match name {
@@ -414,6 +419,31 @@ mod tests {
         let rows = rows(text);
         let [(2, Ok(_)), (3, Err(problem)), (4, Ok(_))] = &rows[..] else { panic!("{rows:?}") };
         assert!(problem.contains("more than 65536 cells"), "{problem}");
+    }
+
+    #[test]
+    fn a_column_of_an_attribute_may_say_its_type() {
+        let names =
+            "name;attributes.weight:number;attributes.new:boolean;attributes.for:list;attributes.since:date";
+        let text =
+            format!("{names};attributes.code\nshoe;1,5;true;a|b;2026-03-01;007\nboot;;;;;\nsock;1;no;a;;\n");
+        let shoe =
+            json!({ "weight": 1.5, "new": true, "for": ["a", "b"], "since": "2026-03-01", "code": "007" });
+        let expected = [
+            (2, Ok(json!({ "name": "shoe", "attributes": shoe }))),
+            (3, Ok(json!({ "name": "boot" }))),
+            (4, Err("attributes.new: is neither true nor false".to_owned())),
+        ];
+        assert_eq!(rows(text), expected);
+        assert_eq!(
+            unreadable("name,attributes.size:int\n"),
+            "line 1: column 2 is called attributes.size:int, and what follows the colon is none of text, number, boolean, list \
+             and date"
+        );
+        assert_eq!(
+            unreadable("attributes.size:number,attributes.size\n"),
+            "line 1: column 2 is called attributes.size, as another one is"
+        );
     }
 
     #[test]
