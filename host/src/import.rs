@@ -54,6 +54,9 @@ pub struct ImportJob {
     /// How many rows it has; nothing in jobs that are older than that they are counted beforehand.
     #[serde(default)]
     pub rows: Option<u64>,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
     /// The policies it is served by.
     #[serde(default)]
     pub pins: Pins,
@@ -70,7 +73,7 @@ fn effect_of(import: JobId, line: u64) -> Result<EffectKey, Failure> {
 
 /// Runs an import to its end, or from where it broke off.
 pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Failure> {
-    let ImportJob { file, format, rows, pins } = payload(job)?;
+    let ImportJob { file, format, rows, callback_url: _, pins } = payload(job)?;
     let path = cases.staging.path(job.id(), &file).await?;
     let all = match rows {
         Some(rows) => rows,

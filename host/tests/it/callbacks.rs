@@ -23,6 +23,7 @@ use taja_queue::{NewJob, Queue, SqliteOptions, SqliteQueue};
 use tokio::sync::mpsc;
 
 use crate::{
+    import::{inline, row},
     pictures::photograph,
     support::{Server, file, product, words},
     tenants::answer,
@@ -179,6 +180,24 @@ async fn searches_in_every_form_take_a_callback() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_import_is_posted_too() {
+    let mut receiver = Receiver::start(&[]).await;
+    let server = Server::start_with(&HERE).await;
+    let rows = format!("{}\nno json", row("Cup", &inline(&photograph("coffee"))));
+    let path = format!("/products:import?callback_url={}", receiver.url);
+    let (status, accepted) = server.import_to(&path, "application/x-ndjson", rows).await;
+    assert_eq!(status, 202, "{accepted}");
+    let job = receiver.next().await.job();
+    assert_eq!((&job["job_id"], &job["kind"]), (&accepted["job_id"], &json!("import")));
+    assert_eq!(job["result"]["outcomes"], json!({ "success": 1, "failed": 1 }));
+
+    let id = server.importing("application/x-ndjson", "no json").await;
+    assert_eq!(server.imported(&id).await["status"], "completed");
+    assert!(receiver.is_quiet(), "who names nobody tells nobody");
+    assert_eq!(server.get("/jobs?kind=callback").await.1["jobs"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn a_callback_is_tried_again_with_the_same_id_until_it_is_taken() {
     let mut receiver = Receiver::start(&[Say::Status(500), Say::Status(302), Say::Status(429)]).await;
     let server = Server::start_with(&HERE).await;
@@ -310,7 +329,17 @@ async fn nothing_is_posted_to_a_private_address_unless_the_operator_allows_it() 
         let form = product("Cup", vec![photograph("coffee")]).text("callback_url", url.clone());
         let (status, problem) = server.post("/add_product", form).await;
         assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/callback_url")), "{url}");
+        let path = format!("/products:import?callback_url={url}");
+        let (status, problem) = server.import_to(&path, "application/x-ndjson", "{}").await;
+        assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/callback_url")), "{url}");
     }
+    assert_eq!(server.get("/jobs").await.1["jobs"], json!([]));
+    let (status, problem) = server.import_to("/products:import?callback=x", "text/csv", "name\n").await;
+    assert_eq!(
+        (status, &problem["code"]),
+        (400, &json!("bad_request")),
+        "what nobody knows is not passed over"
+    );
     // A name tells where it leads only when it is looked up, by whoever connects.
     let named = receiver.url.replace("127.0.0.1", "localhost");
     let (status, accepted) = server.post("/search", words("cup").text("callback_url", named)).await;

@@ -21,7 +21,17 @@ pub const HERE: [(&str, &str); 1] = [("callback-networks", "127.0.0.0/8")];
 impl Server {
     /// Submits a file; the status and the answer.
     async fn import(&self, content_type: &str, file: impl Into<reqwest::Body>) -> (u16, Value) {
-        let request = self.http.post(self.url("/products:import")).header("content-type", content_type);
+        self.import_to("/products:import", content_type, file).await
+    }
+
+    /// The same, at this path.
+    pub async fn import_to(
+        &self,
+        path: &str,
+        content_type: &str,
+        file: impl Into<reqwest::Body>,
+    ) -> (u16, Value) {
+        let request = self.http.post(self.url(path)).header("content-type", content_type);
         let answer = request.body(file).send().await.unwrap();
         (answer.status().as_u16(), answer.json().await.unwrap())
     }

@@ -4,14 +4,16 @@ use std::{error::Error, iter};
 
 use axum::{
     body::Body,
-    extract::{Path, Request, State},
+    extract::{Path, Query, Request, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use http_body_util::LengthLimitError;
+use serde::Deserialize;
 use taja_catalog::access::Scope;
 use taja_queue::JobId;
+use utoipa::IntoParams;
 
 use super::super::{
     Problem, Shared,
@@ -29,6 +31,15 @@ const CSV: &str = "text/csv";
 /// What is received, for people.
 const FILE: &str = "the file";
 
+/// What is to become of an import.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ImportOptions {
+    /// Where the job's end is posted to: an `http` or `https` address. See `/tenants/{id}/callback-secret`.
+    callback_url: Option<String>,
+}
+
 /// Adds the products of a file: one JSON object per line, or CSV with a row of names, whose cells are separated by commas,
 /// semicolons or tabs, whichever that row has most of. The fields are those of `/add_product`; `images` is a list of addresses,
 /// `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may be a column: `attributes.NAME`, of
@@ -36,7 +47,7 @@ const FILE: &str = "the file";
 /// semicolons separate, a number may have a decimal comma. `offers`, as an export tells them, come with a product that is new. A
 /// row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
 #[utoipa::path(
-    post, path = "/products:import", params(SubmitHeaders), tag = "products",
+    post, path = "/products:import", params(ImportOptions, SubmitHeaders), tag = "products",
     request_body(content(
         (String = "application/x-ndjson"),
         (String = "text/csv"),
@@ -53,9 +64,13 @@ const FILE: &str = "the file";
 pub async fn submit(
     State(app): State<Shared>,
     caller: Caller,
+    Query(options): Query<ImportOptions>,
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Catalogue)?;
+    let callback_url = options.callback_url.filter(|text| !text.trim().is_empty());
+    let callback_url = callback_url.map(|text| app.outbound.read(text.trim()).map(String::from)).transpose();
+    let callback_url = callback_url.map_err(|detail| Problem::field("callback_url", detail))?;
     let headers = request.headers().clone();
     let format = format_of(&headers)?;
     let mut batch = app.staging.batch(JobId::new());
@@ -70,7 +85,8 @@ pub async fn submit(
         let detail = format!("the file has {rows} rows; {} are allowed", limits.import_rows);
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows", detail));
     }
-    let job = ImportJob { file: file.hash, format, rows: Some(rows), pins: Default::default() };
+    let pins = Default::default();
+    let job = ImportJob { file: file.hash, format, rows: Some(rows), callback_url, pins };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let pin = |session: &str| app.policies.pin_ingest(&caller.tenant, session);
     job_views::submit(&app, &caller, &headers, batch, IMPORT, payload, pin).await
