@@ -1,5 +1,8 @@
 //! What became of each row, in the order of the file: in blocks among the uploads that no job is known for, which are kept
 //! for a day. A block that is there is done, so that it is also where a broken-off import goes on.
+//!
+//! Where blocks end follows from the rows alone: two attempts that run side by side for a moment, because the first was taken
+//! for dead, write the same ones.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +15,8 @@ use taja_queue::{JobId, JobRecord};
 
 use crate::staging::{ORPHANS_KEPT, Staging};
 
-/// Rows of a block.
-pub const BLOCK_ROWS: usize = 64;
+/// Rows of a block, but for the first.
+const BLOCK_ROWS: u64 = 64;
 /// Failures that the job itself tells.
 const FAILURES_TOLD: usize = 20;
 
@@ -35,6 +38,11 @@ pub fn is_gone(import: &JobRecord) -> bool {
             .is_ok_and(|kept| ended.duration_until(Timestamp::now()) > kept),
         (_, None) => false,
     }
+}
+
+/// Whether a block ends with this row. The first are short, so that a short import is told of before it ends.
+fn ends_block(row: u64) -> bool {
+    row.is_multiple_of(BLOCK_ROWS) || (row < BLOCK_ROWS && row.is_power_of_two())
 }
 
 /// Apart from the uploads of the job, which go when it ends.
@@ -115,7 +123,7 @@ impl Ledger {
     pub async fn add(&mut self, outcome: Value) -> Result<(), Failure> {
         self.report.count(outcome.clone());
         self.open.push(outcome);
-        if self.open.len() == BLOCK_ROWS { self.flush().await } else { Ok(()) }
+        if ends_block(self.report.rows) { self.flush().await } else { Ok(()) }
     }
 
     /// Writes down what is left; nothing may be added after a block that is not full.
@@ -135,25 +143,41 @@ mod tests {
     use super::*;
 
     #[tokio::test]
+    async fn the_first_rows_are_told_before_there_are_many() {
+        let folder = tempfile::tempdir().unwrap();
+        let staging = Staging::open(folder.path().to_owned(), None).await.unwrap();
+        let import = JobId::new();
+        let mut ledger = Ledger::open(staging.clone(), import).await.unwrap();
+        let mut told = Vec::new();
+        for line in 1..=200 {
+            ledger.add(json!({ "line": line, "status": "success" })).await.unwrap();
+            if block(&staging, import, told.len() as u64).await.unwrap().is_some() {
+                told.push(line);
+            }
+        }
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64, 128, 192]);
+    }
+
+    #[tokio::test]
     async fn results_go_on_after_the_last_whole_block() {
         let folder = tempfile::tempdir().unwrap();
         let staging = Staging::open(folder.path().to_owned(), None).await.unwrap();
         let import = JobId::new();
         let mut ledger = Ledger::open(staging.clone(), import).await.unwrap();
-        for line in 1..=BLOCK_ROWS as u64 + 3 {
+        for line in 1..=BLOCK_ROWS + 3 {
             let failed = Err(Failure::client("field_invalid", "no"));
             ledger.add(outcome(line, &failed)).await.unwrap();
         }
-        assert_eq!(ledger.report.rows, BLOCK_ROWS as u64 + 3);
+        assert_eq!(ledger.report.rows, BLOCK_ROWS + 3);
         drop(ledger);
         let mut ledger = Ledger::open(staging.clone(), import).await.unwrap();
-        assert_eq!((ledger.report.rows, ledger.report.failures.len()), (BLOCK_ROWS as u64, FAILURES_TOLD));
+        assert_eq!((ledger.report.rows, ledger.report.failures.len()), (BLOCK_ROWS, FAILURES_TOLD));
         ledger.add(json!({ "line": 65, "status": "success" })).await.unwrap();
         ledger.flush().await.unwrap();
         assert_eq!(ledger.report.outcomes, BTreeMap::from([("failed".into(), 64), ("success".into(), 1)]));
-        let last = block(&staging, import, 1).await.unwrap().unwrap();
+        let last = block(&staging, import, 7).await.unwrap().unwrap();
         assert_eq!(last, "{\"line\":65,\"status\":\"success\"}\n");
-        assert!(block(&staging, import, 2).await.unwrap().is_none());
+        assert!(block(&staging, import, 8).await.unwrap().is_none());
         assert!(block(&staging, JobId::new(), 0).await.unwrap().is_none());
     }
 }

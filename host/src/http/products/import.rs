@@ -114,8 +114,8 @@ fn broken(error: &axum::Error, limit: u64) -> Problem {
 }
 
 /// What became of each row of an import, one JSON object per line, in the order of the file: its `line`, and what an added
-/// product's job would tell, or the `error`. While the import runs, it tells what is done so far, in steps of 64 rows. Kept for
-/// a day after the last of them.
+/// product's job would tell, or the `error`. While the import runs, it tells what is done so far, in steps of 64 rows, and of
+/// fewer at first. Kept for a day after the last of them.
 #[utoipa::path(
     get, path = "/jobs/{id}/results", tag = "jobs",
     params(("id" = String, Path, description = "The import")),
