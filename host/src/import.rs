@@ -6,6 +6,7 @@ pub mod offers;
 mod pictures;
 mod results;
 pub mod rows;
+mod turns;
 
 use std::{
     collections::BTreeMap,
@@ -14,6 +15,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt, future::ready, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,7 +33,11 @@ pub use self::{
     results::{block, is_gone},
     rows::Format,
 };
-use self::{results::Ledger, rows::Row};
+use self::{
+    results::Ledger,
+    rows::Row,
+    turns::{Turn, Turns},
+};
 use crate::{
     http::details,
     jobs::{UseCases, payload, tenant, unreadable, written},
@@ -41,6 +47,8 @@ use crate::{
 pub const ROWS_AT_ONCE: usize = 32;
 /// How much of a file may be under way at once, KiB: with pictures in it, rows are long.
 const KIB_AT_ONCE: usize = 64 << 10;
+/// What a row takes of that at least, KiB, so that there are never more than [`ROWS_AT_ONCE`].
+const ROW_KIB: usize = KIB_AT_ONCE / ROWS_AT_ONCE;
 /// Rows that are read ahead.
 const READ_AHEAD: usize = 2;
 
@@ -81,27 +89,9 @@ pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Fai
     };
     let mut ledger = Ledger::open(cases.staging.clone(), job.id()).await?;
     let import = Arc::new(Import { tenant: tenant(job)?, job: job.clone(), cases, pins });
-    let budget = Arc::new(Semaphore::new(KIB_AT_ONCE));
     let calling = job.clone();
     let rows = open(path, format, ledger.report.rows).take_while(move |_| ready(!calling.cancelled()));
-    let mut outcomes = rows
-        .then(move |row| {
-            let budget = budget.clone();
-            async move {
-                let kib = row.as_ref().map_or(0, |row| row.bytes >> 10).clamp(1, KIB_AT_ONCE);
-                (row, budget.acquire_many_owned(kib as u32).await)
-            }
-        })
-        .map(move |(row, room)| {
-            let import = import.clone();
-            async move {
-                let outcome = import.row(row?).await;
-                drop(room);
-                outcome
-            }
-        })
-        .buffered(ROWS_AT_ONCE)
-        .boxed();
+    let mut outcomes = import.outcomes(rows).boxed();
     while let Some(outcome) = outcomes.next().await {
         ledger.add(outcome?).await?;
         let done = ledger.report.rows;
@@ -123,14 +113,91 @@ struct Import {
     pins: Pins,
 }
 
+/// A row that can be taken in.
+enum Readied {
+    /// An earlier attempt did.
+    Done(Receipt),
+    /// Its pictures are here; what their bytes hash to.
+    New(Box<NewProduct>, Vec<ImageHash>),
+}
+
+impl Readied {
+    fn pictures(&self) -> &[ImageHash] {
+        match self {
+            Self::Done(_) => &[],
+            Self::New(_, pictures) => pictures,
+        }
+    }
+}
+
 impl Import {
-    /// Takes a row in. It fails alone, unless what failed is not the row: then the import is tried again, and on its last
-    /// attempt goes on without.
-    async fn row(&self, row: Row) -> Result<Value, Failure> {
+    /// What becomes of rows, in their order: several are readied at once and then taken in at once, but for those that bring
+    /// the same picture.
+    fn outcomes(
+        self: Arc<Self>,
+        rows: impl Stream<Item = Result<Row, Failure>> + Send + 'static,
+    ) -> impl Stream<Item = Result<Value, Failure>> + Send + 'static {
+        let budget = Arc::new(Semaphore::new(KIB_AT_ONCE));
+        let (import, mut turns) = (self.clone(), Turns::default());
+        rows.then(move |row| {
+            let budget = budget.clone();
+            async move {
+                let kib = row.as_ref().map_or(0, |row| row.bytes >> 10).clamp(ROW_KIB, KIB_AT_ONCE);
+                (row, budget.acquire_many_owned(kib as u32).await)
+            }
+        })
+        .map(move |(row, room)| {
+            let import = import.clone();
+            async move {
+                let row = row?;
+                Ok::<_, Failure>((row.line, import.ready(row).await, room))
+            }
+        })
+        .buffered(ROWS_AT_ONCE)
+        .map(move |readied| {
+            let import = self.clone();
+            // Not in what runs side by side: they stand in line as they stand in the file.
+            let readied = readied.map(|(line, row, room)| {
+                let turn = turns.next(row.as_ref().map_or(&[][..], Readied::pictures));
+                (line, row, room, turn)
+            });
+            async move {
+                let (line, row, room, turn) = readied?;
+                let outcome = import.take_in(line, row, &turn).await;
+                drop((room, turn));
+                outcome
+            }
+        })
+        .buffered(ROWS_AT_ONCE)
+    }
+
+    /// Readies a row, unless it was taken in before.
+    async fn ready(&self, row: Row) -> Result<Readied, Failure> {
         let effect = effect_of(self.job.id(), row.line)?;
-        let done = match row.fields {
-            Ok(fields) => self.add(effect, fields).await,
-            Err(problem) => Err(Failure::client("row_malformed", problem)),
+        let mut fields = row.fields.map_err(|problem| Failure::client("row_malformed", problem))?;
+        if let Some(receipt) = self.cases.add_product.receipt(&self.tenant, &effect).await? {
+            return Ok(Readied::Done(receipt));
+        }
+        let (named, offers) = (fields.remove("images"), fields.remove("offers"));
+        let details = details(texts(fields))
+            .map_err(|problem| Failure::client("field_invalid", problem.detail.into_string()))?;
+        let offers = offers::read(offers, &effect)?;
+        let images = self.cases.pictures.all(named).await?;
+        let pictures = hashes(&images).await?;
+        let new = NewProduct { effect, tenant: self.tenant.clone(), details, images, offers };
+        Ok(Readied::New(Box::new(new), pictures))
+    }
+
+    /// Takes a row in when its turn has come. It fails alone, unless what failed is not the row: then the import is tried
+    /// again, and on its last attempt goes on without.
+    async fn take_in(&self, line: u64, row: Result<Readied, Failure>, turn: &Turn) -> Result<Value, Failure> {
+        let done = match row {
+            Ok(Readied::Done(receipt)) => Ok(receipt),
+            Ok(Readied::New(new, _)) => {
+                turn.come().await;
+                self.add(*new).await
+            }
+            Err(failure) => Err(failure),
         };
         match done {
             Err(failure)
@@ -140,24 +207,22 @@ impl Import {
             {
                 Err(failure)
             }
-            done => Ok(results::outcome(row.line, &done)),
+            done => Ok(results::outcome(line, &done)),
         }
     }
 
-    async fn add(&self, effect: EffectKey, mut fields: Map<String, Value>) -> Result<Receipt, Failure> {
-        let add_product = &self.cases.add_product;
-        if let Some(receipt) = add_product.receipt(&self.tenant, &effect).await? {
-            return Ok(receipt);
-        }
-        let (named, offers) = (fields.remove("images"), fields.remove("offers"));
-        let details = details(texts(fields))
-            .map_err(|problem| Failure::client("field_invalid", problem.detail.into_string()))?;
-        let offers = offers::read(offers, &effect)?;
-        let images = self.cases.pictures.all(named).await?;
-        let new = NewProduct { effect, tenant: self.tenant.clone(), details, images, offers };
+    async fn add(&self, new: NewProduct) -> Result<Receipt, Failure> {
         let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
-        add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
+        self.cases.add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
     }
+}
+
+/// What pictures hash to, computed beside the runtime.
+async fn hashes(images: &[Bytes]) -> Result<Vec<ImageHash>, Failure> {
+    let images = images.to_vec();
+    let hashing =
+        tokio::task::spawn_blocking(move || images.iter().map(|bytes| ImageHash::of(bytes)).collect());
+    hashing.await.map_err(|error| Failure::host("import_broken", error.to_string()))
 }
 
 /// The fields of a row as a form would send them.

@@ -138,6 +138,41 @@ async fn hesitant_gallery() -> String {
 }
 
 #[tokio::test]
+async fn of_rows_with_the_same_picture_the_first_is_the_product() {
+    let gallery = hesitant_gallery().await;
+    let server = Server::start_with(&HERE).await;
+    let product = |name: &str, pictures: &[&str]| {
+        let images: Vec<_> = pictures.iter().map(|name| inline(&photograph(name))).collect();
+        json!({ "name": name, "price": 10, "description": "", "images": images })
+    };
+    let rows = [
+        row("First", &format!("{gallery}/held")),
+        row("Second", &format!("{gallery}/shown")),
+        product("Third", &["chelsea", "astronaut", "coffee"]),
+        product("Fourth", &["coffee"]),
+        product("Fifth", &["coins", "camera", "hubble_deep_field"]),
+        product("Sixth", &["camera"]),
+    ];
+    let lines = rows.map(|row| row.to_string()).join("\n");
+    let id = server.importing("application/x-ndjson", lines).await;
+    server.imported(&id).await;
+    let results = server.import_results(&id).await;
+    let expected = [
+        (1, "success", ""),
+        (2, "duplicate", ""),
+        (3, "success", ""),
+        (4, "duplicate", ""),
+        (5, "success", ""),
+        (6, "duplicate", ""),
+    ];
+    assert_eq!(words(&results), expected);
+    for pair in results.chunks(2) {
+        assert_eq!(pair[0]["product_id"], pair[1]["product_id"]);
+    }
+    assert_eq!(server.counts().await, (3, 7));
+}
+
+#[tokio::test]
 async fn what_became_of_the_first_rows_is_told_while_the_next_ones_are_under_way() {
     let gallery = hesitant_gallery().await;
     let server = Server::start_with(&HERE).await;

@@ -45,7 +45,8 @@ pub struct ImportOptions {
 /// `https://…` or `data:image/png;base64,…`, in CSV separated by `|`, and an attribute may be a column: `attributes.NAME`, of
 /// texts, or `attributes.NAME:TYPE`, where the type is `text`, `number`, `boolean`, `list` (separated by `|`) or `date`. Where
 /// semicolons separate, a number may have a decimal comma. `offers`, as an export tells them, come with a product that is new. A
-/// row that is at fault fails alone; `/jobs/{id}/results` tells what became of each.
+/// row that is at fault fails alone, and of those with the same picture the first is the product; `/jobs/{id}/results` tells what
+/// became of each.
 #[utoipa::path(
     post, path = "/products:import", params(ImportOptions, SubmitHeaders), tag = "products",
     request_body(content(
