@@ -110,6 +110,7 @@ pub struct SearchBody {
     /// "ranges": [{"to": 10}, {"from": 10, "to": 50}, {"from": 50}]}]`.
     facets: Option<Vec<FacetBody>>,
     /// How much parts count, 0 to 10, by name, or by name and place from 0, such as `{"image": 1, "image[1]": 0.5, "not": 2}`.
+    /// A name that the search has no part of is refused.
     #[schema(value_type = Option<Value>)]
     weights: Option<Value>,
     /// Whether the result explains itself: each match by the legs that found it, by its place before the ranking, and by

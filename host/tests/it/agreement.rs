@@ -144,7 +144,8 @@ impl Asked {
             .text("limit", limit.to_string())
             .text("sort", dice.of_these(&["", "price", "-price", "color,-price"]));
         let (texts, pictures) = (dice.below(3), dice.below(2));
-        for _ in 0..texts.max(1 - pictures) {
+        let texts = texts.max(1 - pictures);
+        for _ in 0..texts {
             form = form.text("query", dice.words());
         }
         for _ in 0..pictures {
@@ -152,15 +153,20 @@ impl Asked {
                 .part("image", file(dice.picture(), "query"))
                 .text("crop", r#"{"image[0]": "0,0,1,0.8"}"#);
         }
-        if dice.one_in(2) {
+        let unlike = dice.one_in(2);
+        if unlike {
             form = form.text("not", dice.words());
         }
         if dice.one_in(4) {
             form = form.part("not_image", file(dice.picture(), "unlike"));
         }
-        let weights = [("query", dice.below(3)), ("image", dice.below(3)), ("not", dice.below(3))];
-        let weights: BTreeMap<_, _> =
-            weights.into_iter().map(|(name, weight)| (name, 0.5 + weight as f64)).collect();
+        let weights = ["query", "image", "not"].map(|name| (name, 0.5 + dice.below(3) as f64));
+        let has = |name: &str| match name {
+            "query" => texts > 0,
+            "image" => pictures > 0,
+            _ => unlike,
+        };
+        let weights: BTreeMap<_, _> = weights.into_iter().filter(|(name, _)| has(name)).collect();
         let form = form.text("weights", json!(weights).to_string());
         Self { form, filter: Filter::parse(&filter).unwrap(), finds_all, groups }
     }

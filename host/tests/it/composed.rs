@@ -40,6 +40,11 @@ async fn several_pictures_and_several_texts_are_one_query_and_each_has_its_weigh
 
     let words_alone = json!({ "search-text": { "settings": { "vector_weight": 0 } } }).to_string();
     let texts = words("rocket").text("query", "coins").text("policies", words_alone.clone());
+    let (status, problem) = server.post("/search", two().text("weights", r#"{"imge": 9}"#)).await;
+    let wrong = &problem["errors"][0];
+    assert_eq!((status, &wrong["pointer"]), (422, &json!("/weights/imge")));
+    assert_eq!(wrong["detail"], "names no part of this search, which has image");
+
     let mut found = server.found(texts).await;
     found.sort();
     assert_eq!(found, ["Model rocket", "Old coins"]);

@@ -1,7 +1,7 @@
 //! The parts of a query: which field of a request brings which, how much each counts, and which region of a picture is meant.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
 };
 
@@ -21,7 +21,7 @@ const MAX_PARTS: usize = 8;
 const MAX_QUERY_CHARS: usize = 2000;
 /// What a part counts, at most.
 const MAX_WEIGHT: f32 = 10.0;
-/// Names in an object of weights or of regions, at most: more than there are parts, as clients name what they have none of.
+/// Names in an object of weights or of regions, at most: more than there are parts, as each can be named with its place and without.
 const MAX_NAMES: usize = 50;
 
 /// What the fields are called that bring parts of one kind: a modality, with `not_` in front of it where the results should
@@ -129,6 +129,8 @@ fn region(value: &Value) -> Result<Region, String> {
 pub struct Parts<'a> {
     modalities: &'a HashSet<String>,
     named: Vec<(PartName, StagedPart)>,
+    /// Fields that were sent, of which an empty one brings no part.
+    sent: Vec<PartName>,
     mistakes: &'a mut Vec<FieldProblem>,
 }
 
@@ -139,7 +141,8 @@ impl<'a> Parts<'a> {
         modalities: &'a HashSet<String>,
         mistakes: &'a mut Vec<FieldProblem>,
     ) -> Self {
-        let mut parts = Self { modalities, named: Vec::with_capacity(files.len()), mistakes };
+        let mut parts =
+            Self { modalities, named: Vec::with_capacity(files.len()), sent: Vec::new(), mistakes };
         for file in files {
             let name = PartName::of(&file.field);
             if !modalities.contains(name.modality()) {
@@ -168,6 +171,7 @@ impl<'a> Parts<'a> {
 
     /// Adds a text, or each text of a list.
     pub fn add_texts(&mut self, field: &str, value: &Value) {
+        self.sent.push(PartName::of(field));
         match value {
             Value::Array(texts) if texts.len() > MAX_PARTS => {
                 self.mistake(field, format!("has more than {MAX_PARTS} texts"));
@@ -214,22 +218,31 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// Weighs the parts: what is said of a place goes before what is said of all of its name. Weights of names that the
-    /// request has no part of are for other requests.
+    /// Weighs the parts: what is said of a place goes before what is said of all of its name. A weight of what the request
+    /// has no part of would be lost, and so is a mistake; that of a box that was left empty is none.
     pub fn weigh(&mut self, weights: &Weights) {
         let mut weights: Vec<_> =
             weights.iter().map(|(key, weight)| (PartName::with_place(key), key, weight.abs())).collect();
         weights.sort_by_key(|((_, place), ..)| place.is_some());
         for ((name, place), key, weight) in weights {
+            let may_be_none = place.is_none() && self.sent.contains(&name);
             let parts = self.named(&name, place);
-            if place.is_some() && parts.is_empty() {
-                self.mistake(&format!("weights/{key}"), "names no part of this search");
+            if parts.is_empty() && !may_be_none {
+                let there_are = self.names();
+                self.mistake(&format!("weights/{key}"), format!("names no part of this search{there_are}"));
                 continue;
             }
             for part in parts {
                 part.weight = if name.against { -weight } else { weight };
             }
         }
+    }
+
+    /// Which names the parts have, for people.
+    fn names(&self) -> String {
+        let names: BTreeSet<_> = self.named.iter().map(|(name, _)| name.to_string()).collect();
+        let names: Vec<_> = names.into_iter().collect();
+        if names.is_empty() { String::new() } else { format!(", which has {}", names.join(", ")) }
     }
 
     /// Cuts the pictures.
@@ -332,7 +345,7 @@ mod tests {
 
     #[test]
     fn several_inputs_of_a_kind_have_weights_by_name_and_by_place() {
-        let weights = json!({"image": 2, "image[1]": 0.5, "query[0]": 3, "video": 7});
+        let weights = json!({"image": 2, "image[1]": 0.5, "query[0]": 3});
         let texts = json!({"query": ["red", "", "shoe"]});
         let (mistakes, parts) = gathered(&texts, &["image", "images"], &weights, &Value::Null);
         assert_eq!(mistakes, [""; 0]);
@@ -370,12 +383,32 @@ mod tests {
         };
         let region = || json!([0, 0, 1, 1]);
         assert_eq!(wrong(&["image"], json!({"image[1]": 1}), Value::Null), ["/weights/image[1]"]);
+        assert_eq!(wrong(&["image"], json!({"imge": 9}), Value::Null), ["/weights/imge"]);
+        assert_eq!(wrong(&["not_image"], json!({"image": 9, "text": 2}), Value::Null), ["/weights/image"]);
         assert_eq!(wrong(&[], json!({}), region()), ["/crop"]);
         assert_eq!(wrong(&["image", "image"], json!({}), region()), ["/crop"]);
         assert_eq!(wrong(&["image"], json!({}), json!({"image[1]": region()})), ["/crop/image[1]"]);
         assert_eq!(wrong(&["image"], json!({}), json!({"query": region()})), ["/crop/query"]);
         assert_eq!(wrong(&["smell"], json!({}), Value::Null), ["/smell"]);
         assert_eq!(wrong(&["image"; 8], json!({}), Value::Null), ["/"]);
+    }
+
+    #[test]
+    fn a_weight_of_no_part_is_told_the_names_that_there_are() {
+        let (modalities, mut mistakes) = (["text".to_owned(), "image".to_owned()].into(), Vec::new());
+        let mut parts = Parts::new(Vec::new(), &modalities, &mut mistakes);
+        parts.add_texts("query", &json!(["red", "shoe"]));
+        parts.add_texts("not", &json!("leather"));
+        parts.weigh(&super::weights(&json!({"imge": 9})).unwrap());
+        assert_eq!(mistakes[0].detail, "names no part of this search, which has not_text, text");
+    }
+
+    #[test]
+    fn an_empty_box_may_have_a_weight() {
+        for texts in [json!({"query": ""}), json!({"query": []}), json!({"query": null})] {
+            let (mistakes, parts) = gathered(&texts, &["image"], &json!({"query": 3}), &Value::Null);
+            assert_eq!((mistakes, weighed(&parts)), (vec![], vec![("image", 1.0)]), "{texts}");
+        }
     }
 
     #[test]
