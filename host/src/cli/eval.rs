@@ -35,9 +35,11 @@ use crate::http::MAX_LIMIT;
 /// Failed queries that are told one by one.
 const TOLD_FAILURES: usize = 5;
 
-const HELP: &str = "A line of judgements is a JSON object: what is asked (`query`, `image`, `video`; paths count from where the file \
-lies; `weights` and `filter` as in a search) and what answers it: `relevant`, grades from 0 to 10 by product id or sku, or \
-`relevant_where`, a list of {\"filter\": .., \"grade\": ..}. `id` names the query, `note` is for people.\n\n\
+const HELP: &str = "A line of judgements is a JSON object: what is asked (`query`, `image`, `video`, `not`, `not_image` and `not_video`, \
+each one or a list; paths count from where the file lies; `parts`, texts of other kinds by name; `weights`, `crop`, `filter`, `sort` \
+and `group` as in a search) and what answers it: `relevant`, grades from 0 to 10 by product id or sku, or `relevant_where`, a \
+list of {\"filter\": .., \"grade\": ..}. With `group` a match has the best grade of its products, and they count once. `id` names \
+the query, `note` is for people.\n\n\
 Figures come with 95 % bootstrap intervals. Below each figure of a further column stands its difference to the first one, \
 query by query, marked * when chance does not explain it.\n\n\
 Example: taja eval shoes.jsonl --against rank-mine@1.1.0 \

@@ -43,7 +43,7 @@ pub use add_product::details;
 pub use events::Streams;
 pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};
-pub use search::MAX_LIMIT;
+pub use search::{MAX_LIMIT, check_search_option};
 
 use crate::app::App;
 

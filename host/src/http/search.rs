@@ -287,6 +287,18 @@ fn search_job(
 struct Options {
     mistakes: Vec<FieldProblem>,
 }
+/// Whether a search takes this value of an option that says what is asked; the error says why not.
+pub fn check_search_option(name: &str, value: &Value) -> Result<(), String> {
+    match name {
+        "filter" => Options::filter(value).map(drop),
+        "sort" => Options::sort(value).map(drop),
+        "weights" => parts::weights(value).map(drop),
+        "crop" => Crops::read(value).map(drop),
+        "group" => Options::truth(value).map(drop),
+        other => Err(format!("{other:?} is no such option")),
+    }
+}
+
 
 impl Options {
     /// Takes a field out and reads it; an empty text counts as absent.

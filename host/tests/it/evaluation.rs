@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use taja_sandbox::manifest::embed;
 
 use crate::{
-    pictures::photograph,
+    pictures::{beside, photograph},
     plugins::build,
     support::{Server, names, product, provisioned, root, taja, words},
     tenants::answer,
@@ -182,6 +182,38 @@ async fn columns_are_measured_side_by_side_and_gates_are_an_exit_status() {
             let table = text(&ended.stdout);
             assert!(table.contains("ndcg@10") && table.contains("reversed"), "{table}");
         }
+    }
+}
+
+#[tokio::test]
+async fn queries_of_several_parts_are_judged_as_a_search_takes_them() {
+    let (server, folder) = (shop(&[]).await, tempfile::tempdir().unwrap());
+    let pictures = [("suit", photograph("astronaut")), ("cat", photograph("chelsea"))];
+    for (name, picture) in pictures.into_iter().chain([("both", beside("coffee", "chelsea"))]) {
+        std::fs::write(folder.path().join(name).with_extension("png"), picture).unwrap();
+    }
+    let two = json!(["cat.png", "suit.png"]);
+    for (judged, first) in [
+        (json!({"image": two, "weights": {"image[1]": 3}, "relevant": {"astronaut": 1}}), true),
+        (json!({"image": two, "weights": {"image[0]": 3}, "relevant": {"astronaut": 1}}), false),
+        (json!({"image": "both.png", "crop": "0.5,0,0.5,1", "relevant": {"chelsea": 1}}), true),
+        (json!({"image": "both.png", "crop": {"image": [0, 0, 0.5, 1]}, "relevant": {"chelsea": 1}}), false),
+        (
+            json!({"query": ["things", "old"], "not": "camera", "sort": "name", "group": true, "relevant": {"coffee": 1}}),
+            true,
+        ),
+        (json!({"query": "things", "sort": ["-name"], "relevant": {"coffee": 1}}), false),
+        (json!({"image": "cat.png", "relevant": {"chelsea": 1}}), true),
+        (
+            json!({"image": "cat.png", "not_image": ["cat.png"], "weights": {"not_image": 9}, "relevant": {"chelsea": 1}}),
+            false,
+        ),
+    ] {
+        std::fs::write(folder.path().join("one.jsonl"), judged.to_string()).unwrap();
+        let ended = run(&server, folder.path(), &["eval", "one.jsonl", "--gate", "mrr@10>=1"]).await;
+        let told = format!("{judged}: {}{}", text(&ended.stdout), text(&ended.stderr));
+        assert_eq!(ended.status.code(), Some(if first { 0 } else { 1 }), "{told}");
+        assert_eq!(told.contains("not met"), !first, "{told}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asks every query of every column.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
@@ -164,33 +165,47 @@ async fn products(client: &Client, filter: &str) -> anyhow::Result<BTreeSet<Stri
 
 async fn form(query: &Query, depth: u32, policies: &Value) -> anyhow::Result<Form> {
     let mut form = Form::new().text("limit", depth.to_string()).text("policies", policies.to_string());
-    if let Some(text) = &query.text {
-        form = form.text("query", text.clone());
+    for (name, texts) in &query.texts {
+        form = texts.iter().fold(form, |form, text| form.text(name.clone(), text.clone()));
     }
-    for (name, value) in [("weights", &query.weights), ("filter", &query.filter)] {
-        if let Some(value) = value {
-            form = form.text(name, value.to_string());
+    for (name, value) in &query.options {
+        form = form.text(*name, value.to_string());
+    }
+    for (name, paths) in &query.files {
+        for path in paths {
+            form = form.part(name.clone(), file_part(path).await?);
         }
-    }
-    for (part, path) in &query.files {
-        form = form.part(part.clone(), file_part(path).await?);
     }
     Ok(form)
 }
 
 /// Gives each match the grade of its product, which the judgements know by its id or its stock keeping unit. A name
-/// counts once.
-fn graded(result: &Value, relevant: BTreeMap<String, u8>, took: Duration) -> Answer {
+/// counts once. Of a group the best grade counts, and the others of it are no more to be found: a match has one place.
+fn graded(result: &Value, mut relevant: BTreeMap<String, u8>, took: Duration) -> Answer {
     let matches = result["matches"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut open: BTreeSet<&str> = relevant.keys().map(String::as_str).collect();
+    let mut open = relevant.clone();
     let (mut found, mut hits) = (Vec::new(), Vec::new());
-    for (place, product) in matches.iter().enumerate() {
-        let mut names = [&product["product_id"], &product["sku"]].into_iter().filter_map(Value::as_str);
-        let hit = names.find(|name| open.remove(name));
-        found.push(hit.map_or(0, |name| relevant[name]));
-        hits.extend(hit.map(|name| (place, name.to_owned())));
+    for (place, one) in matches.iter().enumerate() {
+        let variants = one["variants"].as_array().into_iter().flatten();
+        let mut graded: Vec<(String, u8)> =
+            std::iter::once(one).chain(variants).filter_map(|product| taken(&mut open, product)).collect();
+        // The earliest of the best ones stays in front.
+        graded.sort_by_key(|(_, grade)| Reverse(*grade));
+        let mut graded = graded.into_iter();
+        let best = graded.next();
+        for (name, _) in graded {
+            relevant.remove(&name);
+        }
+        found.push(best.as_ref().map_or(0, |(_, grade)| *grade));
+        hits.extend(best.map(|(name, _)| (place, name)));
     }
     Answer { found, hits, relevant, took: Some(took) }
+}
+
+/// Takes out what is known of a product, by the first of its names.
+fn taken(open: &mut BTreeMap<String, u8>, product: &Value) -> Option<(String, u8)> {
+    let mut names = [&product["product_id"], &product["sku"]].into_iter().filter_map(Value::as_str);
+    names.find_map(|name| open.remove_entry(name))
 }
 
 #[cfg(test)]
@@ -209,5 +224,17 @@ mod tests {
         let answer = graded(&result, relevant, Duration::ZERO);
         assert_eq!(answer.found, [3, 0, 0, 1]);
         assert_eq!(answer.hits, [(0, "shoe".to_owned()), (3, "4".to_owned())]);
+    }
+
+    #[test]
+    fn a_group_has_the_best_grade_of_its_products_and_counts_once() {
+        let variants = json!([{"product_id": "2"}, {"product_id": "3", "sku": "shoe"}]);
+        let result = json!({"matches": [{"product_id": "1", "variants": variants}, {"product_id": "5"}]});
+        let relevant = [("1", 1), ("shoe", 3), ("5", 2), ("6", 1)];
+        let relevant = relevant.map(|(name, grade)| (name.to_owned(), grade)).into();
+        let answer = graded(&result, relevant, Duration::ZERO);
+        assert_eq!(answer.found, [3, 2]);
+        assert_eq!(answer.hits, [(0, "shoe".to_owned()), (1, "5".to_owned())]);
+        assert!(answer.relevant.keys().eq(["5", "6", "shoe"]), "{:?}", answer.relevant);
     }
 }

@@ -8,9 +8,10 @@ use std::{
 use anyhow::{Context, bail, ensure};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use taja_catalog::Filter;
+use taja_catalog::{Filter, plugins::is_modality_name};
 
 use super::measures::HIGHEST_GRADE;
+use crate::http::check_search_option;
 
 /// Queries in one file, at most: each is asked once for every column.
 const MOST_QUERIES: usize = 100_000;
@@ -39,17 +40,15 @@ pub struct Judged {
     pub relevant_where: Vec<(Value, u8)>,
 }
 
-/// What is asked.
+/// What is asked, by the names that the fields of a search have.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Query {
-    /// Words.
-    pub text: Option<String>,
-    /// Files by the name of their part: `image`, `video`, or a name that some plugin brought.
-    pub files: BTreeMap<String, PathBuf>,
-    /// How much each part counts.
-    pub weights: Option<Value>,
-    /// Conditions on fields.
-    pub filter: Option<Value>,
+    /// Words, and texts of kinds that some plugin brought.
+    pub texts: BTreeMap<String, Vec<String>>,
+    /// Pictures and videos.
+    pub files: BTreeMap<String, Vec<PathBuf>>,
+    /// `weights`, `filter`, `crop`, `sort` and `group`, of those that there are.
+    pub options: BTreeMap<&'static str, Value>,
 }
 
 /// A line as it is written.
@@ -57,11 +56,26 @@ pub struct Query {
 #[serde(deny_unknown_fields)]
 struct Line {
     id: Option<String>,
-    query: Option<String>,
-    image: Option<PathBuf>,
-    video: Option<PathBuf>,
+    #[serde(default)]
+    query: Several<String>,
+    #[serde(default)]
+    not: Several<String>,
+    #[serde(default)]
+    image: Several<PathBuf>,
+    #[serde(default)]
+    video: Several<PathBuf>,
+    #[serde(default)]
+    not_image: Several<PathBuf>,
+    #[serde(default)]
+    not_video: Several<PathBuf>,
+    /// Texts of other kinds, by the names of their parts.
+    #[serde(default)]
+    parts: BTreeMap<String, Several<String>>,
+    crop: Option<Value>,
     weights: Option<Map<String, Value>>,
     filter: Option<Map<String, Value>>,
+    sort: Option<Value>,
+    group: Option<bool>,
     #[serde(default)]
     relevant: BTreeMap<String, Option<u8>>,
     #[serde(default)]
@@ -69,6 +83,26 @@ struct Line {
     /// For people: what the query was found in, what was thought.
     #[serde(default, rename = "note")]
     _note: Value,
+}
+
+/// Nothing, one, or a list.
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum Several<T> {
+    #[default]
+    None,
+    One(T),
+    List(Vec<T>),
+}
+
+impl<T> Several<T> {
+    fn into_list(self) -> Vec<T> {
+        match self {
+            Self::None => Vec::new(),
+            Self::One(one) => vec![one],
+            Self::List(list) => list,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -116,14 +150,30 @@ impl Judgements {
 
 fn judged(number: usize, folder: &Path, line: &str) -> anyhow::Result<Judged> {
     let line: Line = serde_json::from_str(line).context("it is no judgement")?;
-    let files = [("image", line.image), ("video", line.video)].into_iter();
-    let files = files.filter_map(|(part, path)| Some((part.to_owned(), folder.join(path?))));
-    let files: BTreeMap<_, _> = files.collect();
-    for path in files.values() {
-        ensure!(path.is_file(), "there is no file {}", path.display());
-    }
-    let text = line.query.filter(|text| !text.trim().is_empty());
-    ensure!(text.is_some() || !files.is_empty(), "it asks nothing: give `query`, `image` or `video`");
+    let query = Query {
+        texts: texts([("query", line.query), ("not", line.not)], line.parts)?,
+        files: files(
+            folder,
+            [
+                ("image", line.image),
+                ("video", line.video),
+                ("not_image", line.not_image),
+                ("not_video", line.not_video),
+            ],
+        )?,
+        options: options([
+            ("weights", line.weights.map(Value::Object)),
+            ("filter", line.filter.map(Value::Object)),
+            ("crop", line.crop),
+            ("sort", line.sort),
+            ("group", line.group.map(Value::Bool)),
+        ])?,
+    };
+    let mut parts = query.texts.keys().chain(query.files.keys());
+    ensure!(
+        parts.any(|part| part != "not" && !part.starts_with("not_")),
+        "it asks nothing: give `query`, `image` or `video`"
+    );
     let mut relevant = BTreeMap::new();
     for (product, grade) in line.relevant {
         let Some(grade) = grade else { bail!("the product {product:?} has no grade yet") };
@@ -138,10 +188,59 @@ fn judged(number: usize, folder: &Path, line: &str) -> anyhow::Result<Judged> {
             relevant_where.push((filter, grade));
         }
     }
-    let filter = line.filter.map(checked).transpose()?;
-    let query = Query { text, files, weights: line.weights.map(Value::Object), filter };
     let id = line.id.unwrap_or_else(|| format!("line {number}"));
     Ok(Judged { id, query, relevant, relevant_where })
+}
+
+/// Texts by the names of their parts, without empty ones.
+fn texts(
+    words: [(&str, Several<String>); 2],
+    others: BTreeMap<String, Several<String>>,
+) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+    let is_brought = |name: &str| {
+        let bare = name.strip_prefix("not_").unwrap_or(name);
+        is_modality_name(bare) && !["text", "image", "video"].contains(&bare)
+    };
+    if let Some(name) = others.keys().find(|name| !is_brought(name)) {
+        bail!("parts: {name:?} is no kind that a plugin brought");
+    }
+    let words = words.map(|(name, texts)| (name.to_owned(), texts));
+    let texts = words.into_iter().chain(others).map(|(name, texts)| {
+        let texts = texts.into_list().into_iter().filter(|text| !text.trim().is_empty());
+        (name, texts.collect::<Vec<_>>())
+    });
+    Ok(texts.filter(|(_, texts)| !texts.is_empty()).collect())
+}
+
+/// Files by the names of their parts; paths count from the folder.
+fn files(
+    folder: &Path,
+    parts: [(&str, Several<PathBuf>); 4],
+) -> anyhow::Result<BTreeMap<String, Vec<PathBuf>>> {
+    let mut files = BTreeMap::new();
+    for (name, paths) in parts {
+        let paths: Vec<_> = paths.into_list().into_iter().map(|path| folder.join(path)).collect();
+        for path in &paths {
+            ensure!(path.is_file(), "there is no file {}", path.display());
+        }
+        if !paths.is_empty() {
+            files.insert(name.to_owned(), paths);
+        }
+    }
+    Ok(files)
+}
+
+/// The options that there are, each as a search would take it.
+fn options(given: [(&'static str, Option<Value>); 5]) -> anyhow::Result<BTreeMap<&'static str, Value>> {
+    let mut options = BTreeMap::new();
+    for (name, value) in given {
+        let Some(value) = value else { continue };
+        if let Err(problem) = check_search_option(name, &value) {
+            bail!("{name} {problem}");
+        }
+        options.insert(name, value);
+    }
+    Ok(options)
 }
 
 fn check(grade: u8) -> anyhow::Result<u8> {
@@ -178,7 +277,21 @@ mod tests {
         assert_eq!(judgements.left_out, 1);
         assert_eq!(first.relevant, BTreeMap::from([("a".to_owned(), 3)]));
         assert_eq!(first.relevant_where[0].1, 1);
-        assert!(first.query.files["image"].ends_with("host/Cargo.toml"), "{:?}", first.query.files);
+        assert!(first.query.files["image"][0].ends_with("host/Cargo.toml"), "{:?}", first.query.files);
+    }
+
+    #[test]
+    fn everything_that_a_search_takes_can_be_asked() {
+        let line = r#"{"query": ["red", ""], "image": ["Cargo.toml", "src/lib.rs"], "video": "Cargo.toml", "not": "leather",
+            "not_image": ["Cargo.toml"], "not_video": null, "parts": {"barcode": "4006"}, "crop": {"image[1]": "0,0,1,0.5"},
+            "weights": {"image[1]": 2}, "sort": "-price", "group": true, "relevant": {"a": 1}}"#;
+        let query = parse(&line.replace('\n', " ")).unwrap().queries[0].query.clone();
+        let texts = [("barcode", "4006"), ("not", "leather"), ("query", "red")];
+        let texts = texts.map(|(name, text)| (name.to_owned(), vec![text.to_owned()]));
+        assert_eq!(query.texts, BTreeMap::from(texts));
+        let files: Vec<_> = query.files.iter().map(|(name, paths)| (name.as_str(), paths.len())).collect();
+        assert_eq!(files, [("image", 2), ("not_image", 1), ("video", 1)]);
+        assert!(query.options.keys().eq(&["crop", "group", "sort", "weights"]), "{:?}", query.options);
     }
 
     #[test]
@@ -192,6 +305,18 @@ mod tests {
             (r#"{"query": "x", "relevant": {"a": null}}"#, "has no grade yet"),
             (r#"{"query": " ", "relevant": {"a": 1}}"#, "asks nothing"),
             (r#"{"image": "gone.jpg", "relevant": {"a": 1}}"#, "there is no file"),
+            (
+                r#"{"query": "x", "not_image": ["Cargo.toml", "gone.jpg"], "relevant": {"a": 1}}"#,
+                "there is no file",
+            ),
+            (r#"{"not": "x", "not_image": "Cargo.toml", "relevant": {"a": 1}}"#, "asks nothing"),
+            (r#"{"query": [7], "relevant": {"a": 1}}"#, "no judgement"),
+            (r#"{"query": "x", "limit": 3, "relevant": {"a": 1}}"#, "no judgement"),
+            (r#"{"query": "x", "parts": {"not_image": "y"}, "relevant": {"a": 1}}"#, "parts"),
+            (r#"{"query": "x", "crop": "0,0,2,2", "relevant": {"a": 1}}"#, "crop is not"),
+            (r#"{"query": "x", "weights": {"query": 11}, "relevant": {"a": 1}}"#, "weights is not"),
+            (r#"{"query": "x", "sort": [""], "relevant": {"a": 1}}"#, "sort has an empty"),
+            (r#"{"query": "x", "group": 1, "relevant": {"a": 1}}"#, "no judgement"),
             (r#"{"query": "x", "filter": {"a": {"about": 1}}, "relevant": {"a": 1}}"#, "/a"),
             (r#"{"query": "x", "relevant_where": [{"filter": {"a": {"about": 1}}}]}"#, "relevant_where"),
         ] {
