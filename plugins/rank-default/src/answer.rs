@@ -1,7 +1,7 @@
 //! What is shown of a fused order: evidence and notes.
 
 use crate::{
-    fusion::{Fused, Leg, Matches, fuse},
+    fusion::{Fused, Leg, Matches, Share, fuse},
     settings::Settings,
 };
 
@@ -47,7 +47,7 @@ pub fn rank(
         rows.extend(fused.matches(place.product));
         rows.reverse();
         if (at as usize) < settings.notes {
-            ranking.notes.push((at, note(&fused, &rows, legs, matches)));
+            ranking.notes.push((at, note(&fused, (place.product, &rows), legs, matches, settings)));
         }
         show(&mut rows, legs, matches, settings.evidence, &mut ranking.evidence);
         ranking.evidence_ends.push(ranking.evidence.len() as u32);
@@ -81,23 +81,81 @@ fn exceeds(one: (bool, f32), other: (bool, f32)) -> bool {
     if one.0 == other.0 { one.1 > other.1 } else { one.0 }
 }
 
-/// For instance `image-vector 2, not text-keyword 1`: the rank of a product, whose matches these are, in each leg.
-fn note(fused: &Fused, rows: &[u32], legs: &[Leg<'_>], matches: &Matches<'_>) -> String {
-    let mut text = String::with_capacity(64);
+/// For instance `image-vector rank 1, weight 1: +0.5; text-keyword rank 2, weight 1, worth 0.889: +0.437; text-vector left out:
+/// 0.12 is below 0.2`: how a product, whose counted matches these are, came to its score, leg by leg. What legs add is that
+/// score, unless it is cut at 0.
+fn note(
+    fused: &Fused,
+    (product, rows): (u32, &[u32]),
+    legs: &[Leg<'_>],
+    matches: &Matches<'_>,
+    settings: &Settings,
+) -> String {
+    let mut text = String::with_capacity(128);
     for row in rows {
-        let Some(rank) = fused.rank(*row) else { continue };
-        if !text.is_empty() {
-            text.push_str(", ");
+        if let Some(share) = fused.share(*row, legs, matches, settings) {
+            push_share(&mut text, &legs[matches.legs[*row as usize] as usize], share);
         }
-        let leg = &legs[matches.legs[*row as usize] as usize];
-        if leg.weight < 0.0 {
-            text.push_str("not ");
-        }
-        text.push_str(leg.name);
-        text.push(' ');
-        push_number(&mut text, rank);
+    }
+    let leg_of = |row: u32| matches.legs[row as usize];
+    let mut left_out: Vec<u32> = fused.left_out(product).collect();
+    // The best match of each leg says why none of it counts.
+    left_out.reverse();
+    left_out.dedup_by_key(|row| leg_of(*row));
+    left_out.retain(|row| rows.iter().all(|counted| leg_of(*counted) != leg_of(*row)));
+    for row in left_out {
+        let least = fused.least(leg_of(row)).map(|least| (matches.scores[row as usize], least));
+        push_left_out(&mut text, &legs[leg_of(row) as usize], least);
     }
     text
+}
+
+fn push_share(text: &mut String, leg: &Leg<'_>, share: Share) {
+    begin(text, leg);
+    text.push_str(" rank ");
+    push_number(text, share.rank);
+    text.push_str(", weight ");
+    push_decimal(text, f64::from(leg.weight));
+    if share.worth < 1.0 {
+        text.push_str(", worth ");
+        push_decimal(text, share.worth);
+    }
+    text.push_str(if share.gain < 0.0 { ": " } else { ": +" });
+    push_decimal(text, share.gain);
+}
+
+/// The cosine, and what it would have to be, of a leg that has a weight.
+fn push_left_out(text: &mut String, leg: &Leg<'_>, cosines: Option<(f32, f32)>) {
+    begin(text, leg);
+    let Some((cosine, least)) = cosines else { return text.push_str(" left out: no weight") };
+    text.push_str(" left out: ");
+    push_decimal(text, f64::from(cosine));
+    text.push_str(" is below ");
+    push_decimal(text, f64::from(least));
+}
+
+fn begin(text: &mut String, leg: &Leg<'_>) {
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(leg.name);
+}
+
+/// Writes a number to three places behind the point, without zeros at the end.
+fn push_decimal(text: &mut String, number: f64) {
+    let thousandths = (number.abs() * 1000.0 + 0.5) as u32;
+    if number < 0.0 && thousandths > 0 {
+        text.push('-');
+    }
+    push_number(text, thousandths / 1000);
+    let mut rest = thousandths % 1000;
+    if rest > 0 {
+        text.push('.');
+    }
+    while rest > 0 {
+        text.push(char::from(b'0' + (rest / 100) as u8));
+        rest = rest % 100 * 10;
+    }
 }
 
 /// Writes a number: a tenth of what the formatting of the standard library takes, which is a tenth of a call.

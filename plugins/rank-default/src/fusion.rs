@@ -54,57 +54,130 @@ pub struct Place {
     pub score: f32,
 }
 
+/// The matches of each product, one behind the other.
+#[derive(Debug)]
+struct Chains {
+    /// The last match of every product; the one before it is in `previous`.
+    last: Vec<u32>,
+    previous: Vec<u32>,
+}
+
+impl Chains {
+    fn new(products: usize, matches: usize) -> Self {
+        Self { last: vec![NONE; products], previous: vec![NONE; matches] }
+    }
+
+    fn push(&mut self, product: usize, at: u32) {
+        self.previous[at as usize] = std::mem::replace(&mut self.last[product], at);
+    }
+
+    /// Those of a product, the last one first.
+    fn of(&self, product: u32) -> impl Iterator<Item = u32> {
+        let last = self.last.get(product as usize).copied();
+        std::iter::successors(last, |at| self.previous.get(*at as usize).copied())
+            .take_while(|at| *at != NONE)
+    }
+}
+
+/// What made a match count as it did.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share {
+    /// The rank it gave its product in its leg, from 1.
+    pub rank: u32,
+    /// The share of the leg's gain that it was worth.
+    pub worth: f64,
+    /// What it adds to the score of its product.
+    pub gain: f64,
+}
+
+/// What a leg as a whole came to.
+#[derive(Debug, Clone, Copy)]
+struct Measured {
+    /// The best relevance of it; 0 where it measures cosines.
+    best: f32,
+    /// The least cosine that counts; none where scores are no cosines, or the leg has no weight.
+    least: Option<f32>,
+}
+
 /// The fused order, and what is needed to explain it.
 #[derive(Debug)]
 pub struct Fused {
     /// Best first.
     pub places: Vec<Place>,
-    /// The last counted match of every product; the one before it is in `previous`.
-    last: Vec<u32>,
-    previous: Vec<u32>,
+    counted: Chains,
+    left_out: Chains,
     /// The rank a match gave its product; 0 where the product had a better one in the same leg.
     ranks: Vec<u32>,
+    legs: Vec<Measured>,
+    /// What a product has gained that is first in every leg.
+    best_possible: f64,
 }
 
 impl Fused {
-    /// The matches of a product that passed the thresholds, as places in the columns.
+    /// The matches of a product that passed the thresholds, as places in the columns, the last one first.
     pub fn matches(&self, product: u32) -> impl Iterator<Item = u32> {
-        let last = self.last.get(product as usize).copied();
-        std::iter::successors(last, |at| self.previous.get(*at as usize).copied())
-            .take_while(|at| *at != NONE)
+        self.counted.of(product)
+    }
+
+    /// Those that did not, in the same order.
+    pub fn left_out(&self, product: u32) -> impl Iterator<Item = u32> {
+        self.left_out.of(product)
+    }
+
+    /// The least cosine that counts in a leg; none where scores are no cosines, or the leg has no weight.
+    pub fn least(&self, leg: u32) -> Option<f32> {
+        self.legs.get(leg as usize).and_then(|leg| leg.least)
     }
 
     /// The rank a match gave its product in its leg, from 1.
     pub fn rank(&self, at: u32) -> Option<u32> {
         self.ranks.get(at as usize).copied().filter(|rank| *rank > 0)
     }
+
+    /// How a match counted; none where its product had a better one in the same leg.
+    pub fn share(&self, at: u32, legs: &[Leg<'_>], matches: &Matches<'_>, by: &Settings) -> Option<Share> {
+        let rank = self.rank(at)?;
+        let leg = matches.legs[at as usize] as usize;
+        let worth = worth(matches.scores[at as usize], self.legs[leg].best, by.relevance_share);
+        Some(Share { rank, worth, gain: gain(&legs[leg], worth, rank, by) / self.best_possible })
+    }
+}
+
+/// What a match of this rank gains for its product.
+fn gain(leg: &Leg<'_>, worth: f64, rank: u32, by: &Settings) -> f64 {
+    f64::from(leg.weight) * worth / (by.k + f64::from(rank))
 }
 
 impl Fused {
     /// Counts the rows of one leg, best first.
-    fn add(&mut self, rows: &[u32], leg: &Leg<'_>, matches: &Matches<'_>, by: &Settings, gains: &mut [Gain]) {
+    fn add(
+        &mut self,
+        rows: &[u32],
+        (place, leg): (u32, &Leg<'_>),
+        matches: &Matches<'_>,
+        by: &Settings,
+        gains: &mut [Gain],
+    ) {
         let mut rank = 0;
-        let best = if leg.cosine { 0.0 } else { best_of(rows, matches) };
+        let best = self.legs[place as usize].best;
         for row in rows {
             let at = *row as usize;
             let product = matches.products[at] as usize;
-            let gain = &mut gains[product];
+            let gained = &mut gains[product];
             if leg.cosine && leg.weight > 0.0 {
                 let score = matches.scores[at];
                 // `f32::max` is a call in WebAssembly.
-                if score > gain.best_cosine {
-                    gain.best_cosine = score;
+                if score > gained.best_cosine {
+                    gained.best_cosine = score;
                 }
             }
-            self.previous[at] = std::mem::replace(&mut self.last[product], *row);
-            gain.brought |= leg.weight > 0.0;
-            let counted = Some(matches.legs[at]);
-            if gain.counted_by != counted {
-                gain.counted_by = counted;
+            self.counted.push(product, *row);
+            gained.brought |= leg.weight > 0.0;
+            if gained.counted_by != Some(place) {
+                gained.counted_by = Some(place);
                 rank += 1;
                 self.ranks[at] = rank;
-                let worth = worth(matches.scores[at], best, by.relevance_share);
-                gain.fused += f64::from(leg.weight) * worth / (by.k + f64::from(rank));
+                gained.fused += gain(leg, worth(matches.scores[at], best, by.relevance_share), rank, by);
             }
         }
     }
@@ -134,29 +207,33 @@ pub fn fuse(
     let mut gains = vec![nothing; product_count as usize];
     let mut fused = Fused {
         places: Vec::new(),
-        last: vec![NONE; product_count as usize],
-        previous: vec![NONE; count],
+        counted: Chains::new(product_count as usize, count),
+        left_out: Chains::new(product_count as usize, count),
         ranks: vec![0; count],
+        legs: Vec::with_capacity(legs.len()),
+        best_possible: 0.0,
     };
-    let mut best_possible = 0.0;
     for (leg, place) in legs.iter().zip(0..) {
-        let rows = passing(place, leg, matches, settings);
+        let rows = rows_of(place, leg, matches);
+        let (passing, least) = passing(&rows, leg, matches, settings);
+        let (rows, cut) = rows.split_at(passing);
+        for row in cut {
+            fused.left_out.push(matches.products[*row as usize] as usize, *row);
+        }
+        fused.legs.push(Measured { best: if leg.cosine { 0.0 } else { best_of(rows, matches) }, least });
         if !rows.is_empty() {
             if leg.weight > 0.0 {
-                best_possible += f64::from(leg.weight) / (settings.k + 1.0);
+                fused.best_possible += f64::from(leg.weight) / (settings.k + 1.0);
             }
-            fused.add(&rows, leg, matches, settings, &mut gains);
+            fused.add(rows, (place, leg), matches, settings, &mut gains);
         }
     }
-    fused.places = order(&gains, best_possible);
+    fused.places = order(&gains, fused.best_possible);
     Ok(fused)
 }
 
-/// The matches of one leg that count, best first.
-fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings) -> Vec<u32> {
-    if !leg.weight.is_finite() || leg.weight == 0.0 {
-        return Vec::new();
-    }
+/// The matches of one leg, best first.
+fn rows_of(place: u32, leg: &Leg<'_>, matches: &Matches<'_>) -> Vec<u32> {
     let score = |row: &u32| matches.scores[*row as usize];
     let of_leg = |row: &u32| matches.legs[*row as usize] == place && score(row).is_finite();
     let mut rows = Vec::with_capacity(matches.legs.len());
@@ -166,10 +243,21 @@ fn passing(place: u32, leg: &Leg<'_>, matches: &Matches<'_>, settings: &Settings
     }
     // The host sends them in this order; the promise that one leg alone keeps its order must not hang on that.
     let rows = sorted(rows.into_iter().map(|row| [descending(score(&row)), row, 0]).collect());
-    let rows = rows.into_iter().map(|[_, row, _]| row);
-    let best = rows.clone().next().map_or(0.0, |row| f64::from(score(&row)));
-    let least = settings.min_cosine.of(leg.modality).max(relative(settings.relative_cut, best)) as f32;
-    rows.take_while(|row| score(row) >= least).collect()
+    rows.into_iter().map(|[_, row, _]| row).collect()
+}
+
+/// How many of the first matches of a leg count, and from which cosine on.
+fn passing(rows: &[u32], leg: &Leg<'_>, matches: &Matches<'_>, by: &Settings) -> (usize, Option<f32>) {
+    if !leg.weight.is_finite() || leg.weight == 0.0 {
+        return (0, None);
+    }
+    if !leg.cosine {
+        return (rows.len(), None);
+    }
+    let score = |row: &u32| matches.scores[*row as usize];
+    let best = rows.first().map_or(0.0, |row| f64::from(score(row)));
+    let least = by.min_cosine.of(leg.modality).max(relative(by.relative_cut, best)) as f32;
+    (rows.iter().take_while(|row| score(row) >= least).count(), Some(least))
 }
 
 /// The highest score of a leg, 0 if none is above.

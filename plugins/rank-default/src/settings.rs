@@ -15,7 +15,7 @@ pub struct Settings {
     pub relative_cut: f64,
     /// Matches shown per product, at most.
     pub evidence: usize,
-    /// Number of products whose place is explained.
+    /// Number of products whose place is explained; the contract takes a hundred notes.
     pub notes: usize,
 }
 
@@ -43,7 +43,7 @@ impl Settings {
             },
             relative_cut: given.number("relative_cut", 0.0, 0.0..=1.0)?,
             evidence: given.whole("evidence", 3, 1..=20)? as usize,
-            notes: given.whole("notes", 10, 0..=100)? as usize,
+            notes: given.whole("notes", 100, 0..=100)? as usize,
         };
         given.finish()?;
         Ok(settings)

@@ -52,10 +52,45 @@ fn no_more_than_the_limit_is_answered() {
 }
 
 #[test]
-fn notes_tell_the_rank_in_each_leg() {
+fn notes_tell_how_each_leg_counted() {
     let notes = answer(10, r#"{"notes": 2}"#).notes;
-    assert_eq!(notes, [(0, "image-vector 1, text-keyword 2".into()), (1, "text-keyword 1".into())]);
+    // 8/9 of 61/62 of a half.
+    let words = "text-keyword rank 2, weight 1, worth 0.889: +0.437";
+    assert_eq!(notes[0], (0, format!("image-vector rank 1, weight 1: +0.5; {words}")));
+    assert_eq!(notes[1..], [(1, "text-keyword rank 1, weight 1: +0.5".into())]);
     assert!(answer(10, r#"{"notes": 0}"#).notes.is_empty());
+    assert_eq!(answer(10, "{}").notes.len(), 3);
+}
+
+#[test]
+fn what_legs_add_in_a_note_is_the_score() {
+    let ranking = answer(10, r#"{"relevance_share": 0.5, "k": 7}"#);
+    for (place, note) in &ranking.notes {
+        let gains = note.split("; ").filter_map(|leg| leg.rsplit_once(": ")?.1.parse::<f32>().ok());
+        let (sum, score) = (gains.sum::<f32>(), ranking.scores[*place as usize]);
+        assert!((sum - score).abs() < 0.002, "{note}: {score}");
+    }
+}
+
+#[test]
+fn notes_tell_what_was_left_out_and_why() {
+    // Product 0 has matches of the leg that count besides those that do not.
+    let notes = answer(10, r#"{"min_cosine_image": 0.75}"#).notes;
+    assert!(!notes[0].1.contains("left out"), "{notes:?}");
+    let [image, words] = legs();
+    let told = |legs: &[Leg<'_>], json: &str| {
+        let matches = Matches {
+            legs: &[0, 0, 1, 1],
+            products: &[0, 1, 0, 1],
+            images: &[10, 11, NONE, NONE],
+            scores: &[0.5, -0.125, 9.0, 8.0],
+        };
+        rank(legs, 2, &matches, 9, &Settings::parse(json).unwrap()).unwrap().notes.pop().unwrap().1
+    };
+    let below = told(&[image, words], r#"{"min_cosine_image": 0.2, "relevance_share": 0}"#);
+    assert_eq!(below, "text-keyword rank 2, weight 1: +0.492; image-vector left out: -0.125 is below 0.2");
+    let weightless = told(&[Leg { weight: 0.0, ..image }, words], r#"{"relevance_share": 0}"#);
+    assert_eq!(weightless, "text-keyword rank 2, weight 1: +0.984; image-vector left out: no weight");
 }
 
 #[test]
@@ -66,5 +101,8 @@ fn what_counts_against_a_product_is_told_and_not_shown() {
     let legs = [image, Leg { weight: -0.5, ..words }];
     let ranking = rank(&legs, 2, &matches, 9, &Settings::parse("{}").unwrap()).unwrap();
     assert_eq!((&ranking.products[..], evidence_of(&ranking, 0)), (&[0][..], &[0][..]));
-    assert_eq!(ranking.notes, [(0, "image-vector 1, not text-keyword 1".into())]);
+    assert_eq!(
+        ranking.notes,
+        [(0, "image-vector rank 1, weight 1: +1; text-keyword rank 1, weight -0.5: -0.5".into())]
+    );
 }
