@@ -46,6 +46,11 @@ pub async fn render(app: &Shared, job: &JobRecord, options: &ReadOptions) -> Res
         "plugins": set.plugins,
         "model": set.model,
     });
+    if query.replayable {
+        for (plugin, settings) in body["plugins"].as_array_mut().into_iter().flatten().zip(&set.settings) {
+            plugin["settings"] = settings.clone();
+        }
+    }
     if !set.degraded.is_empty() {
         body["degraded"] = json!(set.degraded);
     }
@@ -82,8 +87,9 @@ fn counts(set: &ResultSet) -> Value {
     json!({ "total": word(set.exact), "facets": facets })
 }
 
-/// How the result set came to be: what was asked, part by part, how many products there were to rank and how many the
-/// ranking left out. The recording holds the rest, when there is one.
+/// How the result set came to be: what was asked, part by part, how many products there were to rank, how many of those are
+/// not shown and why. `baseline` is what matches are compared with: the legs fused by the host in one fixed way, whichever
+/// way the ranking has. The recording holds the rest, when there is one.
 fn explained(query: &SearchJob, set: &ResultSet) -> Value {
     let shown: usize = set.found.iter().map(|found| 1 + found.variants.len()).sum();
     json!({
@@ -92,7 +98,8 @@ fn explained(query: &SearchJob, set: &ResultSet) -> Value {
         "sort": query.sort,
         "candidates": set.candidates,
         "left_out": (set.candidates as usize).saturating_sub(shown),
-        "fusion": { "method": "reciprocal_rank", "k": FUSION_K },
+        "left_out_by": set.left_out,
+        "baseline": { "method": "reciprocal_rank", "k": FUSION_K },
     })
 }
 
@@ -114,9 +121,10 @@ fn one_match(app: &Shared, product: &Product, found: &Found, set: &ResultSet, ex
         row["explain"] = json!({
             "legs": found.legs.iter().map(leg).collect::<Vec<_>>(),
             "shown": found.evidence.iter().map(leg).collect::<Vec<_>>(),
-            "fused_place": found.fused.place,
-            "fused_score": found.fused.score,
             "ranked_place": found.ranked_place,
+            "ranked_score": found.score,
+            "baseline_place": found.fused.place,
+            "baseline_score": found.fused.score,
             "notes": found.notes,
         });
     }

@@ -113,8 +113,11 @@ pub struct SearchBody {
     /// A name that the search has no part of is refused.
     #[schema(value_type = Option<Value>)]
     weights: Option<Value>,
-    /// Whether the result explains itself: each match by the legs that found it, by its place before the ranking, and by
-    /// what the ranking noted. Whoever has the scope `admin` gets a recording as well, as with `record`.
+    /// Whether the result explains itself: each match by the legs that found it, by its place and score of the ranking
+    /// (`ranked_place`, `ranked_score`) and what that noted, beside those of one fixed fusion of the legs by the host
+    /// (`baseline_place`, `baseline_score`); and how many candidates are not shown, by reason (`left_out_by`: the `ranking`
+    /// did not place them, the `limit` of a result set, `deleted` meanwhile). Whoever has the scope `admin` gets a recording
+    /// as well, as with `record`, and the `settings` that each of the `plugins` saw.
     explain: Option<bool>,
     /// Whether products of one group (`item_group_id`) are one match: the best of them, with the others that were found in
     /// `variants`. Total, pages and facets count matches.
@@ -284,9 +287,6 @@ fn search_job(
     })
 }
 
-struct Options {
-    mistakes: Vec<FieldProblem>,
-}
 /// Whether a search takes this value of an option that says what is asked; the error says why not.
 pub fn check_search_option(name: &str, value: &Value) -> Result<(), String> {
     match name {
@@ -299,6 +299,9 @@ pub fn check_search_option(name: &str, value: &Value) -> Result<(), String> {
     }
 }
 
+struct Options {
+    mistakes: Vec<FieldProblem>,
+}
 
 impl Options {
     /// Takes a field out and reads it; an empty text counts as absent.

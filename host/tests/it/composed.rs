@@ -1,6 +1,7 @@
 //! Queries of several parts: pictures and words of one kind, what results should be unlike, regions of pictures, and what a
 //! search tells of itself.
 
+use reqwest::{Method, multipart::Form};
 use serde_json::{Value, json};
 use taja_catalog::{
     policy::Columns,
@@ -11,6 +12,7 @@ use taja_catalog::{
 use crate::{
     pictures::{another_view, beside, photograph},
     support::{Server, file, image_query, names, product, taja, words},
+    tenants::answer,
 };
 
 async fn shop(stock: &[(&str, &str)]) -> Server {
@@ -38,13 +40,13 @@ async fn several_pictures_and_several_texts_are_one_query_and_each_has_its_weigh
     let found = server.found(two().text("weights", r#"{"image[0]": 3}"#)).await;
     assert_eq!(found[..2], ["Cup of coffee", "Ginger cat"]);
 
-    let words_alone = json!({ "search-text": { "settings": { "vector_weight": 0 } } }).to_string();
-    let texts = words("rocket").text("query", "coins").text("policies", words_alone.clone());
     let (status, problem) = server.post("/search", two().text("weights", r#"{"imge": 9}"#)).await;
     let wrong = &problem["errors"][0];
     assert_eq!((status, &wrong["pointer"]), (422, &json!("/weights/imge")));
     assert_eq!(wrong["detail"], "names no part of this search, which has image");
 
+    let words_alone = json!({ "search-text": { "settings": { "vector_weight": 0 } } }).to_string();
+    let texts = words("rocket").text("query", "coins").text("policies", words_alone.clone());
     let mut found = server.found(texts).await;
     found.sort();
     assert_eq!(found, ["Model rocket", "Old coins"]);
@@ -87,8 +89,7 @@ async fn what_results_should_be_unlike_falls_behind_and_is_never_brought() {
     let (status, problem) =
         server.post("/search", image_query(photograph("coffee")).text("not_smell", "x")).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/not_smell")));
-    let (status, problem) =
-        server.post("/search", reqwest::multipart::Form::new().text("not", "leather")).await;
+    let (status, problem) = server.post("/search", Form::new().text("not", "leather")).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/query")));
 }
 
@@ -107,18 +108,58 @@ async fn the_region_of_a_picture_that_is_meant_is_what_is_searched_for() {
 }
 
 #[tokio::test]
+async fn a_search_that_explains_itself_tells_what_was_left_out_and_by_which_settings() {
+    let server = Server::with_shops(&["flowers"]).await;
+    let (key, (_, searching)) =
+        (server.full_key("flowers").await, server.key("flowers", json!({ "scopes": ["search"] })).await);
+    for (picture, name) in SHOP {
+        let form = product(name, vec![photograph(picture)]);
+        let added = server.asked_with(&key, Method::POST, "/add_product").header("Prefer", "wait=30");
+        assert_eq!(answer(added.multipart(form).send().await.unwrap()).await.1["status"], "completed");
+    }
+    let search = async |key: &str, form: Form| {
+        let request = server.asked_with(key, Method::POST, "/search").header("Prefer", "wait=30");
+        answer(request.multipart(form.text("explain", "true")).send().await.unwrap()).await.1["result"]
+            .clone()
+    };
+    let strict = json!({ "rank-default": { "settings": { "min_cosine_image": 0.9 } } });
+    let query = || image_query(photograph("chelsea"));
+    let result = search(&key, query().text("policies", strict.to_string())).await;
+    assert_eq!(names(&result), ["Ginger cat"]);
+    let explained = &result["explain"];
+    assert_eq!(
+        explained["left_out_by"],
+        json!({ "ranking": explained["left_out"], "limit": 0, "deleted": 0 })
+    );
+    assert_eq!(explained["candidates"].as_u64().unwrap() - 1, explained["left_out"].as_u64().unwrap());
+    let ranker = |result: &Value| {
+        let plugins = result["plugins"].as_array().unwrap();
+        plugins.iter().find(|plugin| plugin["name"] == "rank-default").unwrap().clone()
+    };
+    assert_eq!(ranker(&result)["settings"]["min_cosine_image"], 0.9, "{result}");
+    let result = search(&searching, query()).await;
+    assert_eq!(result["matches"][0]["explain"]["ranked_place"], 1, "{result}");
+    assert_eq!(ranker(&result)["settings"], Value::Null, "who may only search sees no settings");
+}
+
+#[tokio::test]
 async fn a_search_that_explains_itself_can_be_played_again_with_the_same_order() {
     let server = shop(SHOP).await;
     let query = image_query(another_view("chelsea")).text("query", "coffee cup").text("explain", "true");
     let result = server.result("/search", query).await;
     let first = &result["matches"][0]["explain"];
-    assert_eq!(first["ranked_place"], 1);
-    assert!(first["fused_place"].as_u64().is_some_and(|place| place >= 1), "{first}");
-    assert!(first["fused_score"].as_f64().is_some_and(|score| score > 0.0), "{first}");
+    assert_eq!((&first["ranked_place"], &first["ranked_score"]), (&json!(1), &result["matches"][0]["score"]));
+    assert!(first["baseline_place"].as_u64().is_some_and(|place| place >= 1), "{first}");
+    assert!(first["baseline_score"].as_f64().is_some_and(|score| score > 0.0), "{first}");
+    assert_eq!(result["explain"]["baseline"], json!({ "method": "reciprocal_rank", "k": 60.0 }));
+    let notes =
+        |found: &Value| found["explain"]["notes"][0].as_str().is_some_and(|note| note.contains("rank"));
+    assert!(result["matches"].as_array().unwrap().iter().all(notes), "{result}");
     assert!(first["shown"][0]["image_hash"].is_string() && first["notes"][0].is_string(), "{first}");
     assert_eq!((&result["explain"]["candidates"], &result["explain"]["left_out"]), (&json!(4), &json!(0)));
     assert_eq!(result["explain"]["parts"][0]["modality"], "image");
-    assert!(result["plugins"].as_array().unwrap().iter().all(|plugin| plugin["digest"].is_string()));
+    let plugins = result["plugins"].as_array().unwrap();
+    assert!(plugins.iter().all(|plugin| plugin["digest"].is_string() && plugin["settings"].is_object()));
 
     let recording =
         server.http.get(server.url(&format!("/recordings/{}", result["recording"].as_str().unwrap())));
@@ -127,6 +168,8 @@ async fn a_search_that_explains_itself_can_be_played_again_with_the_same_order()
     let mut legs = Vec::new();
     let mut ranking = None;
     for call in played.calls {
+        let shown = plugins.iter().find(|plugin| plugin["name"] == call.plugin.name.as_str()).unwrap();
+        assert_eq!(shown["settings"], call.settings, "{shown}");
         match call.answer {
             Answer::Legs(more) => legs.extend(more),
             Answer::Ranking(answer) => ranking = Some(answer),

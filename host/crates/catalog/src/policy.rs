@@ -8,6 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     failure::{Blame, Failure},
@@ -68,8 +69,8 @@ pub struct PolicyContext {
     pub job: Arc<dyn JobHandle>,
     /// Where each policy call is to be recorded, if at all.
     pub tape: Option<Arc<Tape>>,
-    /// The plugins that took part so far.
-    used: Mutex<Vec<PluginRef>>,
+    /// The plugins that took part so far, each with the settings it saw last where calls are recorded.
+    used: Mutex<Vec<(PluginRef, Option<Value>)>>,
     /// The catalogue again: what is known of the look-ups.
     watched: Arc<Watched>,
     /// What was done in another way than the shop's policies would have.
@@ -139,17 +140,28 @@ impl PolicyContext {
         Self::new(self.tenant.clone(), catalogue, embedder, self.filter.clone(), job)
     }
 
-    /// Notes that a plugin took part.
-    pub fn note_use(&self, plugin: &PluginRef) {
+    /// Notes that a plugin took part, with these settings. Where one stands in for itself with others, the last ones count:
+    /// those it answered with.
+    pub fn note_use(&self, plugin: &PluginRef, settings: &Value) {
+        let settings = self.tape.as_ref().map(|_| settings.clone());
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if !used.contains(plugin) {
-            used.push(plugin.clone());
+        match used.iter_mut().find(|(known, _)| known == plugin) {
+            Some((_, known)) => *known = settings,
+            None => used.push((plugin.clone(), settings)),
         }
     }
 
     /// The plugins that took part, in the order of their first call.
     pub fn used(&self) -> Vec<PluginRef> {
-        self.used.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.iter().map(|(plugin, _)| plugin.clone()).collect()
+    }
+
+    /// The settings that each of those saw, in the same order; nothing where calls are not recorded. They may tell what a
+    /// shop makes of its products, so they go where the recording goes.
+    pub fn settings(&self) -> Vec<Value> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.iter().filter_map(|(_, settings)| settings.clone()).collect()
     }
 
     /// Whether some look-up was answered with as much as it asked for, so that there may have been more.

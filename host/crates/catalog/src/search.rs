@@ -15,6 +15,7 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use self::{
     arrange::{compare_missing_last, count_values},
@@ -201,6 +202,17 @@ pub struct LegSummary {
     pub hits: u32,
 }
 
+/// Why products that legs brought are not in a result set: how many for each reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// The ranking policy did not place them, for a threshold or a rule of its own.
+    pub ranking: u32,
+    /// The ranking filled all of [`RESULT_SET`]; which of them it would have left out anyway is not known.
+    pub limit: u32,
+    /// They were deleted while the search ran.
+    pub deleted: u32,
+}
+
 /// The answer to a query: every page, total and facet is taken from this one list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResultSet {
@@ -213,6 +225,9 @@ pub struct ResultSet {
     /// How many products there were to rank.
     #[serde(default)]
     pub candidates: u32,
+    /// How many of those are not in it, and why.
+    #[serde(default)]
+    pub left_out: LeftOut,
     /// Counts by field.
     #[serde(default)]
     pub facets: HashMap<String, Vec<FacetCount>>,
@@ -223,6 +238,9 @@ pub struct ResultSet {
     pub legs: Vec<LegSummary>,
     /// The plugins that took part.
     pub plugins: Vec<PluginRef>,
+    /// The settings that each of them saw, in the same order; nothing where the search is not recorded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<Value>,
     /// The space of the vectors that were compared.
     #[serde(default)]
     pub model: String,
@@ -272,7 +290,6 @@ impl Search {
         let known = self.columns(&query.tenant, joined.products.things(), &columns).await?;
         let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
         let mut set = joined.result_set(&legs, ranking, &context);
-        set.found.truncate(RESULT_SET as usize);
         if let Some(typed) = typed {
             let (filter, known) = (&context.filter, context.known_words());
             set.did_you_mean = self.catalogue.respelled(&query.tenant, &typed, filter, known).await?;
@@ -336,6 +353,7 @@ impl Search {
         let products = self.by_id(tenant, &ids).await?;
         // A product that was deleted meanwhile belongs to no page, total or facet.
         set.found.retain(|found| products.contains_key(&found.product));
+        set.left_out.deleted = (ids.len() - set.found.len()) as u32;
         set.found.sort_by(|a, b| {
             let by_field = |sort: &Sort| {
                 let value = |found: &Found| products[&found.product].details.field(&sort.field);

@@ -125,7 +125,7 @@ impl<'a> Attempt<'a> {
         session: Option<Session>,
         ports: Option<Ports>,
     ) -> Result<Visit, PolicyError> {
-        context.note_use(&self.binding.plugin.identity.reference);
+        context.note_use(&self.binding.plugin.identity.reference, &self.binding.choice.settings);
         let caller = Caller { tenant: Some(self.tenant), record: self.record.clone(), session, ports };
         let visit = self.runner.enter(&self.binding.plugin, caller).await;
         visit.map_err(|fault| self.error(fault))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Evidence, Found, Fused, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
+use super::{Evidence, Found, Fused, LeftOut, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
 use crate::{
     id::ProductId,
     numbered::Numbered,
@@ -130,16 +130,17 @@ impl Joined {
         // What only a leg brought that counts against it was never asked for, whatever the policy makes of that.
         let ranked = (0..).zip(ranking.products).filter(|(_, ranked)| self.brought[ranked.product as usize]);
         let shows = |row: &&u32| !legs[self.matches.legs[**row as usize] as usize].is_against();
-        let found = (1..).zip(ranked).map(|(ranked_place, (place, ranked))| Found {
-            product: products[ranked.product as usize].clone(),
-            score: ranked.score,
-            ranked_place,
-            fused: fused[ranked.product as usize],
-            evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
-            legs: std::mem::take(&mut best[ranked.product as usize]),
-            notes: notes.remove(&place).unwrap_or_default(),
-            variants: Vec::new(),
-        });
+        let found =
+            (1..).zip(ranked.take(RESULT_SET as usize)).map(|(ranked_place, (place, ranked))| Found {
+                product: products[ranked.product as usize].clone(),
+                score: ranked.score,
+                ranked_place,
+                fused: fused[ranked.product as usize],
+                evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
+                legs: std::mem::take(&mut best[ranked.product as usize]),
+                notes: notes.remove(&place).unwrap_or_default(),
+                variants: Vec::new(),
+            });
         let summary = |leg: &Leg| LegSummary {
             name: leg.name.clone(),
             modality: leg.modality.clone(),
@@ -150,14 +151,19 @@ impl Joined {
         let degraded = context.degraded();
         // A policy that places fewer than it may has left the others out because they do not belong there.
         let is_whole = self.brought() <= RESULT_SET as usize || total < RESULT_SET as usize;
+        let found: Vec<_> = found.collect();
+        let missing = (self.brought() - found.len()) as u32;
+        let (ranking, limit) = if is_whole { (missing, 0) } else { (0, missing) };
         ResultSet {
-            found: found.collect(),
+            found,
             exact: is_whole && degraded.is_empty() && !context.may_have_left_out(),
             candidates: self.brought() as u32,
+            left_out: LeftOut { ranking, limit, deleted: 0 },
             facets: HashMap::new(),
             capped_facets: BTreeSet::new(),
             legs: legs.iter().map(summary).collect(),
             plugins: context.used(),
+            settings: context.settings(),
             model: context.embedder.space().id.clone(),
             did_you_mean: None,
             recording: None,

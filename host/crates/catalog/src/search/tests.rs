@@ -81,6 +81,9 @@ async fn a_result_set_is_exact_unless_there_was_more_than_it_takes() {
         let set = found(vec![leg("a", 1.0, 0..brought)], ranked).await;
         assert_eq!((set.exact, set.candidates as usize), (exact, brought), "{ranked} of {brought}");
         assert_eq!(set.found.len(), ranked.min(limit));
+        let LeftOut { ranking, limit: beyond, deleted } = set.left_out;
+        assert_eq!((ranking + beyond) as usize, brought - set.found.len());
+        assert_eq!((ranking > 0, beyond > 0, deleted), (exact && ranked < brought, !exact, 0));
     }
     // What only counts against the others is no more that there would be.
     let against = leg("not", -1.0, limit / 2..2 * limit);
