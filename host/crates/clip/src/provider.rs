@@ -86,13 +86,12 @@ pub(crate) fn configure(
         .map_err(|error| format!("{provider} cannot be used here: {error}"))
 }
 
-/// Gives a session threads of its own. Between the hundreds of short steps of a tower they spin, since to wake one takes about as long as
-/// the step (8 to 20 % of a picture's time); between runs they sleep, since the cores are wanted elsewhere.
+/// Gives a session threads of its own. Between the hundreds of short steps of a tower they spin, since to wake one takes
+/// about as long as the step (8 to 20 % of a picture's time); between runs they sleep: the cores are wanted elsewhere.
 fn own_threads(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, String> {
-    let builder = builder.with_independent_thread_pool();
-    let builder = builder.and_then(|builder| builder.with_intra_threads(threads));
-    let builder = builder.and_then(|builder| builder.with_config_entry(SPINNING_STOPS, "1"));
-    builder.map_err(|error| error.to_string())
+    let builder = builder.with_independent_thread_pool().map_err(|error| error.to_string())?;
+    let builder = builder.with_intra_threads(threads).map_err(|error| error.to_string())?;
+    builder.with_config_entry(SPINNING_STOPS, "1").map_err(|error| error.to_string())
 }
 
 fn dispatches(backend: Backend, threads: usize) -> Vec<ep::ExecutionProviderDispatch> {
