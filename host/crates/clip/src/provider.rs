@@ -12,9 +12,6 @@ use crate::compute::{Backend, Precision, Provider};
 /// (`kOrtSessionOptionsAvx2PrecisionMode` of ONNX Runtime).
 const EXACT_INTEGERS: &str = "session.x64quantprecision";
 
-/// Has threads sleep as soon as a run ends (`kOrtSessionOptionsConfigForceSpinningStop` of ONNX Runtime).
-const SPINNING_STOPS: &str = "session.force_spinning_stop";
-
 /// Whether the loaded library was built with it. It may still lack a device.
 pub(crate) fn is_built_in(provider: Provider) -> bool {
     let available = match provider {
@@ -74,24 +71,12 @@ pub(crate) fn configure(
     let builder =
         builder.with_optimization_level(optimisation(provider)).map_err(|error| error.to_string())?;
     let builder = builder.with_config_entry(EXACT_INTEGERS, "1").map_err(|error| error.to_string())?;
-    let builder = match provider {
-        Provider::Cpu => own_threads(builder, threads)?,
-        _ => builder,
-    };
     // A provider that fails is an error here: falling back in silence would serve at a fraction of the speed.
     let providers = dispatches(backend, threads).into_iter();
     let providers: Vec<_> = providers.map(ep::ExecutionProviderDispatch::error_on_failure).collect();
     builder
         .with_execution_providers(providers)
         .map_err(|error| format!("{provider} cannot be used here: {error}"))
-}
-
-/// Gives a session threads of its own. Between the hundreds of short steps of a tower they spin, since to wake one takes
-/// about as long as the step (8 to 20 % of a picture's time); between runs they sleep: the cores are wanted elsewhere.
-fn own_threads(builder: SessionBuilder, threads: usize) -> Result<SessionBuilder, String> {
-    let builder = builder.with_independent_thread_pool().map_err(|error| error.to_string())?;
-    let builder = builder.with_intra_threads(threads).map_err(|error| error.to_string())?;
-    builder.with_config_entry(SPINNING_STOPS, "1").map_err(|error| error.to_string())
 }
 
 fn dispatches(backend: Backend, threads: usize) -> Vec<ep::ExecutionProviderDispatch> {

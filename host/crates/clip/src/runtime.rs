@@ -1,4 +1,4 @@
-//! ONNX Runtime in this process: one library, one environment, one pool of threads for what sessions have none of their own.
+//! ONNX Runtime in this process: one library, one environment, one pool of threads that all sessions share.
 
 use std::{
     any::Any,
@@ -18,8 +18,8 @@ const LOAD_DEADLINE: Duration = Duration::from_secs(15);
 /// ONNX Runtime allows one environment per process, so the first caller's library and threads are everyone's.
 static LOADED: Mutex<Option<(PathBuf, Environment)>> = Mutex::new(None);
 
-/// The environment of this process, made on the first call. `threads` compute what another provider leaves to ONNX Runtime, and
-/// do not spin while they wait: the cores are wanted elsewhere.
+/// The environment of this process, made on the first call. `threads` compute, shared by all sessions, and do not spin
+/// while they wait: the cores are wanted elsewhere.
 pub(crate) fn environment(library: &Path, threads: usize) -> Result<Environment, ClipError> {
     let path = library.to_path_buf();
     let failed = |problem: String| ClipError::Library { path: library.to_path_buf(), problem };
