@@ -10,7 +10,7 @@ use crate::{
     code::Query,
     graph::{Graph, Links, Target, Walk},
     kernel::Kernel,
-    rates::Rates,
+    rates::{Rate, Rates},
     scan::Search,
     shelf::{Shelf, View},
     shortlist::Shortlist,
@@ -136,13 +136,17 @@ impl Chooser<'_> {
 
     fn walk_cost(&self, graph: &Graph, view: &View, asked: &Request<'_>) -> f64 {
         let visits = expected_visits(graph, view, asked.among, width(graph, asked));
-        let walks = visits * self.rates.visit.nanoseconds() * rounds(asked.queries.len());
+        let walks = visits * self.visit(asked.among).nanoseconds() * rounds(asked.queries.len());
         let pending = (view.pending.len() * asked.queries.len()) as f64;
         walks + pending * self.rates.list.nanoseconds()
     }
 
     fn visits_for(&self, nanoseconds: f64, asked: &Request<'_>) -> usize {
-        (nanoseconds / rounds(asked.queries.len()) / self.rates.visit.nanoseconds()) as usize
+        (nanoseconds / rounds(asked.queries.len()) / self.visit(asked.among).nanoseconds()) as usize
+    }
+
+    fn visit(&self, among: Option<&HashSet<ProductId>>) -> &Rate {
+        if among.is_some() { &self.rates.visit_among } else { &self.rates.visit }
     }
 
     /// Walks for every query, and looks at what the graph does not know yet. Nothing when a walk gave up, or found less
@@ -161,9 +165,9 @@ impl Chooser<'_> {
                 return None;
             }
             let (list, visits) = self.walk_one(&links, search, query, widths, most);
-            if search.among.is_some() {
+            if let Some(among) = search.among {
                 let expected = expected_visits(graph, search.view, search.among, widths.here);
-                graph.note_stray(visits, expected, list.is_some());
+                graph.note_stray(share(search.view, among), visits, expected, list.is_some());
             } else if widths.above == graph.width_above() {
                 graph.note_visits(widths.here, visits);
             }
@@ -193,7 +197,7 @@ impl Chooser<'_> {
         let mut walk = Walk::new(self.kernel, rows, links);
         walk.descend(Target::Query(query), 0, widths.above);
         let done = walk.spread(Target::Query(query), 0, widths.here, &|slot| search.admits(slot), most);
-        self.rates.visit.note(walk.visits, began.elapsed());
+        self.visit(search.among).note(walk.visits, began.elapsed());
         let mut list = Shortlist::new(search.k);
         for met in walk.met().iter().filter(|met| met.admitted) {
             let (segment, row) = rows.at(met.slot);
@@ -261,8 +265,13 @@ fn width(graph: &Graph, asked: &Request<'_>) -> usize {
 /// is asked for lies elsewhere than near the query.
 fn expected_visits(graph: &Graph, view: &View, among: Option<&HashSet<ProductId>>, width: usize) -> f64 {
     let Some(among) = among else { return graph.visits_for(width as f64) };
-    let admitted = among.len() as f64 / view.products.max(1) as f64;
-    graph.visits_for(width as f64 / admitted.clamp(1e-6, 1.0)) * graph.stray()
+    let share = share(view, among);
+    graph.visits_for(width as f64 / share) * graph.stray(share)
+}
+
+/// The share of the products that is asked for.
+fn share(view: &View, among: &HashSet<ProductId>) -> f64 {
+    (among.len() as f64 / view.products.max(1) as f64).clamp(1e-6, 1.0)
 }
 
 /// Walks that come one after the other when so many are done by all threads.

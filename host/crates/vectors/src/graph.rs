@@ -42,6 +42,8 @@ pub(crate) const FAR: usize = 8;
 
 /// What 1 is stored as.
 const STRAY_UNIT: f64 = 1024.0;
+/// Filters are told apart by the share of rows that they leave: a fourth and more, a sixteenth and more, and so on.
+const BANDS: usize = 8;
 
 type Chunk = Arc<[AtomicU32]>;
 type Level = Arc<Vec<Chunk>>;
@@ -56,8 +58,8 @@ pub(crate) struct Graph {
     width_above: AtomicUsize,
     /// Visits of a walk of that width, and of one that is [`FAR`] times as wide: running averages.
     visits: [AtomicUsize; 2],
-    /// See [`Graph::stray`]; a running average, in units of [`STRAY_UNIT`].
-    stray: AtomicUsize,
+    /// See [`Graph::stray`]; running averages, in units of [`STRAY_UNIT`].
+    strays: [AtomicUsize; BANDS],
     /// Rows of the shop when that was measured; 0 before.
     tuned_at: AtomicUsize,
 }
@@ -77,7 +79,7 @@ impl Graph {
             width: AtomicUsize::new(0),
             width_above: AtomicUsize::new(0),
             visits: Default::default(),
-            stray: AtomicUsize::new(STRAY_UNIT as usize),
+            strays: std::array::from_fn(|_| AtomicUsize::new(STRAY_UNIT as usize)),
             tuned_at: AtomicUsize::new(0),
         }
     }
@@ -127,16 +129,18 @@ impl Graph {
         average.store(if old == 0 { visits } else { (old * 7 + visits).div_ceil(8) }, Ordering::Relaxed);
     }
 
-    /// How many times as many visits as the share of rows asked for makes expect a walk with a filter takes.
-    pub(crate) fn stray(&self) -> f64 {
-        self.stray.load(Ordering::Relaxed) as f64 / STRAY_UNIT
+    /// How many times as many visits as this share of rows asked for makes expect a walk with a filter takes.
+    pub(crate) fn stray(&self, share: f64) -> f64 {
+        self.strays[band_of(share)].load(Ordering::Relaxed) as f64 / STRAY_UNIT
     }
 
-    /// A walk with a filter took so many visits, `expected` with what was known. One that gave up would have taken more.
-    pub(crate) fn note_stray(&self, visits: usize, expected: f64, done: bool) {
+    /// A walk with a filter that leaves this share took so many visits, `expected` with what was known. One that gave up
+    /// would have taken more.
+    pub(crate) fn note_stray(&self, share: f64, visits: usize, expected: f64, done: bool) {
         let seen = visits as f64 / expected.max(1.0) * if done { 1.0 } else { 4.0 };
-        let stray = self.stray() * (1.0 + (seen.clamp(0.25, 16.0) - 1.0) / 8.0);
-        self.stray.store((stray.clamp(0.25, 1000.0) * STRAY_UNIT) as usize, Ordering::Relaxed);
+        let stray = self.stray(share) * (1.0 + (seen.clamp(0.25, 16.0) - 1.0) / 8.0);
+        self.strays[band_of(share)]
+            .store((stray.clamp(0.25, 1000.0) * STRAY_UNIT) as usize, Ordering::Relaxed);
     }
 
     /// The links, for reading.
@@ -191,6 +195,11 @@ impl Links {
         let first = node % CHUNK * PLACES;
         self.levels[level].get(node / CHUNK).map_or(&[], |chunk| &chunk[first..first + PLACES])
     }
+}
+
+/// Which filters one with this share is like.
+fn band_of(share: f64) -> usize {
+    ((-share.log2() / 2.0).max(0.0) as usize).min(BANDS - 1)
 }
 
 /// The highest level that a slot is on.

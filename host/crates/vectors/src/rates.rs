@@ -52,6 +52,8 @@ pub(crate) struct Rates {
     pub(crate) look_up: Rate,
     /// A row that a walk over the graph compares.
     pub(crate) visit: Rate,
+    /// The same where it also asks whether the row's product is asked for.
+    pub(crate) visit_among: Rate,
     /// Searches for which a walk was thought too dear.
     spurned: AtomicU64,
 }
@@ -65,6 +67,7 @@ impl Rates {
             list: Rate::guess(10.0 + 4.0 * lines),
             look_up: Rate::guess(100.0),
             visit: Rate::guess(30.0 + 6.0 * lines),
+            visit_among: Rate::guess(130.0 + 6.0 * lines),
             spurned: AtomicU64::new(0),
         }
     }
