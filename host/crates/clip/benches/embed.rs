@@ -145,7 +145,7 @@ fn fastest_products(config: &ClipConfig, backend: Backend, threads: usize) -> Re
     };
     let of_weights = fastest(backend)?;
     let others = match backend.precision() {
-        Precision::Int8 => fastest(Backend::REFERENCE)?,
+        Precision::Int8 | Precision::Int8Single => fastest(Backend::REFERENCE)?,
         _ => of_weights,
     };
     Ok(Rates { of_weights, others })

@@ -30,6 +30,8 @@ pub enum Precision {
     F16,
     /// 8-bit integers, scaled for each column of a weight and for each item that it is multiplied with.
     Int8,
+    /// The same for one item at a time, in fewer steps.
+    Int8Single,
 }
 
 impl Provider {
@@ -39,7 +41,7 @@ impl Provider {
     /// The formats it computes in, the most exact first.
     pub fn precisions(self) -> &'static [Precision] {
         match self {
-            Self::Cpu => &[Precision::F32, Precision::Int8],
+            Self::Cpu => &[Precision::F32, Precision::Int8, Precision::Int8Single],
             Self::OpenVino => &[Precision::F32, Precision::Bf16, Precision::F16],
             Self::Cuda => &[Precision::F32, Precision::Tf32],
             Self::TensorRt => &[Precision::F32, Precision::Bf16, Precision::F16],
@@ -66,6 +68,7 @@ impl Precision {
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
             Self::Int8 => "int8",
+            Self::Int8Single => "int8-single",
         }
     }
 }

@@ -77,7 +77,9 @@ struct Kinds {
 impl Kinds {
     fn of(precision: Precision) -> Self {
         match precision {
-            Precision::Int8 => Self { operator: "MatMulInteger", input: UINT8, weights: INT8, output: INT32 },
+            Precision::Int8 | Precision::Int8Single => {
+                Self { operator: "MatMulInteger", input: UINT8, weights: INT8, output: INT32 }
+            }
             _ => Self { operator: "MatMul", input: FLOAT, weights: FLOAT, output: FLOAT },
         }
     }

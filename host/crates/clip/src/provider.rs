@@ -51,7 +51,7 @@ fn processor_has(precision: Precision) -> bool {
     #[cfg(not(target_arch = "x86_64"))]
     let (bf16, f16) = (false, false);
     match precision {
-        Precision::F32 | Precision::Int8 => true,
+        Precision::F32 | Precision::Int8 | Precision::Int8Single => true,
         Precision::Bf16 => bf16,
         Precision::F16 => f16,
         Precision::Tf32 => false,

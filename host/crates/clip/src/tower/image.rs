@@ -28,14 +28,14 @@ impl ImageTower {
         let session = loader.session(&tower.model)?;
         let head = loader.head(tower.head.as_ref())?;
         let problem = |problem| ClipError::model(&tower.model.file, problem);
-        let batch_limit = Self::check(&session, tower).map_err(problem)?;
+        let batch_limit = Self::check(loader, &session, tower).map_err(problem)?;
         let (input, output, size) = (tower.input.clone(), tower.output.clone(), tower.preprocess.size);
         let mut tower = Self { session, input, output, size, head, batch_limit };
         tower.warm_up(loader.dimension, known_batch).map_err(problem)?;
         Ok(tower)
     }
 
-    fn check(session: &Session, tower: &manifest::ImageTower) -> Result<usize, String> {
+    fn check(loader: &Loader<'_>, session: &Session, tower: &manifest::ImageTower) -> Result<usize, String> {
         let input = session::named(session.inputs(), &tower.input, "input")?;
         session::named(session.outputs(), &tower.output, "output")?;
         let (element, shape) = session::tensor_type(input)?;
@@ -47,7 +47,7 @@ impl ImageTower {
             [batch, 3 | -1, height, width]
                 if [height, width].iter().all(|side| *side == size || *side < 0) =>
             {
-                session::batch_limit(batch)
+                loader.batch_limit(batch)
             }
             _ => Err(format!(
                 "takes {} of the shape {shape:?}, the manifest makes [_, 3, {size}, {size}]",

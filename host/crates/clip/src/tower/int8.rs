@@ -8,9 +8,10 @@
 //! - `x w = s t (q v - z sum(v))` for a weight `w = t v`: the sum of a column is known, so zero points cost one subtraction,
 //!   which a bias that is added to the product takes in.
 //!
-//! Sums are of 32 bits. Everything else is computed as in the file. The scales of columns go into ONNX Runtime's own
-//! `MatMulIntegerToFloat`, which applies them to what is still in the cache; those of items do not, since it would apply
-//! several of them in one thread.
+//! Sums are of 32 bits. Everything else is computed as in the file. Where there may be several items, the scales of columns go into
+//! ONNX Runtime's own `MatMulIntegerToFloat`, which applies them to what is still in the cache; those of items do not, since it
+//! would apply several of them in one thread. Of a single item all goes into its `DynamicQuantizeMatMul`, the quantising and the
+//! bias too: one node in place of twenty, and no pass over the product to scale it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -40,9 +41,18 @@ const MOST_ROWS: usize = 1 << 16;
 /// Greatest magnitude of a quantised weight.
 const MOST: f32 = 127.0;
 
+/// How many items there may be at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Any number.
+    Items,
+    /// One: several would share a scale.
+    Single,
+}
+
 /// An ONNX file in which products with constant matrices of `least` bytes and more are quantised; other tensors of that size
 /// are looked for in the file itself. The problem is told in words.
-pub(super) fn of(path: &Path, least: u64) -> Result<Vec<u8>, String> {
+pub(super) fn of(path: &Path, least: u64, form: Form) -> Result<Vec<u8>, String> {
     let file = File::open(path).map_err(|error| error.to_string())?;
     let size = file.metadata().map_err(|error| error.to_string())?.len();
     let name = path.file_name().and_then(|name| name.to_str()).ok_or("has a name that is no text")?;
@@ -56,7 +66,7 @@ pub(super) fn of(path: &Path, least: u64) -> Result<Vec<u8>, String> {
     for field in model {
         match field.content {
             Some(content) if field.number == u64::from(onnx::MODEL_GRAPH) => {
-                let graph = Graph::read(&file, content, least)?.quantised(&mut outline, opset)?;
+                let graph = Graph::read(&file, content, least)?.quantised(&mut outline, opset, form)?;
                 let length = graph.iter().map(Vec::len).sum();
                 written.reserve(length);
                 written.extend(opening(onnx::MODEL_GRAPH, length));
@@ -210,26 +220,31 @@ impl<'a> Graph<'a> {
 
     /// The graph with quantised products, piece by piece: hundreds of megabytes are better not copied. Tensors that stay are
     /// outlined.
-    fn quantised(self, outline: &mut Outline<'_>, opset: u64) -> Result<Vec<Vec<u8>>, String> {
+    fn quantised(self, outline: &mut Outline<'_>, opset: u64, form: Form) -> Result<Vec<Vec<u8>>, String> {
         let weights: Vec<_> = self.weights.values().collect();
         let quantised = weights.par_iter().map(|weight| {
             let data = protobuf::read(self.file, weight.data.clone())?;
-            Ok(quantised(weight, &data))
+            Ok(quantised(weight, &data, form))
         });
         let quantised: Vec<_> = quantised.collect::<Result<_, String>>()?;
         let replaced = weights.iter().filter(|weight| !self.kept.contains(&weight.name));
         let replaced: HashSet<u64> = replaced.map(|weight| weight.place).collect();
-        let mut graph = constants().concat();
+        let mut graph = if form == Form::Items { constants().concat() } else { Vec::new() };
         let mut inputs = HashSet::new();
         for field in self.fields {
             let is = |number: u8| field.number == u64::from(number);
             match field.content {
                 Some(content) if is(onnx::GRAPH_NODE) && self.products.contains_key(&content.start) => {
                     let product = &self.products[&content.start];
-                    if inputs.insert(&product.input) {
-                        quantise(&mut graph, &product.input, opset);
+                    match form {
+                        Form::Single => multiply_single(&mut graph, product),
+                        Form::Items => {
+                            if inputs.insert(&product.input) {
+                                quantise(&mut graph, &product.input, opset);
+                            }
+                            multiply(&mut graph, product);
+                        }
                     }
-                    multiply(&mut graph, product);
                 }
                 Some(content) if is(onnx::GRAPH_NODE) && self.taken_in.contains(&content.start) => {}
                 Some(content) if is(onnx::GRAPH_INITIALIZER) => {
@@ -286,19 +301,20 @@ fn dimensions(file: &File, tensor: &[Field]) -> Result<Vec<usize>, String> {
     dimensions.into_iter().map(|size| usize::try_from(size).map_err(|error| error.to_string())).collect()
 }
 
-/// The tensors that stand for a weight: integers, their scales, and the sums of its columns.
-fn quantised(weight: &Weight, data: &[u8]) -> [[Vec<u8>; 2]; 3] {
+/// The tensors that stand for a weight: integers, their scales, and for several items the sums of its columns.
+fn quantised(weight: &Weight, data: &[u8], form: Form) -> Vec<[Vec<u8>; 2]> {
     let Columns { integers, scales, sums } = Columns::of(data, weight.columns);
     let floats = |what: &str, values: &[f32]| {
         let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         tensor(&of_weight(&weight.name, what), element::FLOAT, &[weight.columns], raw)
     };
     let shape = [weight.rows, weight.columns];
-    [
+    let mut tensors = vec![
         tensor(&of_weight(&weight.name, "integers"), element::INT8, &shape, integers),
         floats("scales", &scales),
-        floats("sums", &sums),
-    ]
+    ];
+    tensors.extend((form == Form::Items).then(|| floats("sums", &sums)));
+    tensors
 }
 
 /// A matrix, column by column.
@@ -422,6 +438,15 @@ fn multiply(graph: &mut Vec<u8>, Product { input, weight, bias, output }: &Produ
         }
         None => add("Sub", &[&scaled, &shift], output),
     }
+}
+
+/// The node that quantises a single item and multiplies it.
+fn multiply_single(graph: &mut Vec<u8>, Product { input, weight, bias, output }: &Product) {
+    let (integers, scales) = (of_weight(weight, "integers"), of_weight(weight, "scales"));
+    // The fourth would be zero points of the weight.
+    let inputs = [input, &integers, &scales, "", bias.as_deref().unwrap_or_default()];
+    let given = if bias.is_some() { &inputs[..] } else { &inputs[..3] };
+    node(graph, "DynamicQuantizeMatMul", given, output, &onnx::of_runtime());
 }
 
 /// The name of a tensor that all products use.

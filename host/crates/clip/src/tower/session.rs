@@ -9,7 +9,7 @@ use ort::{
 };
 
 use super::{
-    int8,
+    int8::{self, Form},
     outline::{self, LARGE},
 };
 use crate::{
@@ -41,7 +41,8 @@ impl Loader<'_> {
     pub(super) fn session(&self, file: &ModelFile) -> Result<Session, ClipError> {
         let path = self.folder.join(&file.file);
         let session = match self.backend.precision() {
-            Precision::Int8 => self.quantised(&path, LARGE),
+            Precision::Int8 => self.quantised(&path, LARGE, Form::Items),
+            Precision::Int8Single => self.quantised(&path, LARGE, Form::Single),
             _ => {
                 let maps = provider::maps_tensors(self.backend.provider());
                 let mapped = maps.then(|| self.mapped(&path, LARGE)).flatten();
@@ -75,8 +76,20 @@ impl Loader<'_> {
     }
 
     /// A session of a file whose large products are of integers. What is left of its tensors lies in the file.
-    pub(super) fn quantised(&self, path: &Path, least: u64) -> Result<Session, String> {
-        self.beside(path, |path| int8::of(path, least))
+    pub(super) fn quantised(&self, path: &Path, least: u64, form: Form) -> Result<Session, String> {
+        self.beside(path, |path| int8::of(path, least, form))
+    }
+
+    /// Most items at once of a graph whose first dimension this is; an error when it insists on a number above 1.
+    pub(super) fn batch_limit(&self, first_dimension: i64) -> Result<usize, String> {
+        match first_dimension {
+            fixed if fixed > 1 => {
+                Err(format!("takes batches of exactly {fixed}; export it with any batch, or with 1"))
+            }
+            1 => Ok(1),
+            _ if self.backend.precision() == Precision::Int8Single => Ok(1),
+            _ => Ok(usize::MAX),
+        }
     }
 
     /// A session of a graph that is made of a file, and whose tensors lie there.
@@ -125,17 +138,6 @@ pub(super) fn tensor_type(outlet: &Outlet) -> Result<(TensorElementType, Vec<i64
     let dtype = outlet.dtype();
     let shape = dtype.tensor_shape().map(|shape| shape.to_vec());
     dtype.tensor_type().zip(shape).ok_or_else(|| format!("{} is no tensor", outlet.name()))
-}
-
-/// Most items the graph takes at once; an error when it insists on a number above 1.
-pub(super) fn batch_limit(first_dimension: i64) -> Result<usize, String> {
-    match first_dimension {
-        1 => Ok(1),
-        fixed if fixed > 1 => {
-            Err(format!("takes batches of exactly {fixed}; export it with any batch, or with 1"))
-        }
-        _ => Ok(usize::MAX),
-    }
 }
 
 /// The named output as numbers, whose first dimension is the number of items.

@@ -7,7 +7,7 @@ use ort::{
     value::{Tensor, TensorRef},
 };
 
-use super::{Loader, cosine, session};
+use super::{Loader, cosine, int8::Form, session};
 use crate::{
     compute::{Backend, Precision, Provider},
     manifest::ModelFile,
@@ -62,13 +62,17 @@ fn mapped_tensors_give_the_same_vectors_to_the_bit() {
 #[test]
 fn integers_give_nearly_the_same_vectors() {
     let environment = runtime::environment(&library(), 2).unwrap();
-    let backend = Backend::new(Provider::Cpu, Precision::Int8).unwrap();
-    let loader = Loader { environment: &environment, folder: &tiny(), dimension: 12, backend, threads: 2 };
-    let (image, words) = (tiny().join("image.onnx"), tiny().join("text.onnx"));
-    let found = picture(&mut loader.quantised(&image, 1).unwrap());
-    assert!(cosine(&found, &picture(&mut loader.whole(&image).unwrap())) > 0.999);
-    let found = text(&mut loader.quantised(&words, 1).unwrap());
-    assert!(cosine(&found, &text(&mut loader.whole(&words).unwrap())) > 0.999);
+    for precision in [Precision::Int8, Precision::Int8Single] {
+        let backend = Backend::new(Provider::Cpu, precision).unwrap();
+        let loader =
+            Loader { environment: &environment, folder: &tiny(), dimension: 12, backend, threads: 2 };
+        let (image, words) = (tiny().join("image.onnx"), tiny().join("text.onnx"));
+        let form = if precision == Precision::Int8 { Form::Items } else { Form::Single };
+        let found = picture(&mut loader.quantised(&image, 1, form).unwrap());
+        assert!(cosine(&found, &picture(&mut loader.whole(&image).unwrap())) > 0.999);
+        let found = text(&mut loader.quantised(&words, 1, form).unwrap());
+        assert!(cosine(&found, &text(&mut loader.whole(&words).unwrap())) > 0.999);
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl TextTower {
         session::named(session.outputs(), &tower.output, "output").map_err(problem)?;
         session::named(session.inputs(), "input_ids", "input").map_err(problem)?;
         let inputs = session.inputs().iter().map(Input::read).collect::<Result<_, _>>().map_err(problem)?;
-        let (batch_limit, length) = shape_of(session.inputs(), tower.context).map_err(problem)?;
+        let (batch_limit, length) = shape_of(loader, session.inputs(), tower.context).map_err(problem)?;
         let (output, pooling, pad) = (tower.output.clone(), tower.pooling, tokenizer.pad());
         let mut made = Self { session, inputs, output, pooling, head, batch_limit, pad, length };
         match known {
@@ -190,7 +190,11 @@ impl Input {
 }
 
 /// Most texts at once, and the length of a sequence when the graph fixes it.
-fn shape_of(inputs: &[Outlet], context: usize) -> Result<(usize, Option<usize>), String> {
+fn shape_of(
+    loader: &Loader<'_>,
+    inputs: &[Outlet],
+    context: usize,
+) -> Result<(usize, Option<usize>), String> {
     let (_, shape) = session::tensor_type(session::named(inputs, "input_ids", "input")?)?;
     let [batch, sequence] = shape[..] else {
         return Err(format!("takes input_ids of the shape {shape:?} instead of [batch, sequence]"));
@@ -199,7 +203,7 @@ fn shape_of(inputs: &[Outlet], context: usize) -> Result<(usize, Option<usize>),
     if length.is_some_and(|length| length < context) {
         return Err(format!("takes sequences of {sequence}, the manifest's context is {context}"));
     }
-    Ok((session::batch_limit(batch)?, length))
+    Ok((loader.batch_limit(batch)?, length))
 }
 
 /// Mean of the first `count` states, at unit length.

@@ -28,13 +28,15 @@ fn numbers_of(count: usize, seed: u32) -> Vec<f32> {
     (1..=count as u32).map(number).collect()
 }
 
+const FORMS: [Form; 2] = [Form::Items, Form::Single];
+
 /// A session of such a model, quantised.
-fn session(opset: usize, weights: &[f32]) -> Session {
-    opened(&model(opset, weights))
+fn session(opset: usize, weights: &[f32], form: Form) -> Session {
+    opened(&model(opset, weights), form)
 }
 
 /// A session of a model, quantised.
-fn opened(model: &[u8]) -> Session {
+fn opened(model: &[u8], form: Form) -> Session {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("product.onnx");
     std::fs::write(&path, model).unwrap();
@@ -42,7 +44,7 @@ fn opened(model: &[u8]) -> Session {
     let backend = Backend::new(Provider::Cpu, Precision::Int8).unwrap();
     let loader =
         Loader { environment: &environment, folder: folder.path(), dimension: 1, backend, threads: 2 };
-    loader.quantised(&path, 1).unwrap()
+    loader.quantised(&path, 1, form).unwrap()
 }
 
 fn run(session: &mut Session, shape: &[usize], numbers: &[f32]) -> Vec<f32> {
@@ -71,8 +73,8 @@ fn tolerance(most_number: f32, range: f32, most_weight: f32) -> f32 {
 #[test]
 fn products_are_as_near_as_rounding_allows() {
     let weights = numbers_of(ROWS * COLUMNS, 1);
-    for opset in OPSETS {
-        let mut session = session(opset, &weights);
+    for (opset, form) in OPSETS.into_iter().flat_map(|opset| FORMS.map(|form| (opset, form))) {
+        let mut session = session(opset, &weights, form);
         for (shape, low, high) in [
             (&[2, 3, ROWS][..], -1.0, 1.0),
             (&[5, ROWS], -0.2, 7.0),
@@ -110,13 +112,15 @@ fn a_bias_is_added_once_and_a_product_that_is_used_elsewhere_stays() {
     let numbers = numbers_of(3 * ROWS, 9);
     let products = exact(&numbers, &weights);
     // How often the product and the bias are in the sum.
-    for (terms, given, [times, biases]) in [
+    let sums = [
         (["p", "b"], "s", [2.0, 2.0]),
         (["b", "p"], "s", [2.0, 2.0]),
         (["p", "b"], "p", [2.0, 1.0]),
         (["p", "p"], "b", [2.0, 1.0]),
-    ] {
-        let found = run(&mut opened(&biased(terms, given)), &[1, 3, ROWS], &numbers);
+    ];
+    for ((terms, given, [times, biases]), form) in sums.iter().flat_map(|sum| FORMS.map(|form| (*sum, form)))
+    {
+        let found = run(&mut opened(&biased(terms, given), form), &[1, 3, ROWS], &numbers);
         let most = 2.0 * tolerance(1.0, 2.0, 1.0);
         for (place, (found, product)) in found.iter().zip(&products).enumerate() {
             let expected = times * product + biases * bias[place % COLUMNS];
@@ -128,7 +132,7 @@ fn a_bias_is_added_once_and_a_product_that_is_used_elsewhere_stays() {
 #[test]
 fn what_else_is_in_a_batch_changes_nothing() {
     let weights = numbers_of(ROWS * COLUMNS, 1);
-    let mut session = session(17, &weights);
+    let mut session = session(17, &weights, Form::Items);
     let small = numbers_of(2 * ROWS, 3);
     let large: Vec<f32> = small.iter().map(|number| number * 1000.0).collect();
     let alone = run(&mut session, &[1, 2, ROWS], &small);
@@ -138,10 +142,12 @@ fn what_else_is_in_a_batch_changes_nothing() {
 
 #[test]
 fn nothing_at_all_gives_nothing() {
-    let mut session = session(17, &vec![0.0; ROWS * COLUMNS]);
-    assert_eq!(run(&mut session, &[1, 1, ROWS], &numbers_of(ROWS, 2)), [0.0; COLUMNS]);
-    let mut other = self::session(17, &numbers_of(ROWS * COLUMNS, 1));
-    assert_eq!(run(&mut other, &[1, 1, ROWS], &[0.0; ROWS]), [0.0; COLUMNS]);
+    for form in FORMS {
+        let mut empty = session(17, &vec![0.0; ROWS * COLUMNS], form);
+        assert_eq!(run(&mut empty, &[1, 1, ROWS], &numbers_of(ROWS, 2)), [0.0; COLUMNS]);
+        let mut other = session(17, &numbers_of(ROWS * COLUMNS, 1), form);
+        assert_eq!(run(&mut other, &[1, 1, ROWS], &[0.0; ROWS]), [0.0; COLUMNS]);
+    }
 }
 
 #[test]
@@ -158,7 +164,7 @@ fn a_file_that_cannot_be_quantised_says_why() {
     let weights = numbers_of(ROWS * COLUMNS, 1);
     let problem = |model: &[u8], least| {
         std::fs::write(&path, model).unwrap();
-        of(&path, least).unwrap_err()
+        of(&path, least, Form::Items).unwrap_err()
     };
     assert!(problem(&model(12, &weights), 1).contains("opset 12"));
     assert!(problem(&model(17, &weights), 1 << 16).contains("no product with a large constant matrix"));
