@@ -8,6 +8,7 @@ mod callbacks;
 pub mod cli;
 mod cloudinary_host;
 pub mod config;
+mod evaluation;
 pub mod http;
 mod image_folder;
 mod import;

@@ -1,11 +1,8 @@
 //! `taja eval`: how good searches are by what people judged, for what serves and for what might.
 
 mod ask;
-mod bootstrap;
 mod column;
 mod gate;
-mod judgements;
-mod measures;
 mod plot;
 mod report;
 mod sample;
@@ -18,19 +15,16 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 pub use self::column::Column;
-use self::{
-    ask::Panel,
-    gate::Gate,
-    judgements::Judgements,
-    report::{PLACES, Set},
-    sample::Sample,
-};
+use self::{ask::Panel, gate::Gate, report::Set, sample::Sample};
 use super::{
     Usage,
     client::{At, Client},
     write_out,
 };
-use crate::http::MAX_LIMIT;
+use crate::{
+    evaluation::{figures::PLACES, judgements::Judgements},
+    http::MAX_LIMIT,
+};
 
 /// Failed queries that are told one by one.
 const TOLD_FAILURES: usize = 5;

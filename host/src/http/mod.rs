@@ -43,6 +43,7 @@ pub use add_product::details;
 pub use events::Streams;
 pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};
+pub(crate) use search::text_search;
 pub use search::{MAX_LIMIT, check_search_option};
 
 use crate::app::App;
@@ -104,6 +105,8 @@ fn routes(request_bytes: usize, import_bytes: usize) -> OpenApiRouter<Shared> {
         .routes(routes!(tenants::keys, tenants::add_key))
         .routes(routes!(tenants::revoke_key))
         .routes(routes!(tenants::words::read, tenants::words::replace))
+        .routes(routes!(tenants::judgements::list))
+        .routes(routes!(tenants::judgements::read, tenants::judgements::replace, tenants::judgements::forget))
         .routes(routes!(tenants::callback_secret))
         .routes(routes!(tenants::rotate_callback_secret))
         .routes(routes!(models::list))

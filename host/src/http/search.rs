@@ -287,6 +287,16 @@ fn search_job(
     })
 }
 
+/// The search that these fields ask, which bring no files. `modalities` are those that it may have; any unless told.
+pub fn text_search(
+    fields: BTreeMap<String, Value>,
+    modalities: Option<&HashSet<String>>,
+) -> Result<SearchJob, Problem> {
+    let any = || fields.keys().map(|field| PartName::of(field).modality().to_owned()).collect();
+    let modalities = modalities.map_or_else(any, Clone::clone);
+    search_job(fields, Vec::new(), &modalities, &Guard::default())
+}
+
 /// Whether a search takes this value of an option that says what is asked; the error says why not.
 pub fn check_search_option(name: &str, value: &Value) -> Result<(), String> {
     match name {

@@ -1,5 +1,6 @@
 //! `/tenants`: shops, and the keys that speak for them.
 
+pub mod judgements;
 pub mod words;
 
 use axum::{

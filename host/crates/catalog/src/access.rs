@@ -9,7 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     callback::{CallbackSecret, CallbackSecrets},
-    id::TenantId,
+    id::{JudgementSetId, TenantId},
+    judgements::JudgementSet,
     port::PortResult,
     words::WordSettings,
 };
@@ -253,6 +254,18 @@ pub trait AccessStore: Send + Sync {
     async fn word_settings(&self, tenant: &TenantId) -> PortResult<Option<WordSettings>>;
     /// Keeps what a shop says of its words; false when there is no such shop.
     async fn set_word_settings(&self, tenant: &TenantId, settings: &WordSettings) -> PortResult<bool>;
+    /// A shop's sets of judgements, by name.
+    async fn judgements(&self, tenant: &TenantId) -> PortResult<Vec<JudgementSet>>;
+    /// A set with its lines.
+    async fn judgement_lines(
+        &self,
+        tenant: &TenantId,
+        id: &JudgementSetId,
+    ) -> PortResult<Option<(JudgementSet, String)>>;
+    /// Keeps a set and its lines, in the place of one of its name; false when there is no such shop.
+    async fn keep_judgements(&self, tenant: &TenantId, set: &JudgementSet, lines: &str) -> PortResult<bool>;
+    /// Forgets a set; false when the shop has none of that name.
+    async fn forget_judgements(&self, tenant: &TenantId, id: &JudgementSetId) -> PortResult<bool>;
     /// What a registered shop's callbacks are signed with, once something was.
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>>;
     /// Keeps a registered shop's secrets in the place of those with this current one, or of none; false when others took

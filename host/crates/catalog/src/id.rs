@@ -85,6 +85,10 @@ name_id! {
     /// Names one execution of a use case, so that running it twice has its effects once. The job's identifier.
     EffectKey, "effect key"
 }
+name_id! {
+    /// A set of judgements inside a tenant.
+    JudgementSetId, "judgement set"
+}
 
 impl ProductId {
     /// The identifier of the product that `effect` creates: the same at every attempt.

@@ -7,7 +7,7 @@ use taja_catalog::{PortResult, port::PortErrorKind};
 use crate::{connection::Mongo, error::failed};
 
 /// The collections beside the one of products.
-const OTHERS: [&str; 17] = [
+const OTHERS: [&str; 18] = [
     "search",
     "images",
     "vectors",
@@ -17,6 +17,7 @@ const OTHERS: [&str; 17] = [
     "intents",
     "tenants",
     "api_keys",
+    "judgements",
     "model",
     "plugin_versions",
     "plugin_components",
@@ -52,6 +53,8 @@ pub(crate) struct Collections {
     pub(crate) tenants: Collection<Document>,
     /// The keys that speak for them, hashed.
     pub(crate) api_keys: Collection<Document>,
+    /// What shops judged, with the lines of each set.
+    pub(crate) judgements: Collection<Document>,
     /// Which model serves, in its only document.
     pub(crate) model: Collection<Document>,
     /// Versions of plugins, by who owns them.
@@ -92,6 +95,7 @@ impl Collections {
             intents: named("intents"),
             tenants: named("tenants"),
             api_keys: named("api_keys"),
+            judgements: named("judgements"),
             model: named("model"),
             plugin_versions: named("plugin_versions"),
             plugin_components: named("plugin_components"),

@@ -23,6 +23,7 @@ mod follow;
 #[cfg(test)]
 mod golden;
 mod intents;
+mod judgements;
 mod keyword;
 mod ledger;
 mod legacy;

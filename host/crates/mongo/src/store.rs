@@ -10,9 +10,11 @@ use jiff::Timestamp;
 use mongodb::bson::doc;
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    EffectKey, Filter, ImageHash, JudgementSetId, PerceptualHash, PortResult, Product, ProductId, Space,
+    TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
+    judgements::JudgementSet,
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, Position, Shelved, Store, VectorRow,
     },
@@ -28,7 +30,7 @@ use crate::{
     edit::EditOne,
     error::mongo,
     intents::{self, Intend, Withdraw},
-    keyword,
+    judgements, keyword,
     legacy::{self, Legacy, migrate::MigrationReport},
     look, lookup,
     ranked::{Placed, best},
@@ -450,6 +452,26 @@ impl AccessStore for MongoStore {
     async fn set_word_settings(&self, tenant: &TenantId, settings: &WordSettings) -> PortResult<bool> {
         let set = access::set_word_settings(&self.collections, tenant, settings);
         within(READ, "set_word_settings", set).await
+    }
+
+    async fn judgements(&self, tenant: &TenantId) -> PortResult<Vec<JudgementSet>> {
+        within(READ, "judgements", judgements::all(&self.collections, tenant)).await
+    }
+
+    async fn judgement_lines(
+        &self,
+        tenant: &TenantId,
+        id: &JudgementSetId,
+    ) -> PortResult<Option<(JudgementSet, String)>> {
+        within(READ, "judgement_lines", judgements::lines(&self.collections, tenant, id)).await
+    }
+
+    async fn keep_judgements(&self, tenant: &TenantId, set: &JudgementSet, lines: &str) -> PortResult<bool> {
+        within(READ, "keep_judgements", judgements::keep(&self.collections, tenant, set, lines)).await
+    }
+
+    async fn forget_judgements(&self, tenant: &TenantId, id: &JudgementSetId) -> PortResult<bool> {
+        within(READ, "forget_judgements", judgements::forget(&self.collections, tenant, id)).await
     }
 
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {

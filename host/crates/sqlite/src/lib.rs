@@ -18,6 +18,7 @@ mod edit;
 mod error;
 mod filter;
 mod intents;
+mod judgements;
 mod keyword;
 mod lookup;
 mod models;

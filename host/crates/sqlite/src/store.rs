@@ -7,9 +7,11 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, Filter, ImageHash, PerceptualHash, PortResult, Product, ProductId, Space, TenantId,
+    EffectKey, Filter, ImageHash, JudgementSetId, PerceptualHash, PortResult, Product, ProductId, Space,
+    TenantId,
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
+    judgements::JudgementSet,
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, PortErrorKind, Position, Shelved,
         Store, VectorRow,
@@ -22,7 +24,7 @@ use crate::{
     access,
     edit::EditOne,
     error::{OpenError, failed, sqlite},
-    intents, keyword, lookup, rows, schema, texts,
+    intents, judgements, keyword, lookup, rows, schema, texts,
     threads::Threads,
     write::Commit,
 };
@@ -328,6 +330,32 @@ impl AccessStore for SqliteStore {
         let set =
             move |connection: &mut Connection| access::set_word_settings(connection, &tenant, &settings);
         self.writer.call("set_word_settings", set).await
+    }
+
+    async fn judgements(&self, tenant: &TenantId) -> PortResult<Vec<JudgementSet>> {
+        let tenant = tenant.clone();
+        self.read("judgements", move |connection| judgements::all(connection, &tenant)).await
+    }
+
+    async fn judgement_lines(
+        &self,
+        tenant: &TenantId,
+        id: &JudgementSetId,
+    ) -> PortResult<Option<(JudgementSet, String)>> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        self.read("judgement_lines", move |connection| judgements::lines(connection, &tenant, &id)).await
+    }
+
+    async fn keep_judgements(&self, tenant: &TenantId, set: &JudgementSet, lines: &str) -> PortResult<bool> {
+        let (tenant, set, lines) = (tenant.clone(), set.clone(), lines.to_owned());
+        let keep = move |connection: &mut Connection| judgements::keep(connection, &tenant, &set, &lines);
+        self.writer.call("keep_judgements", keep).await
+    }
+
+    async fn forget_judgements(&self, tenant: &TenantId, id: &JudgementSetId) -> PortResult<bool> {
+        let (tenant, id) = (tenant.clone(), id.clone());
+        let forget = move |connection: &mut Connection| judgements::forget(connection, &tenant, &id);
+        self.writer.call("forget_judgements", forget).await
     }
 
     async fn callback_secrets(&self, tenant: &TenantId) -> PortResult<Option<CallbackSecrets>> {

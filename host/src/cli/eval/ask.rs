@@ -1,7 +1,6 @@
 //! Asks every query of every column.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
 };
@@ -16,6 +15,9 @@ use super::{
         search::found,
     },
     column::{Column, Whom},
+};
+use crate::evaluation::{
+    figures::Answer,
     judgements::{Judged, Judgements, Query},
 };
 
@@ -27,6 +29,8 @@ const PAGE: &str = "100";
 pub struct Answers {
     /// Those to each query, in the order of the judgements.
     pub answers: Vec<Answer>,
+    /// From the request to the finished job, of those that did not fail.
+    pub took: Vec<Duration>,
     /// The spaces of the models that answered.
     pub models: BTreeSet<String>,
     /// The policies that answered, with their versions.
@@ -35,19 +39,6 @@ pub struct Answers {
     pub failures: Vec<String>,
     /// Answers that somebody stood in for.
     pub degraded: usize,
-}
-
-/// The answer to one query. Of one that failed nothing was found.
-#[derive(Debug, Default)]
-pub struct Answer {
-    /// The grade of each found product, best place first.
-    pub found: Vec<u8>,
-    /// The relevant products that were found, by the names that the judgements have for them.
-    pub hits: Vec<(usize, String)>,
-    /// What there was to find.
-    pub relevant: BTreeMap<String, u8>,
-    /// From the request to the finished job; none of one that failed.
-    pub took: Option<Duration>,
 }
 
 /// Who is asked in which column.
@@ -103,9 +94,10 @@ impl Seat {
         let began = Instant::now();
         let answer = match found(&self.client, form).await {
             Ok(result) => {
-                let took = began.elapsed();
+                self.answers.took.push(began.elapsed());
                 self.note(&result);
-                graded(&result, relevant, took)
+                let matches = result["matches"].as_array().into_iter().flatten();
+                Answer::graded(matches.map(products_of), relevant)
             }
             Err(error) => {
                 self.answers.failures.push(format!("{}: {error:#}", judged.id));
@@ -116,20 +108,16 @@ impl Seat {
         Ok(())
     }
 
-    /// Grades by product, those of filters looked up. Of two grades the higher one counts.
+    /// Grades by product, those of filters looked up.
     async fn relevant(&mut self, judged: &Judged) -> anyhow::Result<BTreeMap<String, u8>> {
-        let mut relevant = judged.relevant.clone();
-        for (filter, grade) in &judged.relevant_where {
+        for (filter, _) in &judged.relevant_where {
             let filter = filter.to_string();
             if !self.filters.contains_key(&filter) {
                 let products = products(&self.client, &filter).await.context("products of relevant_where")?;
-                self.filters.insert(filter.clone(), products);
-            }
-            for product in &self.filters[&filter] {
-                let known = relevant.entry(product.clone()).or_default();
-                *known = (*grade).max(*known);
+                self.filters.insert(filter, products);
             }
         }
+        let relevant = judged.grades(&self.filters);
         if relevant.is_empty() {
             bail!("no product of the catalogue is relevant");
         }
@@ -179,33 +167,12 @@ async fn form(query: &Query, depth: u32, policies: &Value) -> anyhow::Result<For
     Ok(form)
 }
 
-/// Gives each match the grade of its product, which the judgements know by its id or its stock keeping unit. A name
-/// counts once. Of a group the best grade counts, and the others of it are no more to be found: a match has one place.
-fn graded(result: &Value, mut relevant: BTreeMap<String, u8>, took: Duration) -> Answer {
-    let matches = result["matches"].as_array().map_or(&[][..], Vec::as_slice);
-    let mut open = relevant.clone();
-    let (mut found, mut hits) = (Vec::new(), Vec::new());
-    for (place, one) in matches.iter().enumerate() {
-        let variants = one["variants"].as_array().into_iter().flatten();
-        let mut graded: Vec<(String, u8)> =
-            std::iter::once(one).chain(variants).filter_map(|product| taken(&mut open, product)).collect();
-        // The earliest of the best ones stays in front.
-        graded.sort_by_key(|(_, grade)| Reverse(*grade));
-        let mut graded = graded.into_iter();
-        let best = graded.next();
-        for (name, _) in graded {
-            relevant.remove(&name);
-        }
-        found.push(best.as_ref().map_or(0, |(_, grade)| *grade));
-        hits.extend(best.map(|(name, _)| (place, name)));
-    }
-    Answer { found, hits, relevant, took: Some(took) }
-}
-
-/// Takes out what is known of a product, by the first of its names.
-fn taken(open: &mut BTreeMap<String, u8>, product: &Value) -> Option<(String, u8)> {
-    let mut names = [&product["product_id"], &product["sku"]].into_iter().filter_map(Value::as_str);
-    names.find_map(|name| open.remove_entry(name))
+/// The products of a match, each with the names that judgements may know it by.
+fn products_of(one: &Value) -> impl Iterator<Item = impl Iterator<Item = &str>> {
+    let variants = one["variants"].as_array().into_iter().flatten();
+    std::iter::once(one)
+        .chain(variants)
+        .map(|product| [&product["product_id"], &product["sku"]].into_iter().filter_map(Value::as_str))
 }
 
 #[cfg(test)]
@@ -215,26 +182,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_product_is_known_by_its_id_or_its_sku_and_counts_once() {
-        let result = json!({"matches": [
-            {"product_id": "1", "sku": "shoe"}, {"product_id": "2"}, {"product_id": "3", "sku": "shoe"},
-            {"product_id": "4", "sku": "hat"},
-        ]});
-        let relevant = BTreeMap::from([("shoe".to_owned(), 3), ("4".to_owned(), 1), ("5".to_owned(), 2)]);
-        let answer = graded(&result, relevant, Duration::ZERO);
-        assert_eq!(answer.found, [3, 0, 0, 1]);
-        assert_eq!(answer.hits, [(0, "shoe".to_owned()), (3, "4".to_owned())]);
-    }
-
-    #[test]
-    fn a_group_has_the_best_grade_of_its_products_and_counts_once() {
+    fn a_match_is_its_product_and_its_variants_each_by_id_and_sku() {
         let variants = json!([{"product_id": "2"}, {"product_id": "3", "sku": "shoe"}]);
-        let result = json!({"matches": [{"product_id": "1", "variants": variants}, {"product_id": "5"}]});
-        let relevant = [("1", 1), ("shoe", 3), ("5", 2), ("6", 1)];
-        let relevant = relevant.map(|(name, grade)| (name.to_owned(), grade)).into();
-        let answer = graded(&result, relevant, Duration::ZERO);
-        assert_eq!(answer.found, [3, 2]);
-        assert_eq!(answer.hits, [(0, "shoe".to_owned()), (1, "5".to_owned())]);
-        assert!(answer.relevant.keys().eq(["5", "6", "shoe"]), "{:?}", answer.relevant);
+        let one = json!({"product_id": "1", "sku": "hat", "variants": variants});
+        let names: Vec<Vec<_>> = products_of(&one).map(Iterator::collect).collect();
+        assert_eq!(names, [vec!["1", "hat"], vec!["2"], vec!["3", "shoe"]]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use super::{bootstrap::Interval, report::Set};
+use super::report::Set;
+use crate::evaluation::figures::{Figure, worse};
 
 /// A condition on one figure, such as `ndcg@10>=0.5`, of one column, such as `new:latency_p50_ms<40`, or of every column
 /// that is compared with what is live; of that itself when there is no other.
@@ -71,18 +72,16 @@ impl Gate {
         Ok(broken)
     }
 
-    fn no_figure(&self, known: &[super::report::Figure]) -> String {
+    fn no_figure(&self, known: &[Figure]) -> String {
         let known: Vec<_> = known.iter().map(|figure| figure.measure.as_str()).collect();
         format!("{}: there is no figure {:?}, but {}", self.text, self.measure, known.join(", "))
     }
 }
 
-/// The columns of a set that find less than the first one beyond what chance explains: the whole interval of the difference
-/// of their nDCG is below 0.
+/// The columns of a set that find less than the first one beyond what chance explains.
 pub fn worse_than_first(set: &Set) -> Vec<String> {
     let worse = set.columns.iter().skip(1).filter_map(|column| {
-        let figure = column.figures.first()?;
-        let difference = figure.difference.filter(Interval::is_below_zero)?;
+        let (figure, difference) = (column.figures.first()?, worse(&column.figures)?);
         Some(format!(
             "{}: {} of {} is below that of {} by {:.4} (95 % between {:.4} and {:.4})",
             set.judgements,
@@ -99,10 +98,8 @@ pub fn worse_than_first(set: &Set) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::report::{Figure, Summary},
-        *,
-    };
+    use super::{super::report::Summary, *};
+    use crate::evaluation::bootstrap::Interval;
 
     fn set(columns: &[(&str, f64)]) -> Set {
         let column = |(name, value): &(&str, f64)| {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::report::{Figure, Set};
+use super::report::Set;
+use crate::evaluation::figures::Figure;
 
 const WIDTH: f64 = 830.0;
 const LABEL_WIDTH: f64 = 300.0;
@@ -105,10 +106,8 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{bootstrap::Interval, report::Summary},
-        *,
-    };
+    use super::{super::report::Summary, *};
+    use crate::evaluation::bootstrap::Interval;
 
     fn figure(measure: &str, value: f64, low: f64, high: f64) -> Figure {
         Figure { measure: measure.into(), interval: Interval { value, low, high }, difference: None }

@@ -10,16 +10,15 @@ use clap::Args;
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
 
-use super::{
-    super::{
-        client::{At, Client},
-        search::found,
-        write_out,
-    },
-    bootstrap::SplitMix,
-    report::PLACES,
+use super::super::{
+    client::{At, Client},
+    search::found,
+    write_out,
 };
-use crate::query_log::{self, Entry};
+use crate::{
+    evaluation::{bootstrap::SplitMix, figures::PLACES},
+    query_log::{self, Entry},
+};
 
 /// Draw queries from the query log, and write them as judgements without grades.
 ///

@@ -6,6 +6,7 @@ use super::{claims, shop};
 use crate::{
     access::{AccessStore, ApiKey, KEY_BYTES, Scope, ShownKey, Tenant},
     callback::{CallbackSecret, CallbackSecrets, SECRET_BYTES},
+    judgements::JudgementSet,
     port::PortErrorKind,
     words::{Synonyms, WordSettings},
 };
@@ -21,6 +22,7 @@ pub async fn access_suite<S: AccessStore, G>(make: impl AsyncFn() -> (S, G)) {
         a_key_belongs_to_one_shop,
         a_revoked_key_stays_revoked,
         a_shop_says_how_its_words_are_understood,
+        judgements_come_back_as_they_were_kept,
         secrets_of_callbacks_take_the_place_of_those_that_were_read,
     ];
 }
@@ -97,6 +99,37 @@ async fn a_shop_says_how_its_words_are_understood(store: &impl AccessStore) {
     }
     assert_eq!(store.word_settings(&shop("b")).await.expect("answers"), None);
     assert_eq!(store.tenant(&shop("a")).await.expect("answers"), Some(tenant("a")));
+}
+
+async fn judgements_come_back_as_they_were_kept(store: &impl AccessStore) {
+    let set = |name: &str, lines: &str, at: i64| {
+        JudgementSet::of(name.parse().expect("a name"), lines, 1, moment(at))
+    };
+    let (lines, others) = ("{\"query\": \"Schühe 🛒\"}\n\n{\"id\": \"$q.a\"}\r\n", "{}");
+    let (shoes, hats) = (set("shoes", lines, 5), set("hats", others, 6));
+    let keep = async |set: &JudgementSet, lines: &str| {
+        store.keep_judgements(&shop("a"), set, lines).await.expect("answers")
+    };
+    assert!(!keep(&shoes, lines).await, "the shop is not registered");
+    for name in ["a", "b"] {
+        store.add_tenant(&tenant(name)).await.expect("answers");
+    }
+    assert_eq!(store.judgements(&shop("a")).await.expect("answers"), []);
+    assert!(keep(&shoes, lines).await && keep(&hats, others).await);
+    assert_eq!(store.judgements(&shop("a")).await.expect("answers"), [hats.clone(), shoes.clone()]);
+    let kept = store.judgement_lines(&shop("a"), &shoes.id).await.expect("answers");
+    assert_eq!(kept, Some((shoes.clone(), lines.to_owned())));
+    let changed = set("shoes", others, 7);
+    assert_ne!(changed.digest, shoes.digest);
+    assert!(keep(&changed, others).await, "it takes the place of the one before");
+    let kept = store.judgement_lines(&shop("a"), &shoes.id).await.expect("answers");
+    assert_eq!(kept, Some((changed.clone(), others.to_owned())));
+    assert_eq!(store.judgements(&shop("b")).await.expect("answers"), []);
+    assert_eq!(store.judgement_lines(&shop("b"), &shoes.id).await.expect("answers"), None);
+    assert!(!store.forget_judgements(&shop("b"), &shoes.id).await.expect("answers"), "it is another shop's");
+    assert!(store.forget_judgements(&shop("a"), &hats.id).await.expect("answers"));
+    assert!(!store.forget_judgements(&shop("a"), &hats.id).await.expect("answers"));
+    assert_eq!(store.judgements(&shop("a")).await.expect("answers"), [changed]);
 }
 
 async fn secrets_of_callbacks_take_the_place_of_those_that_were_read(store: &impl AccessStore) {

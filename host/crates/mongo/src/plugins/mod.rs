@@ -122,7 +122,7 @@ pub(crate) fn record<T: DeserializeOwned>(stored: &Document) -> PortResult<T> {
 }
 
 /// The records of what was found.
-async fn records<T: DeserializeOwned>(found: Cursor<Document>) -> PortResult<Vec<T>> {
+pub(crate) async fn records<T: DeserializeOwned>(found: Cursor<Document>) -> PortResult<Vec<T>> {
     let found: Vec<_> = found.try_collect().await.map_err(mongo)?;
     found.iter().map(record).collect()
 }

@@ -3,7 +3,7 @@
 use mongodb::bson::{Document, doc};
 
 /// Every collection's indexes; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 12] {
+pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 13] {
     [
         (products, of_products()),
         ("search", of_search()),
@@ -17,6 +17,7 @@ pub(super) fn all(products: &str) -> [(&str, Vec<Document>); 12] {
         ),
         ("intents", vec![doc! { "name": "taja_age", "key": { "at": 1 } }]),
         ("api_keys", vec![doc! { "name": "taja_shop", "key": { "tenant": 1 } }]),
+        ("judgements", vec![doc! { "name": "taja_shop", "key": { "tenant": 1 } }]),
         ("plugin_versions", vec![doc! { "name": "taja_owner", "key": { "owner": 1 } }]),
         (
             "plugin_pieces",

@@ -3,7 +3,7 @@
 use mongodb::bson::{Bson, Document, doc};
 
 /// Every collection's rule; `products` is the name of the collection of products.
-pub(super) fn all(products: &str) -> [(&str, Document); 18] {
+pub(super) fn all(products: &str) -> [(&str, Document); 19] {
     [
         (products, product()),
         ("search", search()),
@@ -15,6 +15,7 @@ pub(super) fn all(products: &str) -> [(&str, Document); 18] {
         ("intents", intent()),
         ("tenants", tenant()),
         ("api_keys", api_key()),
+        ("judgements", judgements()),
         ("model", model()),
         ("plugin_versions", plugin_version()),
         ("plugin_components", plugin_component()),
@@ -166,6 +167,15 @@ fn api_key() -> Document {
         "scopes": list(doc! { "enum": ["search", "catalogue", "admin"] }),
         "label": is("string"),
         "created_at": is("string"),
+    }))
+}
+
+fn judgements() -> Document {
+    rule(required(doc! {
+        "_id": required(doc! { "t": name(), "n": name() }),
+        "tenant": name(),
+        "record": is("string"),
+        "lines": is("string"),
     }))
 }
 

@@ -5,6 +5,8 @@ use mongodb::bson::{Document, doc};
 use serde_json::json;
 use taja_catalog::{
     Embedding, Filter, ImageHash, PerceptualHash, Space,
+    access::{AccessStore, Tenant},
+    judgements::JudgementSet,
     models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
     port::{Change, Position, Store, VectorRow},
 };
@@ -103,4 +105,15 @@ async fn ask_everything(store: &MongoStore) {
     assert_eq!(store.choose(&choice, 0).await.unwrap(), Chosen::Stored);
     store.forget_vectors(&space().id, 1).await.unwrap();
     store.migrate(|_| {}).await.unwrap();
+    ask_of_judgements(store).await;
+}
+
+async fn ask_of_judgements(store: &MongoStore) {
+    let (shop, at) = (shop(), jiff::Timestamp::UNIX_EPOCH);
+    let set = JudgementSet::of("shoes".parse().unwrap(), "{}", 1, at);
+    store.add_tenant(&Tenant { id: shop.clone(), name: "Shop".into(), created_at: at }).await.unwrap();
+    assert!(store.keep_judgements(&shop, &set, "{}").await.unwrap());
+    assert_eq!(store.judgements(&shop).await.unwrap(), std::slice::from_ref(&set));
+    assert!(store.judgement_lines(&shop, &set.id).await.unwrap().is_some());
+    assert!(store.forget_judgements(&shop, &set.id).await.unwrap());
 }

@@ -5,7 +5,7 @@
 //! by their difference on each draw (Sakai, Evaluating evaluation metrics based on the bootstrap, SIGIR 2006): what makes
 //! a query hard for both does not count.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Draws: the ends of an interval vary by about a percent of its width from one seed to another.
 const DRAWS: usize = 2000;
@@ -15,7 +15,7 @@ const TAIL: f64 = 0.025;
 const SEED: u64 = 0x7461_6a61;
 
 /// A figure with its 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// Over the sample.
     pub value: f64,

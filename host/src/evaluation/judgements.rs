@@ -1,7 +1,7 @@
 //! Judgements: queries, and which products answer them how well. One JSON object per line.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
@@ -11,10 +11,23 @@ use serde_json::{Map, Value};
 use taja_catalog::{Filter, plugins::is_modality_name};
 
 use super::measures::HIGHEST_GRADE;
-use crate::http::check_search_option;
+use crate::http::{check_search_option, text_search};
 
 /// Queries in one file, at most: each is asked once for every column.
 const MOST_QUERIES: usize = 100_000;
+/// Queries in a set that the service keeps, at most: each is asked twice, while shoppers search.
+pub const MOST_KEPT: usize = 1_000;
+
+/// Why a text holds no judgements.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// This line is none, counted from 1.
+    #[error("line {0}: {1}")]
+    Line(usize, String),
+    /// There is nothing to measure by.
+    #[error("no line judges a product relevant")]
+    Nothing,
+}
 
 /// Queries with what answers them.
 #[derive(Debug)]
@@ -124,31 +137,74 @@ impl Judgements {
             std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let folder = path.parent().unwrap_or(Path::new("."));
-        Self::parse(name, folder, &text).with_context(|| path.display().to_string())
+        let from_file = |number, line: &str| judged(number, Some(folder), line);
+        Self::parse(name, &text, MOST_QUERIES, from_file).with_context(|| path.display().to_string())
     }
 
-    fn parse(name: String, folder: &Path, text: &str) -> anyhow::Result<Self> {
+    /// Reads a set that the service keeps, which asks what can be asked without files.
+    pub fn kept(name: String, text: &str) -> Result<Self, Wrong> {
+        let without_files = |number, line: &str| {
+            let judged = judged(number, None, line)?;
+            match text_search(judged.query.fields(), None) {
+                Ok(_) => Ok(judged),
+                Err(problem) => bail!("no search asks so: {}", problem.detail),
+            }
+        };
+        Self::parse(name, text, MOST_KEPT, without_files)
+    }
+
+    fn parse(
+        name: String,
+        text: &str,
+        most: usize,
+        read: impl Fn(usize, &str) -> anyhow::Result<Judged>,
+    ) -> Result<Self, Wrong> {
         let mut judgements = Self { name, queries: Vec::new(), left_out: 0 };
         let mut ids = BTreeSet::new();
         for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
-            let judged = judged(number, folder, line).with_context(|| format!("line {number}"))?;
-            ensure!(
-                ids.insert(judged.id.clone()),
-                "line {number}: the id {:?} is taken by another line",
-                judged.id
-            );
-            ensure!(ids.len() <= MOST_QUERIES, "line {number}: there are more than {MOST_QUERIES} queries");
+            let wrong = |problem| Wrong::Line(number, problem);
+            let judged = read(number, line).map_err(|error| wrong(format!("{error:#}")))?;
+            if !ids.insert(judged.id.clone()) {
+                return Err(wrong(format!("the id {:?} is taken by another line", judged.id)));
+            }
+            if ids.len() > most {
+                return Err(wrong(format!("there are more than {most} queries")));
+            }
             match judged.relevant.is_empty() && judged.relevant_where.is_empty() {
                 true => judgements.left_out += 1,
                 false => judgements.queries.push(judged),
             }
         }
-        ensure!(!judgements.queries.is_empty(), "no line judges a product relevant");
-        Ok(judgements)
+        if judgements.queries.is_empty() { Err(Wrong::Nothing) } else { Ok(judgements) }
     }
 }
 
-fn judged(number: usize, folder: &Path, line: &str) -> anyhow::Result<Judged> {
+impl Judged {
+    /// Grades by product, with those of filters: `products` are the ones that pass each, which are all looked up. Of two
+    /// grades the higher one counts.
+    pub fn grades(&self, products: &HashMap<String, BTreeSet<String>>) -> BTreeMap<String, u8> {
+        let mut grades = self.relevant.clone();
+        for (filter, grade) in &self.relevant_where {
+            for product in products.get(&filter.to_string()).into_iter().flatten() {
+                let known = grades.entry(product.clone()).or_default();
+                *known = (*grade).max(*known);
+            }
+        }
+        grades
+    }
+}
+
+impl Query {
+    /// The fields of a search that asks it, without its files.
+    pub fn fields(&self) -> BTreeMap<String, Value> {
+        let texts = self.texts.iter().map(|(name, texts)| (name.clone(), texts.clone().into()));
+        let options = self.options.iter().map(|(name, value)| ((*name).to_owned(), value.clone()));
+        texts.chain(options).collect()
+    }
+}
+
+/// Reads a line; the paths in it count from the folder, and without one there may be none.
+fn judged(number: usize, folder: Option<&Path>, line: &str) -> anyhow::Result<Judged> {
     let line: Line = serde_json::from_str(line).context("it is no judgement")?;
     let query = Query {
         texts: texts([("query", line.query), ("not", line.not)], line.parts)?,
@@ -212,20 +268,25 @@ fn texts(
     Ok(texts.filter(|(_, texts)| !texts.is_empty()).collect())
 }
 
-/// Files by the names of their parts; paths count from the folder.
+/// Files by the names of their parts.
 fn files(
-    folder: &Path,
+    folder: Option<&Path>,
     parts: [(&str, Several<PathBuf>); 4],
 ) -> anyhow::Result<BTreeMap<String, Vec<PathBuf>>> {
     let mut files = BTreeMap::new();
     for (name, paths) in parts {
-        let paths: Vec<_> = paths.into_list().into_iter().map(|path| folder.join(path)).collect();
+        let paths = paths.into_list();
+        if paths.is_empty() {
+            continue;
+        }
+        let folder = folder.with_context(|| {
+            format!("`{name}` names files, which the service does not keep: measure them with `taja eval`")
+        })?;
+        let paths: Vec<_> = paths.into_iter().map(|path| folder.join(path)).collect();
         for path in &paths {
             ensure!(path.is_file(), "there is no file {}", path.display());
         }
-        if !paths.is_empty() {
-            files.insert(name.to_owned(), paths);
-        }
+        files.insert(name.to_owned(), paths);
     }
     Ok(files)
 }
@@ -258,9 +319,13 @@ fn checked(filter: Map<String, Value>) -> anyhow::Result<Value> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> anyhow::Result<Judgements> {
+    fn parse(text: &str) -> Result<Judgements, Wrong> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        Judgements::parse("set".into(), folder, text)
+        Judgements::parse("set".into(), text, MOST_QUERIES, |number, line| judged(number, Some(folder), line))
+    }
+
+    fn kept(text: &str) -> Result<Judgements, Wrong> {
+        Judgements::kept("set".into(), text)
     }
 
     #[test]
@@ -320,18 +385,47 @@ mod tests {
             (r#"{"query": "x", "filter": {"a": {"about": 1}}, "relevant": {"a": 1}}"#, "/a"),
             (r#"{"query": "x", "relevant_where": [{"filter": {"a": {"about": 1}}}]}"#, "relevant_where"),
         ] {
-            let error = format!("{:#}", parse(&format!("{good}\n{line}")).unwrap_err());
+            let error = parse(&format!("{good}\n{line}")).unwrap_err().to_string();
             assert!(error.starts_with("line 2: ") && error.contains(why), "{line}: {error}");
         }
-        let twice = format!(
-            "{:#}",
-            parse(
-                r#"{"id": "a", "query": "x", "relevant": {"a": 1}}
-{"id": "a", "query": "y", "relevant": {"a": 1}}"#
-            )
-            .unwrap_err()
-        );
+        let twice = r#"{"id": "a", "query": "x", "relevant": {"a": 1}}
+{"id": "a", "query": "y", "relevant": {"a": 1}}"#;
+        let twice = parse(twice).unwrap_err().to_string();
         assert!(twice.contains("taken by another line"), "{twice}");
-        assert!(parse("").is_err());
+        assert_eq!(parse("").unwrap_err(), Wrong::Nothing);
+    }
+
+    #[test]
+    fn what_the_service_keeps_asks_a_search_without_files() {
+        let line = r#"{"query": ["red", "shoe"], "not": "leather", "parts": {"barcode": "4006"}, "weights": {"query[1]": 2, "not": 0.5},
+            "filter": {"price": {"lt": 9}}, "sort": "-price", "group": true, "relevant": {"a": 1}}"#;
+        let judgements = kept(&line.replace('\n', " ")).unwrap();
+        let search = text_search(judgements.queries[0].query.fields(), None).unwrap();
+        let weights: Vec<_> = search.parts.iter().map(|part| (part.modality.as_str(), part.weight)).collect();
+        assert_eq!(weights, [("barcode", 1.0), ("text", 1.0), ("text", 2.0), ("text", -0.5)]);
+        assert!(search.group && search.sort[0].descending && search.filter["price"]["lt"] == 9);
+
+        let good = r#"{"query": "x", "relevant": {"a": 1}}"#;
+        for (line, why) in [
+            (r#"{"image": "Cargo.toml", "relevant": {"a": 1}}"#, "`image` names files"),
+            (r#"{"query": "x", "not_video": ["a.mp4"], "relevant": {"a": 1}}"#, "`not_video` names files"),
+            (
+                r#"{"query": "x", "weights": {"image": 2}, "relevant": {"a": 1}}"#,
+                "names no part of this search",
+            ),
+            (r#"{"query": "x", "crop": "0,0,1,1", "relevant": {"a": 1}}"#, "crop"),
+            (
+                r#"{"query": ["1", "2", "3", "4", "5", "6", "7", "8", "9"], "relevant": {"a": 1}}"#,
+                "more than 8",
+            ),
+            ("[1]", "no judgement"),
+        ] {
+            let wrong = kept(&format!("{good}\n\n{line}")).unwrap_err();
+            let Wrong::Line(number, problem) = &wrong else { panic!("{wrong}") };
+            assert_eq!((*number, problem.contains(why)), (3, true), "{line}: {problem}");
+        }
+        let many = |queries: usize| kept(&vec![good; queries].join("\n"));
+        assert_eq!(many(MOST_KEPT).unwrap().queries.len(), MOST_KEPT);
+        assert!(matches!(many(MOST_KEPT + 1), Err(Wrong::Line(1001, _))));
     }
 }
