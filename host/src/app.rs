@@ -372,6 +372,7 @@ fn worker_config(config: &Config) -> WorkerConfig {
         Lane::new("search", [jobs::SEARCH, jobs::SIMILAR, jobs::RESEMBLING], config.search_jobs),
         Lane::new("ingest", [jobs::ADD_PRODUCT, jobs::ADD_IMAGES], config.ingest_jobs),
         Lane::new("imports", [jobs::IMPORT], 1),
+        Lane::new("evaluations", [jobs::EVALUATE], 1),
         Lane::new("models", [jobs::ACTIVATE_MODEL], 1),
         // Receivers are anybody's servers, and may take their time.
         Lane::new("callbacks", [jobs::CALLBACK], config.callback_jobs).sharing(Share::AsManyAsItLeaves),

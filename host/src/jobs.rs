@@ -10,9 +10,10 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use taja_catalog::{
-    Blame, Details, Failure, Filter, ImageHash, ProductId, Region,
+    Blame, Details, Failure, Filter, ImageHash, JudgementSetId, ProductId, Region,
     add_product::{AddProduct, GONE, MoreImages, NewProduct},
     models::Conditions,
+    plugins::{Choice, Slot},
     policy::{Chosen, JobHandle, Pins, Policies},
     recording::Tape,
     search::{Facet, Query, RawContent, RawPart, Search, Sort},
@@ -21,6 +22,7 @@ use taja_catalog::{
 use taja_queue::{Handlers, JobContext, JobError, JsonText, Queue, Status};
 
 use crate::{
+    evaluation::Evaluate,
     import::{self, Pictures},
     query_log::QueryLog,
     recordings,
@@ -42,6 +44,9 @@ pub const RESEMBLING: &str = "resembling";
 /// The kind of a job that answers a query.
 pub const SEARCH: &str = "search";
 
+/// The kind of a job that measures a version of a policy.
+pub const EVALUATE: &str = "evaluate";
+
 /// The kind of a job that lets another model serve.
 pub const ACTIVATE_MODEL: &str = "activate_model";
 
@@ -50,7 +55,7 @@ pub const CALLBACK: &str = "callback";
 
 /// Every kind.
 pub const KINDS: &[&str] =
-    &[ADD_PRODUCT, ADD_IMAGES, IMPORT, SEARCH, SIMILAR, RESEMBLING, ACTIVATE_MODEL, CALLBACK];
+    &[ADD_PRODUCT, ADD_IMAGES, IMPORT, SEARCH, SIMILAR, RESEMBLING, EVALUATE, ACTIVATE_MODEL, CALLBACK];
 
 /// Longest time from a handler's answer to the queue's record of it.
 const RECORDED_WITHIN: Duration = Duration::from_secs(60);
@@ -178,6 +183,22 @@ impl SearchJob {
     }
 }
 
+/// What an [`EVALUATE`] job carries.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateJob {
+    /// What it measures by.
+    pub judgements: JudgementSetId,
+    /// The slot that both would fill.
+    pub slot: Slot,
+    /// What served there when it was asked for.
+    pub live: Option<Choice>,
+    /// What is measured beside it.
+    pub candidate: Choice,
+    /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub callback_url: Option<String>,
+}
+
 /// What an [`ACTIVATE_MODEL`] job carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ActivateJob {
@@ -207,6 +228,8 @@ pub struct UseCases {
     pub search: Search,
     /// Finds what looks like a product.
     pub similar: Similar,
+    /// Measures versions of policies.
+    pub evaluate: Evaluate,
     /// Who decides for them.
     pub policies: Arc<dyn Policies>,
     /// Where the pictures of imported products come from.
@@ -226,7 +249,7 @@ pub struct UseCases {
 /// The handler of every job kind. A job goes on to its end with the model that served when it began.
 pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
     let (adding, adding_images, importing) = (models.clone(), models.clone(), models.clone());
-    let activating = models.clone();
+    let (activating, evaluating) = (models.clone(), models.clone());
     let (searching, comparing, reviewing) = (models.clone(), models.clone(), models.clone());
     Handlers::new()
         .on(ADD_PRODUCT, move |job| {
@@ -268,6 +291,10 @@ pub fn handlers(models: &Arc<dyn Models>) -> Handlers {
                 cases.note_search(&job, &search, &outcome).await;
                 if search.has_files() { settle(&cases, &job, outcome) } else { outcome.map_err(job_error) }
             }
+        })
+        .on(EVALUATE, move |job| {
+            let cases = evaluating.cases();
+            async move { cases.ok_or_else(no_model)?.run_evaluate(&job).await.map_err(job_error) }
         })
         .on(ACTIVATE_MODEL, move |job| {
             let models = activating.clone();
@@ -361,6 +388,10 @@ impl UseCases {
         written(&found.ok_or_else(|| gone(&product))?)
     }
 
+    async fn run_evaluate(&self, job: &JobContext) -> Result<JsonText, Failure> {
+        written(&self.evaluate.run(&tenant(job)?, payload(job)?, handle(job)).await?)
+    }
+
     async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {
         let tenant = tenant(job)?;
         let lineup = match &search.chosen {
@@ -438,7 +469,7 @@ impl UseCases {
 }
 
 /// The filter of a job; null for none.
-fn read_filter(filter: &Value) -> Result<Filter, Failure> {
+pub fn read_filter(filter: &Value) -> Result<Filter, Failure> {
     match filter {
         Value::Null => Ok(Filter::everything()),
         filter => Filter::parse(filter).map_err(|error| Failure::client("filter_invalid", error.to_string())),

@@ -33,6 +33,7 @@ use super::{
 };
 use crate::{
     config::Config,
+    evaluation::Evaluate,
     import::{Hosted, Pictures},
     jobs::{ActivateJob, Models, UseCases},
     outbound::Guard,
@@ -111,6 +112,13 @@ impl Generation {
             Arc::new(catalogue.with_words(vocabularies.clone(), words.clone()));
         let hosted = backends.folder.clone().and_then(|folder| Hosted::new(image_base, folder));
         let guard = Guard::new(config.callback_networks.clone());
+        let search = Search {
+            decoder: media.clone(),
+            video: media.clone() as Arc<dyn VideoDecoder>,
+            store: store.clone(),
+            catalogue: catalogue.clone(),
+            embedder: embedder.clone(),
+        };
         let cases = UseCases {
             add_product: AddProduct {
                 decoder: media.clone(),
@@ -118,15 +126,16 @@ impl Generation {
                 store: store.clone(),
                 index: index.clone(),
                 images: backends.images.clone(),
-                catalogue: catalogue.clone(),
-            },
-            search: Search {
-                decoder: media.clone(),
-                video: media.clone() as Arc<dyn VideoDecoder>,
-                store: store.clone(),
                 catalogue,
-                embedder: embedder.clone(),
             },
+            // Nobody waits for a measurement as a shopper waits for a search.
+            evaluate: Evaluate {
+                search: Search { embedder: bulk.clone(), ..search.clone() },
+                index: index.clone(),
+                policies: policies.clone(),
+                judgements: backends.access.clone(),
+            },
+            search,
             similar: Similar { store: store.clone(), index: index.clone(), space: space.clone() },
             policies: policies.clone(),
             results: ResultCache::new(

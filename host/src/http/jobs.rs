@@ -108,7 +108,7 @@ pub struct ProgressView {
 pub struct JobResource {
     /// The job.
     pub job_id: String,
-    /// `add_product`, `add_images`, `import`, `search`, `similar`, `resembling`, `activate_model`, or `callback` for the delivery of another one's end.
+    /// `add_product`, `add_images`, `import`, `search`, `similar`, `resembling`, `evaluate`, `activate_model`, or `callback` for the delivery of another one's end.
     pub kind: String,
     /// Where it stands.
     pub status: JobState,
@@ -339,8 +339,8 @@ pub async fn find(
 fn scope_of(kind: &str) -> Scope {
     match kind {
         jobs::SEARCH | jobs::SIMILAR | jobs::RESEMBLING => Scope::Search,
-        // They tell where a shop's other services are.
-        jobs::CALLBACK => Scope::Admin,
+        // They tell where a shop's other services are, and which settings its policies have.
+        jobs::CALLBACK | jobs::EVALUATE => Scope::Admin,
         _ => Scope::Catalogue,
     }
 }

@@ -1,6 +1,7 @@
 //! `/plugins`: the versions of policies, which of them serve whom, and how they have been doing.
 
 mod bodies;
+mod evaluate;
 mod shelf;
 mod slots;
 mod steps;
@@ -41,6 +42,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(read))
         .routes(routes!(history))
         .routes(routes!(remove))
+        .routes(routes!(evaluate::evaluate))
         .routes(routes!(steps::activate))
         .routes(routes!(steps::deactivate))
         .routes(routes!(steps::start_canary, steps::stop_canary))

@@ -522,6 +522,8 @@ pub trait Policies: Send + Sync {
 pub trait Lineup: Send + Sync {
     /// Names the policies and settings: another one whenever those are others.
     fn fingerprint(&self) -> &str;
+    /// Whether some search policy accepts parts of this modality.
+    fn accepts(&self, modality: &str) -> bool;
     /// Hands each part to the search policy that accepts its modality; all their legs.
     async fn search(
         &self,

@@ -198,6 +198,10 @@ impl Lineup for Team {
         &self.fingerprint
     }
 
+    fn accepts(&self, modality: &str) -> bool {
+        self.modalities.contains_key(modality)
+    }
+
     async fn search(
         &self,
         context: &PolicyContext,

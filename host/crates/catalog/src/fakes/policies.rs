@@ -39,6 +39,10 @@ impl Lineup for ScriptedLineup {
         "scripted"
     }
 
+    fn accepts(&self, _: &str) -> bool {
+        true
+    }
+
     async fn search(&self, _: &PolicyContext, parts: Vec<Part>, _: u32) -> Result<Vec<Leg>, PolicyError> {
         (self.search)(&parts)
     }
