@@ -186,7 +186,7 @@ impl Client {
 
     /// Reads a resource.
     pub async fn get(&self, route: &str) -> anyhow::Result<Value> {
-        read(self.http.get(format!("{}{route}", self.base)).send().await?).await
+        read(self.named(self.http.get(format!("{}{route}", self.base))).send().await?).await
     }
 
     /// Reads what may be long, as it comes.

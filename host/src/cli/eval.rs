@@ -22,7 +22,7 @@ use super::{
     write_out,
 };
 use crate::{
-    evaluation::{figures::PLACES, judgements::Judgements},
+    evaluation::{Evaluation, figures::PLACES, judgements::Judgements},
     http::MAX_LIMIT,
 };
 
@@ -159,6 +159,11 @@ async fn measure(
         sets.push(Set::new(judgements, columns, &answers, k as usize));
     }
     Ok(sets)
+}
+
+/// The figures of an evaluation by the service, for people.
+pub fn table(evaluation: Evaluation) -> String {
+    Set::from(evaluation).table()
 }
 
 /// Measures one version of a policy beside what serves. What speaks against it, if anything does.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::time::timeout;
 
@@ -26,6 +27,21 @@ pub async fn follow(client: &Client, job: &str, mut told: impl FnMut(u64)) -> an
         // However the stream ended, the job itself tells how it stands.
         let standing = patiently(|| client.get(&route)).await?;
         if has_ended(&standing) {
+            return Ok(standing);
+        }
+    }
+}
+
+/// Follows a job to its end with a bar; the job as `/jobs/{id}` shows it.
+pub async fn shown(client: &Client, job: &str) -> anyhow::Result<Value> {
+    let bar = ProgressBar::new(100);
+    bar.set_style(ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  ({elapsed})")?);
+    loop {
+        let standing = client.get(&format!("/jobs/{job}?wait=1")).await?;
+        bar.set_position(standing["progress"].as_u64().unwrap_or(0));
+        bar.set_message(standing["stage"].as_str().unwrap_or_default().to_owned());
+        if has_ended(&standing) {
+            bar.finish_and_clear();
             return Ok(standing);
         }
     }

@@ -1,6 +1,7 @@
 //! `taja plugin`: components, from the compiler to the service that they serve.
 
 mod author;
+mod evaluate;
 mod files;
 mod life;
 mod oci;
@@ -14,7 +15,7 @@ use clap::{
     Args, Subcommand,
     builder::{PathBufValueParser, TypedValueParser},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use taja_sandbox::Kind;
 
 use self::{
@@ -164,11 +165,45 @@ pub enum Plugin {
         #[command(flatten)]
         at: At,
     },
+    /// Measure a version beside what serves, by judgements that the service keeps; exit status 1 if it finds less
+    Evaluate {
+        /// The version, or the beginning of its digest; the only one unless told
+        #[arg(long)]
+        version: Option<String>,
+        /// The shop's set of judgements (`PUT /tenants/SHOP/judgements/SET`)
+        #[arg(long, value_name = "SET")]
+        judgements: String,
+        /// Its settings, or @ and a file that holds them [default: those that the plugin has in its slot]
+        #[arg(long = "settings", value_name = "JSON", value_parser = life::settings)]
+        plugin_settings: Option<Value>,
+        /// The plugin
+        #[arg(value_parser = plugin_name)]
+        name: String,
+        /// Print as JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Ask for an evaluation before a version serves in the slot of a plugin, or end that
+    Gate {
+        /// Seconds since the evaluation began, at most
+        #[arg(long, default_value_t = 24 * 3600, value_parser = clap::value_parser!(u32).range(1..))]
+        max_age_seconds: u32,
+        /// End it
+        #[arg(long, conflicts_with = "max_age_seconds")]
+        stop: bool,
+        #[command(flatten)]
+        on: On,
+    },
     /// Let a version serve
     Activate {
         /// The version, or the beginning of its digest; the only one unless told
         #[arg(long)]
         version: Option<String>,
+        /// The evaluation that shows that it finds no less than what serves: the job that `taja plugin evaluate` names
+        #[arg(long, value_name = "JOB")]
+        evaluation: Option<String>,
         #[command(flatten)]
         with: With,
         #[command(flatten)]
@@ -187,8 +222,11 @@ pub enum Plugin {
         /// Percent of the sessions, 1 to 100
         #[arg(long, required_unless_present = "stop", value_parser = clap::value_parser!(u8).range(1..=100))]
         percent: Option<u8>,
+        /// The evaluation that shows that it finds no less than what serves: the job that `taja plugin evaluate` names
+        #[arg(long, value_name = "JOB")]
+        evaluation: Option<String>,
         /// End it
-        #[arg(long, conflicts_with_all = ["version", "percent", "with"])]
+        #[arg(long, conflicts_with_all = ["version", "percent", "evaluation", "with"])]
         stop: bool,
         #[command(flatten)]
         with: With,
@@ -344,14 +382,24 @@ impl Plugin {
             Self::Push { component, signature, activate, json, at } => {
                 life::push(&component, signature, activate, json, at).await?;
             }
-            Self::Activate { version, with, on } => life::activate(version, with, on).await?,
+            Self::Evaluate { version, judgements, plugin_settings, name, json, at } => {
+                let body = evaluate::body(version, judgements, plugin_settings);
+                return evaluate::evaluate(&name, body, json, at).await;
+            }
+            Self::Gate { max_age_seconds, stop, on } => {
+                life::gate((!stop).then_some(max_age_seconds), on).await?;
+            }
+            Self::Activate { version, evaluation, with, on } => {
+                life::activate(version, evaluation, with, on).await?;
+            }
             Self::Deactivate { on } => life::deactivate(on).await?,
-            Self::Canary { version, percent, with, on, .. } => {
-                life::beside("canary", version, percent.map(|percent| ("percent", percent.into())), with, on)
-                    .await?;
+            Self::Canary { version, percent, evaluation, with, on, .. } => {
+                let beside = percent.map(|percent| json!({ "percent": percent, "evaluation": evaluation }));
+                life::beside("canary", version, beside, with, on).await?;
             }
             Self::Shadow { version, every, with, on, .. } => {
-                life::beside("shadow", version, every.map(|every| ("every", every.into())), with, on).await?;
+                life::beside("shadow", version, every.map(|every| json!({ "every": every })), with, on)
+                    .await?;
             }
             Self::Rollback { to, on } => life::rollback(to, on).await?,
             Self::Status { name, json, at } => life::status(&name, json, at).await?,

@@ -2,6 +2,7 @@
 
 mod bodies;
 mod evaluate;
+mod evidence;
 mod shelf;
 mod slots;
 mod steps;
@@ -48,6 +49,7 @@ pub fn routes() -> OpenApiRouter<Shared> {
         .routes(routes!(steps::start_canary, steps::stop_canary))
         .routes(routes!(steps::start_shadow, steps::stop_shadow))
         .routes(routes!(steps::rollback))
+        .routes(routes!(steps::set_gate, steps::lift_gate))
         .layer(DefaultBodyLimit::max(MAX_STEP_BYTES))
 }
 

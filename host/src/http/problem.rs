@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use taja_catalog::{Blame, Failure, PluginDigest, PortError, port::PortErrorKind};
+use taja_catalog::{Blame, Failure, PluginDigest, PortError, plugins::Lacking, port::PortErrorKind};
 use taja_sandbox::{AddError, OrderError, Refused};
 use utoipa::ToSchema;
 
@@ -211,12 +211,26 @@ impl From<OrderError> for Problem {
             OrderError::Refused(detail) => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "order_refused", detail)
             }
+            OrderError::Lacking(lacking) => lacking.into(),
             OrderError::Store(error) if error.kind == PortErrorKind::Conflict => {
                 let detail = "others keep changing this slot: look at it again, then try again";
                 Self::new(StatusCode::CONFLICT, "slot_changed", detail)
             }
             OrderError::Store(error) => error.into(),
         }
+    }
+}
+
+impl From<Lacking> for Problem {
+    fn from(lacking: Lacking) -> Self {
+        let (status, code) = match &lacking {
+            Lacking::Missing(_) => (StatusCode::UNPROCESSABLE_ENTITY, "evaluation_missing"),
+            Lacking::Stale(_) => (StatusCode::CONFLICT, "evaluation_stale"),
+            Lacking::Worse => (StatusCode::CONFLICT, "evaluation_worse"),
+        };
+        let detail = lacking.to_string();
+        let errors = vec![FieldProblem::new("evaluation", detail.clone())];
+        Self { errors, ..Self::new(status, code, detail) }
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
     tenants::answer,
 };
 
-const PRODUCTS: [(&str, &str); 8] = [
+/// Names of products, and the pictures that are their SKUs.
+pub const PRODUCTS: [(&str, &str); 8] = [
     ("Space suit", "astronaut"),
     ("Old camera", "camera"),
     ("Ginger cat", "chelsea"),
@@ -26,7 +27,7 @@ const PRODUCTS: [(&str, &str); 8] = [
 /// The ranking fixture with its order turned round.
 const REVERSED: &str = r#"{"rank-plain": {"settings": {"do": "reverse"}}}"#;
 
-async fn shop(settings: &[(&str, &str)]) -> Server {
+pub async fn shop(settings: &[(&str, &str)]) -> Server {
     let server = Server::start_with(settings).await;
     for (name, picture) in PRODUCTS {
         let form = product(name, vec![photograph(picture)]).text("sku", picture);
@@ -47,13 +48,13 @@ fn judge(folder: &Path) {
     std::fs::write(folder.join("picture.jsonl"), picture.to_string()).unwrap();
 }
 
-async fn run(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
+pub async fn run(server: &Server, folder: &Path, arguments: &[&str]) -> Output {
     let mut command = taja();
     command.env("TAJA_LISTEN", server.base.strip_prefix("http://").unwrap()).env("TAJA_DATA", &server.data);
     command.current_dir(folder).args(arguments).output().await.unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 

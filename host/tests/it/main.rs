@@ -15,6 +15,7 @@ mod crash;
 mod duplicates;
 mod evaluation;
 mod events;
+mod gate;
 mod import;
 mod import_command;
 mod journey;

@@ -1,6 +1,8 @@
 //! Which policies serve whom: the versions of plugins that are kept, which of them are active for which shop, how they
 //! have been doing, and who changed that and when.
 
+mod gate;
+
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
     fmt,
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub use self::gate::{Evidence, Gate, Lacking};
 pub use crate::id::PluginDigest;
 use crate::{id::TenantId, port::PortResult};
 
@@ -179,6 +182,9 @@ pub struct Activation {
     pub canary: Option<Canary>,
     /// What runs in shadow.
     pub shadow: Option<Shadow>,
+    /// What is asked of a choice before it serves; nothing when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
     /// When it was last changed.
     pub changed_at: Timestamp,
     /// Who changed it.
@@ -238,6 +244,10 @@ pub enum Action {
     ShadowStopped,
     /// Somebody went back to an earlier choice.
     RolledBack,
+    /// From then on a choice had to show an evaluation before it served, or one of another age.
+    GateSet,
+    /// From then on it did not.
+    GateLifted,
     /// The service itself went back, or ended a trial, because the choice misbehaved.
     Withdrawn,
 }
@@ -473,6 +483,7 @@ mod tests {
             previous: vec![choice("b")],
             canary: Some(Canary { choice: choice("c"), percent: 1 }),
             shadow: Some(Shadow { choice: choice("d"), every: 1 }),
+            gate: None,
             changed_at: Timestamp::UNIX_EPOCH,
             changed_by: String::new(),
             revision: 1,

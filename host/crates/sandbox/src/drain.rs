@@ -92,7 +92,7 @@ impl Past {
                     }
                 }
             }
-            Action::ShadowStarted | Action::ShadowStopped => {}
+            Action::ShadowStarted | Action::ShadowStopped | Action::GateSet | Action::GateLifted => {}
         }
     }
 
@@ -150,6 +150,7 @@ mod tests {
             previous: held.collect(),
             canary: None,
             shadow: None,
+            gate: None,
             changed_at: second(0),
             changed_by: String::new(),
             revision: 1,

@@ -236,6 +236,7 @@ impl House {
             tenant: None,
             slot,
             step: Step::Activate(wanted),
+            evidence: None,
             reason: String::new(),
             by: FOLDER.to_owned(),
         };

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use taja_catalog::{
     PluginDigest, PortError, TenantId,
-    plugins::{Action, Activation, Canary, Choice, Event, PREVIOUS, Shadow, Slot, Version},
+    plugins::{
+        Action, Activation, Canary, Choice, Event, Evidence, Gate, Lacking, PREVIOUS, Shadow, Slot, Version,
+    },
     port::PortErrorKind,
 };
 
@@ -25,6 +27,8 @@ pub struct Order {
     pub slot: Slot,
     /// What.
     pub step: Step,
+    /// What an evaluation says of the version, where one is shown.
+    pub evidence: Option<Evidence>,
     /// Why, for people; may be empty.
     pub reason: String,
     /// Who wants it.
@@ -57,6 +61,8 @@ pub enum Step {
     StopShadow,
     /// What served before serves again: the last one, or this version.
     Rollback(Option<PluginDigest>),
+    /// What serves from now on, or a share of it, has to show an evaluation first; nothing when there is none.
+    Gate(Option<Gate>),
 }
 
 /// Why a step was not taken. Nothing changed.
@@ -68,6 +74,9 @@ pub enum OrderError {
     /// The step makes no sense, and why.
     #[error("{0}")]
     Refused(String),
+    /// The slot asks for an evaluation that is not shown, or what is shown speaks against the step.
+    #[error(transparent)]
+    Lacking(#[from] Lacking),
     /// The store failed, or others kept changing the slot.
     #[error(transparent)]
     Store(#[from] PortError),
@@ -77,7 +86,8 @@ pub enum OrderError {
 struct Taken {
     after: Activation,
     action: Action,
-    choice: Choice,
+    /// The choice that it is about, if it is about one.
+    choice: Option<Choice>,
     /// Loaded to be looked at, and to be had when the step is followed.
     _plugin: Option<Arc<Plugin>>,
 }
@@ -99,7 +109,7 @@ impl House {
                 tenant: order.tenant.clone(),
                 slot: order.slot.clone(),
                 action,
-                choice: Some(choice),
+                choice,
                 reason: order.reason.clone(),
                 by: order.by.clone(),
                 at: after.changed_at,
@@ -127,6 +137,7 @@ impl House {
                 if before.live.as_ref().is_some_and(|live| live.id() == choice.id()) {
                     return Ok(None);
                 }
+                self.check_evidence(order, before, &choice).await?;
                 after.previous.splice(..0, after.live.replace(choice.clone()));
                 after.previous.retain(|earlier| earlier.id() != choice.id());
                 after.previous.truncate(PREVIOUS);
@@ -152,6 +163,7 @@ impl House {
                 if before.canary.as_ref() == Some(&canary) {
                     return Ok(None);
                 }
+                self.check_evidence(order, before, &choice).await?;
                 after.canary = Some(canary);
                 (Action::CanaryStarted, choice)
             }
@@ -190,8 +202,36 @@ impl House {
                 stop_trying(&mut after, &choice);
                 (Action::RolledBack, choice)
             }
+            Step::Gate(gate) => {
+                if order.slot == Slot::Ingest && gate.is_some() {
+                    return Err(OrderError::Refused("no search asks who decides on new products".into()));
+                }
+                if before.gate == *gate {
+                    return Ok(None);
+                }
+                after.gate = *gate;
+                let action = if gate.is_some() { Action::GateSet } else { Action::GateLifted };
+                return Ok(Some(Taken { after, action, choice: None, _plugin: None }));
+            }
         };
-        Ok(Some(Taken { after, action, choice, _plugin: plugin }))
+        Ok(Some(Taken { after, action, choice: Some(choice), _plugin: plugin }))
+    }
+
+    /// Looks at what a choice shows that is to serve, or a share of it. A shop that has nothing of its own is served by
+    /// everybody's choice.
+    async fn check_evidence(
+        &self,
+        order: &Order,
+        before: &Activation,
+        choice: &Choice,
+    ) -> Result<(), OrderError> {
+        let everybodys = match (&before.live, &order.evidence, &order.tenant) {
+            (None, Some(_), Some(_)) => self.store.activation(None, &order.slot).await?,
+            _ => None,
+        };
+        let live = before.live.as_ref().or(everybodys.as_ref().and_then(|row| row.live.as_ref()));
+        Gate::check(before.gate, order.evidence.as_ref(), &order.slot, live, choice, self.now())?;
+        Ok(())
     }
 
     /// A choice that is to run beside what is live.
@@ -278,6 +318,7 @@ pub(crate) fn blank(tenant: Option<&TenantId>, slot: &Slot) -> Activation {
         previous: Vec::new(),
         canary: None,
         shadow: None,
+        gate: None,
         changed_at: Timestamp::UNIX_EPOCH,
         changed_by: String::new(),
         revision: 0,

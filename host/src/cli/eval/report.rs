@@ -5,8 +5,12 @@ use std::{collections::BTreeSet, time::Duration};
 use comfy_table::{Cell, ContentArrangement, Table, presets::NOTHING};
 use serde::Serialize;
 
-use super::{ask::Answers, column::Column};
+use super::{
+    ask::Answers,
+    column::{Column, LIVE},
+};
 use crate::evaluation::{
+    Column as Measured, Evaluation,
     figures::{Figure, Sample, figures, quantile, samples},
     judgements::Judgements,
 };
@@ -90,6 +94,26 @@ impl Set {
             }
         }
         format!("{}, {} queries\n{table}", self.judgements, self.queries)
+    }
+}
+
+impl From<Evaluation> for Set {
+    fn from(evaluation: Evaluation) -> Self {
+        let Evaluation { judgements, live, candidate, .. } = evaluation;
+        let name = candidate.choice.as_ref().map(|choice| format!("{}@{}", choice.name, choice.version));
+        let column = |name: String, measured: Measured| Summary {
+            name,
+            failed: measured.failed,
+            degraded: measured.degraded,
+            figures: measured.figures,
+            ..Summary::default()
+        };
+        Self {
+            judgements: judgements.set.into(),
+            queries: judgements.queries,
+            left_out: judgements.left_out,
+            columns: vec![column(LIVE.to_owned(), live), column(name.unwrap_or_default(), candidate)],
+        }
     }
 }
 

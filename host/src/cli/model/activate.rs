@@ -2,14 +2,10 @@
 
 use anyhow::{Context, bail};
 use comfy_table::{ContentArrangement, Table, presets::NOTHING};
-use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cli::{
-    client::{At, Client},
-    write_out,
-};
+use crate::cli::{client::At, follow, write_out};
 
 /// What has to hold before a model serves.
 #[derive(clap::Args)]
@@ -33,28 +29,13 @@ pub async fn activate(name: &str, conditions: Conditions, json: bool, at: At) ->
         let route = format!("/models/{}/activate", encoded(name));
         let accepted = client.create(&route, &body).await?;
         let id = accepted["job_id"].as_str().context("the server named no job")?.to_owned();
-        follow(client, &id).await
+        follow::shown(client, &id).await
     });
     let job = job.await?;
     if let Some(message) = job["error"]["message"].as_str() {
         bail!("{message}");
     }
     write_out(&if json { job["result"].to_string() } else { told(name, &job["result"]) })
-}
-
-/// Shows how far a job is until it ends.
-async fn follow(client: &Client, id: &str) -> anyhow::Result<Value> {
-    let bar = ProgressBar::new(100);
-    bar.set_style(ProgressStyle::with_template("{bar:30} {percent:>3} %  {msg}  ({elapsed})")?);
-    loop {
-        let job = client.get(&format!("/jobs/{id}?wait=1")).await?;
-        bar.set_position(job["progress"].as_u64().unwrap_or(0));
-        bar.set_message(job["stage"].as_str().unwrap_or_default().to_owned());
-        if matches!(job["status"].as_str(), Some("completed" | "failed")) {
-            bar.finish_and_clear();
-            return Ok(job);
-        }
-    }
 }
 
 /// A name as a part of a path.

@@ -47,9 +47,15 @@ pub async fn push(
     write_out(&if json { version.to_string() } else { tables::version(&version) })
 }
 
-pub async fn activate(version: Option<String>, with: With, mut on: On) -> anyhow::Result<()> {
+pub async fn activate(
+    version: Option<String>,
+    evaluation: Option<String>,
+    with: With,
+    mut on: On,
+) -> anyhow::Result<()> {
     on.measure(version.as_deref(), &with).await?;
-    let mut body = which(version);
+    let mut body = json!({ "evaluation": evaluation });
+    name_version(&mut body, version);
     body["settings"] = with.settings.into();
     on.say(&mut body);
     on.step(Method::POST, "activate", Some(body)).await
@@ -61,18 +67,25 @@ pub async fn deactivate(mut on: On) -> anyhow::Result<()> {
     on.step(Method::POST, "deactivate", Some(body)).await
 }
 
-/// Starts a canary or a shadow with this share, or ends it when there is none.
+/// Asks for evaluations of this age before a version serves, or for none.
+pub async fn gate(max_age_seconds: Option<u32>, mut on: On) -> anyhow::Result<()> {
+    let Some(seconds) = max_age_seconds else { return on.step(Method::DELETE, "gate", None).await };
+    let mut body = json!({ "max_age_seconds": seconds });
+    on.say(&mut body);
+    on.step(Method::POST, "gate", Some(body)).await
+}
+
+/// Starts a canary or a shadow so, or ends it when nothing is said of it.
 pub async fn beside(
     what: &str,
     version: Option<String>,
-    share: Option<(&str, Value)>,
+    so: Option<Value>,
     with: With,
     mut on: On,
 ) -> anyhow::Result<()> {
-    let Some((name, share)) = share else { return on.step(Method::DELETE, what, None).await };
+    let Some(mut body) = so else { return on.step(Method::DELETE, what, None).await };
     on.measure(version.as_deref(), &with).await?;
-    let mut body = which(version);
-    body[name] = share;
+    name_version(&mut body, version);
     body["settings"] = with.settings.into();
     on.say(&mut body);
     on.step(Method::POST, what, Some(body)).await
@@ -126,12 +139,10 @@ async fn call(client: &Client, route: &str, tenant: Option<String>) -> anyhow::R
     client.call(Method::GET, route, &[("tenant", tenant)], None).await
 }
 
-/// A version by its number, which has dots, or by its digest, which has none.
-fn which(text: Option<String>) -> Value {
-    match text {
-        Some(text) if text.contains('.') => json!({ "version": text }),
-        text => json!({ "digest": text }),
-    }
+/// Names a version by its number, which has dots, or by its digest, which has none.
+pub fn name_version(body: &mut Value, text: Option<String>) {
+    let is_number = text.as_ref().is_some_and(|text| text.contains('.'));
+    body[if is_number { "version" } else { "digest" }] = text.into();
 }
 
 impl On {

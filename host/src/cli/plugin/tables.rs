@@ -120,6 +120,9 @@ pub fn slot(plugin: &Value) -> String {
     if row["live"].is_null() {
         lines.push("live      nothing".to_owned());
     }
+    if let Some(seconds) = plugin["gate"]["max_age_seconds"].as_u64() {
+        lines.push(format!("gate      an evaluation of the last {seconds} s"));
+    }
     lines.join("\n")
 }
 
@@ -133,9 +136,12 @@ pub fn change(event: &Value) -> String {
     let (at, by, reason) = (text(&event["at"]), text(&event["by"]), text(&event["reason"]));
     let action = text(&event["action"]).replace('_', " ");
     let choice = &event["choice"];
-    let what = format!("{} {} ({})", text(&choice["name"]), text(&choice["version"]), digest(choice));
+    let what = match choice {
+        Value::Null => String::new(),
+        choice => format!(" {} {} ({})", text(&choice["name"]), text(&choice["version"]), digest(choice)),
+    };
     let reason = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-    format!("{at} {by}: {action} {what}{reason}")
+    format!("{at} {by}: {action}{what}{reason}")
 }
 
 /// Events, one below the other.

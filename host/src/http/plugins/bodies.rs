@@ -15,6 +15,9 @@ pub struct NewActivation {
     /// Its settings; unless told, those that the plugin has in the slot.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Value>,
+    /// The evaluation that shows that it finds no less than what serves: the job of `POST /plugins/{name}/evaluate`. Needed
+    /// where the slot has a gate, and checked wherever it is named.
+    pub evaluation: Option<String>,
     /// The shop. Unless told: a key's own; for the operator every shop that has nothing of its own.
     pub tenant: Option<String>,
     /// Why, for people.
@@ -35,6 +38,9 @@ pub struct NewCanary {
     /// Its settings; unless told, those that the plugin has in the slot.
     #[schema(value_type = Option<Object>)]
     pub settings: Option<Value>,
+    /// The evaluation that shows that it finds no less than what serves: the job of `POST /plugins/{name}/evaluate`. Needed
+    /// where the slot has a gate, and checked wherever it is named.
+    pub evaluation: Option<String>,
     /// The shop. Unless told: a key's own; for the operator every shop that has nothing of its own.
     pub tenant: Option<String>,
     /// Why, for people.
@@ -60,6 +66,25 @@ pub struct NewShadow {
     /// Why, for people.
     #[serde(default)]
     pub reason: String,
+}
+
+/// What a slot asks of versions before they serve.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewGate {
+    /// Seconds since the evaluation began, 1 to 31,536,000; a day unless told. Evaluations are kept as long as other results of jobs
+    /// (`TAJA_RESULT_HOURS`), whatever is said here.
+    #[serde(default = "a_day")]
+    pub max_age_seconds: u32,
+    /// The shop. Unless told: a key's own; for the operator every shop that has nothing of its own.
+    pub tenant: Option<String>,
+    /// Why, for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+fn a_day() -> u32 {
+    24 * 3600
 }
 
 /// Where to go back to.

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use taja_catalog::{
     PluginDigest, PortResult, TenantId,
     access::Scope,
-    plugins::{Activation, Slot, Version},
+    plugins::{Activation, Gate, Slot, Version},
 };
 
 use super::views::{PluginView, State};
@@ -131,6 +131,11 @@ impl Standing {
         let everybodys = self.everybodys.as_ref().map(|row| (row, true));
         let filled = |row: &(&Activation, bool)| row.0.live.is_some();
         own.filter(filled).or(everybodys.filter(filled)).or(own).or(everybodys)
+    }
+
+    /// What is asked before something else serves. Nobody inherits that: it is asked of whoever chooses.
+    pub fn gate(&self) -> Option<Gate> {
+        self.own.as_ref().and_then(|row| row.gate)
     }
 
     /// What part a version plays, and whether that is so because everybody's choices serve the shop.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use taja_catalog::plugins::{Activation, Choice, Event, Part, Tally};
+use taja_catalog::plugins::{Activation, Choice, Event, Gate, Part, Tally};
 use utoipa::ToSchema;
 
 /// What fills a slot.
@@ -46,6 +46,19 @@ impl ActivationView {
             changed_at: row.changed_at,
             changed_by: row.changed_by.clone(),
         }
+    }
+}
+
+/// What a slot asks of versions before they serve.
+#[derive(Serialize, ToSchema)]
+pub struct GateView {
+    /// Seconds since the evaluation began that they have to show, at most.
+    max_age_seconds: u32,
+}
+
+impl From<Gate> for GateView {
+    fn from(Gate { max_age_seconds }: Gate) -> Self {
+        Self { max_age_seconds }
     }
 }
 
@@ -144,11 +157,11 @@ pub struct EventView {
     /// Who.
     by: String,
     /// What: `activated`, `deactivated`, `canary_started`, `canary_stopped`, `shadow_started`, `shadow_stopped`,
-    /// `rolled_back`, or `withdrawn` by the service itself.
+    /// `rolled_back`, `gate_set`, `gate_lifted`, or `withdrawn` by the service itself.
     action: Value,
     /// Why; may be empty.
     reason: String,
-    /// The choice it happened to.
+    /// The choice it happened to, if it did to one.
     choice: Option<ChoiceView>,
 }
 

@@ -5,11 +5,12 @@ use axum::{
     extract::{Path, Query, State},
 };
 use serde_json::Value;
-use taja_catalog::plugins::{Activation, Slot};
+use taja_catalog::plugins::{Activation, Evidence, Gate, Slot};
 use taja_sandbox::{Order, Step, Wanted};
 
 use super::{
-    bodies::{Ending, NewActivation, NewCanary, NewShadow, Rollback},
+    bodies::{Ending, NewActivation, NewCanary, NewGate, NewShadow, Rollback},
+    evidence,
     shelf::{self, Shelf},
     views::PluginView,
 };
@@ -17,6 +18,9 @@ use crate::{
     access::Caller,
     http::{Problem, Shared, tenants},
 };
+
+/// Longest age of evaluations that a gate may take: a year.
+const MAX_GATE_SECONDS: u32 = 365 * 24 * 3600;
 
 type Answer = Result<Json<PluginView>, Problem>;
 
@@ -26,8 +30,10 @@ type Answer = Result<Json<PluginView>, Problem>;
     params(("name" = String, Path, description = "The plugin")),
     responses(
         (status = 200, body = PluginView), (status = 404, body = Problem),
-        (status = 409, body = Problem, description = "`version_ambiguous`, and `digests` to choose from"),
-        (status = 422, body = Problem, description = "`order_refused`: it cannot serve so, and why")
+        (status = 409, body = Problem, description = "`version_ambiguous`, and `digests` to choose from; `evaluation_stale`: \
+         it is too old, or beside something else than what serves now; `evaluation_worse`: the version finds less"),
+        (status = 422, body = Problem, description = "`order_refused`: it cannot serve so, and why; `evaluation_missing`: \
+         the slot asks for one of this version with these settings")
     )
 )]
 pub async fn activate(
@@ -38,6 +44,7 @@ pub async fn activate(
 ) -> Answer {
     let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
     let (slot, wanted) = ask.wanted(new.version.as_deref(), new.digest.as_deref(), new.settings)?;
+    let ask = ask.showing(new.evaluation.as_deref()).await?;
     ask.take(slot, Step::Activate(wanted)).await
 }
 
@@ -66,7 +73,8 @@ pub async fn deactivate(
     params(("name" = String, Path, description = "The plugin")),
     responses(
         (status = 200, body = PluginView), (status = 404, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem)
+        (status = 409, body = Problem, description = "As with `activate`"),
+        (status = 422, body = Problem, description = "As with `activate`")
     )
 )]
 pub async fn start_canary(
@@ -77,6 +85,7 @@ pub async fn start_canary(
 ) -> Answer {
     let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
     let (slot, wanted) = ask.wanted(new.version.as_deref(), new.digest.as_deref(), new.settings)?;
+    let ask = ask.showing(new.evaluation.as_deref()).await?;
     ask.take(slot, Step::StartCanary(wanted, new.percent)).await
 }
 
@@ -136,6 +145,46 @@ pub async fn stop_shadow(
     ask.take(row.slot, Step::StopShadow).await
 }
 
+/// Versions have to show an evaluation, from now on, before they serve in the slot of the plugin, or serve a share of the
+/// sessions, whichever plugin they are of: one that is no older than told, and by which they find no less than what serves.
+/// What serves already goes on, and what served before can be gone back to.
+#[utoipa::path(
+    post, path = "/plugins/{name}/gate", tag = "plugins", request_body = NewGate,
+    params(("name" = String, Path, description = "The plugin")),
+    responses((status = 200, body = PluginView), (status = 404, body = Problem), (status = 422, body = Problem))
+)]
+pub async fn set_gate(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Json(new): Json<NewGate>,
+) -> Answer {
+    let ask = Ask::new(&app, &caller, name, new.tenant, new.reason).await?;
+    if !(1..=MAX_GATE_SECONDS).contains(&new.max_age_seconds) {
+        let detail = format!("is not a number from 1 to {MAX_GATE_SECONDS}");
+        return Err(Problem::field("max_age_seconds", detail));
+    }
+    let slot = ask.shelf.slot(&app, &ask.name).await?;
+    ask.take(slot, Step::Gate(Some(Gate { max_age_seconds: new.max_age_seconds }))).await
+}
+
+/// Versions serve again without having shown anything.
+#[utoipa::path(
+    delete, path = "/plugins/{name}/gate", tag = "plugins",
+    params(("name" = String, Path, description = "The plugin"), Ending),
+    responses((status = 200, body = PluginView), (status = 404, body = Problem))
+)]
+pub async fn lift_gate(
+    State(app): State<Shared>,
+    caller: Caller,
+    Path(name): Path<String>,
+    Query(ending): Query<Ending>,
+) -> Answer {
+    let ask = Ask::new(&app, &caller, name, ending.tenant, ending.reason).await?;
+    let row = ask.row_where(|row| row.gate.is_some(), "has no gate").await?;
+    ask.take(row.slot, Step::Gate(None)).await
+}
+
 /// What served before the plugin, or before something else took its place, serves again.
 #[utoipa::path(
     post, path = "/plugins/{name}/rollback", tag = "plugins", request_body = Option<Rollback>,
@@ -166,6 +215,7 @@ struct Ask<'a> {
     shelf: Shelf,
     name: String,
     reason: String,
+    evidence: Option<Evidence>,
 }
 
 impl<'a> Ask<'a> {
@@ -180,8 +230,16 @@ impl<'a> Ask<'a> {
         shelf.plugin(&name)?;
         match tenants::check_text("reason", &reason) {
             Some(problem) => Err(Problem::fields(vec![problem])),
-            None => Ok(Self { app, caller, shelf, name, reason }),
+            None => Ok(Self { app, caller, shelf, name, reason, evidence: None }),
         }
+    }
+
+    /// With what an evaluation says, if one is named: one of the shop that is meant, or of the caller's.
+    async fn showing(self, evaluation: Option<&str>) -> Result<Self, Problem> {
+        let Some(job) = evaluation else { return Ok(self) };
+        let tenant = self.shelf.tenant.as_ref().unwrap_or(&self.caller.tenant);
+        let evidence = evidence::of(self.app, tenant, job).await?;
+        Ok(Self { evidence: Some(evidence), ..self })
     }
 
     fn wanted(
@@ -212,14 +270,15 @@ impl<'a> Ask<'a> {
 
     async fn take(self, slot: Slot, step: Step) -> Answer {
         let order = order(&self.shelf, self.caller, slot.clone(), step, self.reason);
+        let order = Order { evidence: self.evidence, ..order };
         take(self.app, order).await?;
         self.shelf.view(self.app, &self.name, &slot).await.map(Json)
     }
 }
 
-/// A step that somebody wants.
+/// A step that somebody wants, with nothing to show for it.
 pub fn order(shelf: &Shelf, caller: &Caller, slot: Slot, step: Step, reason: String) -> Order {
-    Order { tenant: shelf.tenant.clone(), slot, step, reason, by: caller.name() }
+    Order { tenant: shelf.tenant.clone(), slot, step, evidence: None, reason, by: caller.name() }
 }
 
 /// Takes a step, to the end even when the client hangs up meanwhile: what is stored is also followed.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::{
     shelf::Standing,
-    slots::{ActivationView, StatisticsView},
+    slots::{ActivationView, GateView, StatisticsView},
 };
 
 /// Every plugin.
@@ -161,6 +161,8 @@ pub struct PluginView {
     slot: String,
     /// What fills that place, which may be another plugin.
     activation: Option<ActivationView>,
+    /// What is asked of versions before they serve whom was asked about; nothing when there is none.
+    gate: Option<GateView>,
     /// Its versions, oldest first.
     versions: Vec<VersionDetail>,
 }
@@ -192,6 +194,7 @@ impl PluginView {
             name: name.to_owned(),
             tenant: tenant.cloned().map(Into::into),
             slot: slot.to_string(),
+            gate: standing.gate().map(Into::into),
             activation: standing.serving().map(|(row, inherited)| ActivationView::new(row, inherited)),
             versions: versions.iter().map(detail).collect(),
         }

@@ -83,6 +83,7 @@ fn activation(tenant: Option<&str>, slot: Slot, live: &str) -> Activation {
         previous: Vec::new(),
         canary: None,
         shadow: None,
+        gate: None,
         changed_at: moment(1),
         changed_by: "operator".to_owned(),
         revision: 0,

@@ -63,6 +63,7 @@ pub(crate) async fn ask_everything(store: &MongoStore) {
         previous: Vec::new(),
         canary: None,
         shadow: None,
+        gate: None,
         changed_at: at,
         changed_by: by.clone(),
         revision: 0,

@@ -63,7 +63,9 @@ impl Room {
         let digest = self.sandbox.add(upload).await?.version.digest;
         let step = Step::Activate(Wanted { digest, settings });
         let (tenant, slot) = (Some(tenant.clone()), Slot::Rank);
-        self.sandbox.order(&Order { tenant, slot, step, reason: String::new(), by: "bench".into() }).await?;
+        self.sandbox
+            .order(&Order { tenant, slot, step, evidence: None, reason: String::new(), by: "bench".into() })
+            .await?;
         Ok(())
     }
 }

@@ -136,6 +136,7 @@ impl House {
             previous: Vec::new(),
             canary: None,
             shadow: None,
+            gate: None,
             changed_at: Timestamp::now(),
             changed_by: "test".into(),
             revision,
@@ -218,7 +219,8 @@ impl Opened {
 
     /// Takes a step for everybody.
     pub(crate) async fn step(&self, slot: Slot, step: Step) -> Result<Activation, OrderError> {
-        let order = Order { tenant: None, slot, step, reason: "a test".into(), by: "test".into() };
+        let order =
+            Order { tenant: None, slot, step, evidence: None, reason: "a test".into(), by: "test".into() };
         self.order(&order).await
     }
 }

@@ -133,6 +133,7 @@ async fn what_nobody_could_replace_stays_however_it_fails() {
     let sandbox = house.ready(&world).await;
     let own = sandbox.upload(&plugin("search", "ears", &format!("accepts = [\"sound\"]\n{PATIENT}"))).await;
     let order = taja_sandbox::Order {
+        evidence: None,
         tenant: Some(shop()),
         slot: Slot::Search("ears".into()),
         step: Step::Activate(wanted(own, "panic")),

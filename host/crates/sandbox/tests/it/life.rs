@@ -64,7 +64,9 @@ pub(crate) async fn activate(sandbox: &Opened, digest: PluginDigest, task: &str)
 /// Takes a step with the ranker of one shop.
 pub(crate) async fn step_for(sandbox: &Opened, tenant: &str, step: Step) -> Result<Activation, OrderError> {
     let (tenant, slot) = (Some(id(tenant)), Slot::Rank);
-    sandbox.order(&Order { tenant, slot, step, reason: String::new(), by: "test".into() }).await
+    sandbox
+        .order(&Order { tenant, slot, step, evidence: None, reason: String::new(), by: "test".into() })
+        .await
 }
 
 /// The latest of everybody's ranking.

@@ -28,8 +28,14 @@ async fn serve(sandbox: &Opened, owner: Option<&TenantId>, component: &[u8], tas
 
 async fn told(sandbox: &Opened, owner: Option<&TenantId>, component: &[u8], task: &str) {
     let step = Step::Activate(wanted(PluginDigest::of(component), task));
-    let order =
-        Order { tenant: owner.cloned(), slot: Slot::Rank, step, reason: String::new(), by: "test".into() };
+    let order = Order {
+        tenant: owner.cloned(),
+        slot: Slot::Rank,
+        step,
+        evidence: None,
+        reason: String::new(),
+        by: "test".into(),
+    };
     sandbox.order(&order).await.expect("the step is taken");
 }
 

@@ -6,6 +6,7 @@ mod contract;
 mod drain;
 mod fakes;
 mod following;
+mod gate;
 mod guests;
 mod hostile;
 mod ingest;
