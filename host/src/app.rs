@@ -3,6 +3,7 @@
 
 mod backends;
 mod callbacks;
+mod canaries;
 mod indexes;
 mod model;
 mod plugins;
@@ -234,6 +235,7 @@ impl Running {
             });
             tasks.spawn(upkeep::purge(app.clone(), shutdown.clone()));
             tasks.spawn(upkeep::sweep(app.clone(), shutdown.clone()));
+            tasks.spawn(canaries::measure(app.clone(), shutdown.clone()));
             tasks.spawn(plugins::report(app.clone(), shutdown.clone()));
         }
         tasks.spawn(app.serving.clone().keep(shutdown.clone()));

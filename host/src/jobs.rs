@@ -10,7 +10,7 @@ use futures::future::try_join_all;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use taja_catalog::{
-    Blame, Details, Failure, Filter, ImageHash, JudgementSetId, ProductId, Region,
+    Blame, Details, Failure, Filter, ImageHash, JudgementSetId, ProductId, Region, TenantId,
     add_product::{AddProduct, GONE, MoreImages, NewProduct},
     models::Conditions,
     plugins::{Choice, Slot},
@@ -194,9 +194,19 @@ pub struct EvaluateJob {
     pub live: Option<Choice>,
     /// What is measured beside it.
     pub candidate: Choice,
+    /// Where that is on trial, to be taken off it if it finds less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_trial: Option<OnTrial>,
     /// Where its end is posted to, as [`crate::outbound::Guard::read`] took it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub callback_url: Option<String>,
+}
+
+/// Whose slot a choice is on trial in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnTrial {
+    /// The shop; none for every shop that has nothing of its own there.
+    pub owner: Option<TenantId>,
 }
 
 /// What an [`ACTIVATE_MODEL`] job carries.
@@ -389,7 +399,16 @@ impl UseCases {
     }
 
     async fn run_evaluate(&self, job: &JobContext) -> Result<JsonText, Failure> {
-        written(&self.evaluate.run(&tenant(job)?, payload(job)?, handle(job)).await?)
+        let asked: EvaluateJob = payload(job)?;
+        let on_trial = asked.on_trial.clone();
+        let evaluation = self.evaluate.run(&tenant(job)?, asked, handle(job)).await?;
+        if let (Some(OnTrial { owner }), Some(candidate), Some(why)) =
+            (on_trial, &evaluation.candidate.choice, evaluation.speaks_against())
+        {
+            let reason = format!("measured again, {why}: evaluation {}", job.id());
+            self.policies.end_trial(owner.as_ref(), &evaluation.slot, candidate, reason);
+        }
+        written(&evaluation)
     }
 
     async fn run_search(&self, job: &JobContext, search: &SearchJob) -> Result<JsonText, Failure> {
@@ -482,7 +501,7 @@ pub fn payload<T: DeserializeOwned>(job: &JobContext) -> Result<T, Failure> {
 }
 
 /// The shop of a job.
-pub fn tenant(job: &JobContext) -> Result<taja_catalog::TenantId, Failure> {
+pub fn tenant(job: &JobContext) -> Result<TenantId, Failure> {
     job.tenant().parse().map_err(|_| unreadable("tenant is not a tenant name"))
 }
 

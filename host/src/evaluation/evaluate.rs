@@ -19,6 +19,7 @@ use taja_catalog::{
 };
 
 use super::{
+    bootstrap::Interval,
     figures::{Answer, Figure, PLACES, figures, samples, worse},
     judgements::{Judged, Judgements},
 };
@@ -75,6 +76,17 @@ pub struct Evaluation {
     pub catalogue_version: u64,
     /// When it began.
     pub began_at: Timestamp,
+}
+
+impl Evaluation {
+    /// Why the version should not serve, for people.
+    pub fn speaks_against(&self) -> Option<String> {
+        let Interval { value, low, high } = worse(&self.candidate.figures)?;
+        Some(format!(
+            "its nDCG@{PLACES} is below that of what serves by {:.3} (95 % between {:.3} and {:.3})",
+            -value, -high, -low
+        ))
+    }
 }
 
 /// The judgements of an evaluation.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     evaluation::{PRODUCTS, run, shop, text},
     pictures::photograph,
-    plugins::build,
+    plugins::{at_last, build},
     support::{Server, product},
     tenants::answer,
 };
@@ -301,6 +301,35 @@ async fn an_evaluation_speaks_for_its_own_shop_alone() {
     let path = format!("/jobs/{}", job["job_id"].as_str().unwrap());
     let hidden = answer(server.asked_with(&searching, Method::GET, &path).send().await.unwrap()).await;
     assert_eq!((hidden.0, &hidden.1["code"]), (403, &json!("scope_missing")));
+}
+
+#[tokio::test]
+async fn a_canary_that_has_come_to_find_less_is_withdrawn() {
+    let server = shop(&[]).await;
+    // To these judgements all orders are the same.
+    let all = json!({"query": "things", "relevant_where": [{"filter": {"category": "things"}}]});
+    server.keep("", "default/judgements/names", &all.to_string()).await;
+    server.uploaded("", "?activate=true", build("rank-default", "0.2.0", "")).await;
+    server.uploaded("", "", build("rank-default", "0.3.0", "")).await;
+    server.step("/plugins/rank-default/gate", json!({"max_age_seconds": 60})).await;
+    let (shown, result) = server.measured("0.3.0", WORSE).await;
+    assert_eq!(result["verdict"], "no_worse", "{result}");
+    let (status, taken) = server.stepped("canary", "0.3.0", WORSE, Some(&shown)).await;
+    assert_eq!((status, &taken["activation"]["canary"]["percent"]), (200, &json!(50)), "{taken}");
+    server.step("/plugins/rank-default/gate", json!({"max_age_seconds": 4})).await;
+    server.keep("", "default/judgements/names", &judged(1)).await;
+    let withdrawn = at_last("the canary is withdrawn", async || {
+        let (_, events) = server.get("/plugins/rank-default/history?limit=1").await;
+        (events[0]["action"] == "withdrawn").then(|| events[0].clone())
+    })
+    .await;
+    assert_eq!((&withdrawn["by"], &withdrawn["choice"]["version"]), (&json!("service"), &json!("0.3.0")));
+    let reason = withdrawn["reason"].as_str().unwrap();
+    assert!(reason.contains("nDCG@10 is below that of what serves"), "{reason}");
+    let (_, plugin) = server.get("/plugins/rank-default").await;
+    assert_eq!(plugin["activation"]["live"]["version"], "0.2.0", "{plugin}");
+    let job = server.ended(reason.rsplit(' ').next().unwrap()).await;
+    assert_eq!(job["result"]["verdict"], "worse", "{job}");
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ fn plugin_of(result: &Value, name: &str) -> Value {
 }
 
 /// What a question answers at last.
-async fn at_last<T>(what: &str, question: impl AsyncFn() -> Option<T>) -> T {
+pub async fn at_last<T>(what: &str, question: impl AsyncFn() -> Option<T>) -> T {
     let asking = async {
         loop {
             match question().await {

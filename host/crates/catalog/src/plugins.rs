@@ -18,7 +18,10 @@ use sha2::{Digest, Sha256};
 
 pub use self::gate::{Evidence, Gate, Lacking};
 pub use crate::id::PluginDigest;
-use crate::{id::TenantId, port::PortResult};
+use crate::{
+    id::{JudgementSetId, TenantId},
+    port::PortResult,
+};
 
 /// Choices before the live one that are kept, so that it can be gone back to them.
 pub const PREVIOUS: usize = 2;
@@ -156,6 +159,9 @@ pub struct Canary {
     pub choice: Choice,
     /// Percent of the sessions, 1 to 100.
     pub percent: u8,
+    /// The shop and the set of its judgements by which it was measured before, when it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judged_by: Option<(TenantId, JudgementSetId)>,
 }
 
 /// A choice that runs beside the live one and is only compared with it.
@@ -481,7 +487,7 @@ mod tests {
             slot: Slot::Rank,
             live: Some(choice("a")),
             previous: vec![choice("b")],
-            canary: Some(Canary { choice: choice("c"), percent: 1 }),
+            canary: Some(Canary { choice: choice("c"), percent: 1, judged_by: None }),
             shadow: Some(Shadow { choice: choice("d"), every: 1 }),
             gate: None,
             changed_at: Timestamp::UNIX_EPOCH,

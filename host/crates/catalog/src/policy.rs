@@ -515,6 +515,9 @@ pub trait Policies: Send + Sync {
     /// Who serves a job that tries these choices out: they go before what is live, in their slots and for their
     /// modalities. Its calls are not counted, compared or judged, and nothing that is on trial takes part.
     async fn tried(&self, tenant: &TenantId, chosen: &Chosen) -> PortResult<Arc<dyn Lineup>>;
+    /// Takes a choice off its trial in this slot of a shop, or in everybody's, and writes down why; soon, and if it is still
+    /// on it by then.
+    fn end_trial(&self, tenant: Option<&TenantId>, slot: &Slot, choice: &Choice, reason: String);
 }
 
 /// The policies that serve one job.

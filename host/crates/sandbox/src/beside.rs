@@ -110,7 +110,7 @@ impl Due {
         };
         // However slow it is, nobody waits for it.
         if let Some(reason) = self.watch.note(fault.as_ref(), None, None) {
-            self.house.withdraw(&self.seat, &self.binding, Role::Shadow, reason);
+            self.house.withdraw(self.seat.place(), &self.binding.id, Role::Shadow, reason);
         }
     }
 }

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_trial_that_is_still_on_or_went_live_is_held_anyway() {
         let blank = crate::life::blank(None, &Slot::Rank);
-        let canary = Some(Canary { choice: choice("b"), percent: 5 });
+        let canary = Some(Canary { choice: choice("b"), percent: 5, judged_by: None });
         let row = Activation { live: Some(choice("a")), canary, ..blank };
         let changes = [(Activated, "a"), (CanaryStarted, "b"), (CanaryStarted, "b")];
         assert_eq!(former(&row, &history(&changes), second(10), DRAIN), []);

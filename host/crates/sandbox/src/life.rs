@@ -159,7 +159,8 @@ impl House {
                 }
                 let (choice, loaded) = self.beside_live(order, wanted, before).await?;
                 plugin = Some(loaded);
-                let canary = Canary { choice: choice.clone(), percent: *percent };
+                let judged_by = order.evidence.as_ref().map(|shown| shown.judged_by.clone());
+                let canary = Canary { choice: choice.clone(), percent: *percent, judged_by };
                 if before.canary.as_ref() == Some(&canary) {
                     return Ok(None);
                 }

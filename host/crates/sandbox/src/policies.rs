@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use serde::Deserialize;
 use taja_catalog::{
     PortResult, TenantId,
-    plugins::{Activation, PluginStore, Slot, Statistic, Version},
+    plugins::{Activation, Choice, Part, PluginStore, Slot, Statistic, Version},
     policy::{Chosen, Lineup, Pins, Policies},
     port::VideoDecoder,
 };
@@ -251,5 +251,10 @@ impl Policies for Sandbox {
 
     async fn tried(&self, tenant: &TenantId, chosen: &Chosen) -> PortResult<Arc<dyn Lineup>> {
         Ok(Arc::new(self.house.tried(tenant, chosen).await?))
+    }
+
+    fn end_trial(&self, tenant: Option<&TenantId>, slot: &Slot, choice: &Choice, reason: String) {
+        let place = (tenant.cloned(), slot.clone());
+        self.house.withdraw(place, &choice.id(), Part::Canary, reason);
     }
 }

@@ -18,6 +18,7 @@ use taja_catalog::{
 
 use crate::{
     plugin::Binding,
+    roster::Place,
     watch::{Pace, Watch},
 };
 
@@ -95,6 +96,11 @@ pub(crate) struct Station {
 pub(crate) type Rung<'a> = (&'a Arc<Binding>, Part, Option<Substitute>);
 
 impl Seat {
+    /// Whose it is, and which.
+    pub(crate) fn place(&self) -> Place {
+        (self.tenant.clone(), self.slot.clone())
+    }
+
     /// The choice for a session that begins now, for a job with these modalities.
     fn chosen(&self, tenant: &TenantId, session: &str, asked: &[&str]) -> &Arc<Binding> {
         match &self.canary {

@@ -139,7 +139,7 @@ impl Team {
         let fault = called.0.as_ref().err().map(|error| &error.fault);
         let fault = fault.filter(|fault| counts(&seat.slot, fault));
         if let Some(reason) = watch.note(fault, took, other) {
-            self.house.withdraw(seat, binding, role, reason);
+            self.house.withdraw(seat.place(), &binding.id, role, reason);
         }
     }
 

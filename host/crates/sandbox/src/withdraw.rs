@@ -12,9 +12,7 @@ use taja_catalog::{
 use crate::{
     house::House,
     life::{ATTEMPTS, stop_trying},
-    plugin::Binding,
     roster::Place,
-    seats::Seat,
 };
 
 /// Who it is that withdraws a choice that misbehaves.
@@ -43,11 +41,10 @@ enum Outcome {
 }
 
 impl House {
-    /// Takes a choice out of service, wherever it stands by now. When the store cannot be asked, it is tried again whenever
+    /// Takes the choice of this id out of service, wherever it stands by now. When the store cannot be asked, it is tried again whenever
     /// that is read.
-    pub(crate) fn withdraw(self: &Arc<Self>, seat: &Seat, binding: &Binding, part: Part, reason: String) {
-        let place = (seat.tenant.clone(), seat.slot.clone());
-        let withdrawal = Withdrawal { place, id: binding.id.clone(), part, reason };
+    pub(crate) fn withdraw(self: &Arc<Self>, place: Place, id: &str, part: Part, reason: String) {
+        let withdrawal = Withdrawal { place, id: id.to_owned(), part, reason };
         let mut waiting = self.withdrawals.0.lock();
         let same = |known: &Withdrawal| {
             (&known.place, &known.id, known.part) == (&withdrawal.place, &withdrawal.id, part)

@@ -79,7 +79,7 @@ pub async fn evaluate(
     let (slot, candidate) = chosen.0.into_iter().next().ok_or_else(shelf::no_version)?;
     let standing = shelf.standing(&app, &slot).await?;
     let live = standing.serving().and_then(|(row, _)| row.live.clone());
-    let job = EvaluateJob { judgements, slot, live, candidate, callback_url };
+    let job = EvaluateJob { judgements, slot, live, candidate, on_trial: None, callback_url };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let caller = Caller { tenant, ..caller };
     let batch = app.staging.batch(JobId::new());

@@ -26,10 +26,11 @@ pub async fn of(app: &Shared, tenant: &TenantId, job: &str) -> Result<Evidence, 
         }
         _ => return Err(missing(format!("the evaluation {id} has not ended yet"))),
     };
-    let Evaluation { verdict, slot, live, candidate, began_at, .. } =
+    let Evaluation { verdict, slot, judgements, live, candidate, began_at, .. } =
         result.read().map_err(|error| Problem::internal(&error))?;
     let candidate = candidate.choice.ok_or_else(|| Problem::internal(&"an evaluation is of nothing"))?;
     Ok(Evidence {
+        judged_by: (tenant.clone(), judgements.set),
         slot,
         live: live.choice.map(|choice| choice.id()),
         candidate: candidate.id(),

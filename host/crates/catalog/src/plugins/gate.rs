@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Choice, Slot};
+use crate::id::{JudgementSetId, TenantId};
 
 /// What a slot asks of a choice that is to serve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +17,8 @@ pub struct Gate {
 /// What an evaluation says of a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evidence {
+    /// The shop and the set of its judgements by which it was measured.
+    pub judged_by: (TenantId, JudgementSetId),
     /// The slot that it was measured for.
     pub slot: Slot,
     /// What it was measured beside: [`Choice::id`].
@@ -100,7 +103,8 @@ mod tests {
 
     fn good() -> Evidence {
         let (live, candidate) = (Some(choice("old", 1).id()), choice("new", 1).id());
-        Evidence { slot: Slot::Rank, live, candidate, is_worse: false, at: hour(10) }
+        let judged_by = ("shop".parse().unwrap(), "set".parse().unwrap());
+        Evidence { judged_by, slot: Slot::Rank, live, candidate, is_worse: false, at: hour(10) }
     }
 
     fn check(gate: Option<Gate>, evidence: Option<&Evidence>, now: i64) -> Result<(), Lacking> {

@@ -33,7 +33,8 @@ async fn measured(sandbox: &Opened, digest: PluginDigest, task: &str) -> Evidenc
     let row = sandbox.step(Slot::Rank, Step::StartShadow(wanted(digest, task), 1)).await.unwrap();
     sandbox.step(Slot::Rank, Step::StopShadow).await.unwrap();
     let (live, candidate) = (row.live.map(|live| live.id()), row.shadow.unwrap().choice.id());
-    Evidence { slot: Slot::Rank, live, candidate, is_worse: false, at: jiff::Timestamp::now() }
+    let judged_by = (id("shop"), "names".parse().unwrap());
+    Evidence { judged_by, slot: Slot::Rank, live, candidate, is_worse: false, at: jiff::Timestamp::now() }
 }
 
 fn lacking(result: Result<Activation, OrderError>) -> Lacking {

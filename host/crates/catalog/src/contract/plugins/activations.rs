@@ -66,7 +66,11 @@ async fn nothing_is_active_at_first(store: &impl PluginStore) {
 async fn an_activation_comes_back_as_it_was_stored(store: &impl PluginStore) {
     let full = Activation {
         previous: vec![choice("before"), choice("long-ago")],
-        canary: Some(Canary { choice: choice("tried"), percent: 100 }),
+        canary: Some(Canary {
+            choice: choice("tried"),
+            percent: 100,
+            judged_by: Some((shop("a"), "set".parse().expect("a name"))),
+        }),
         shadow: Some(Shadow { choice: choice("compared"), every: u32::MAX }),
         ..activation(Some("a"), Slot::Search("by-sound".to_owned()), "live")
     };

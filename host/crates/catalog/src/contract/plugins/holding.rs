@@ -44,7 +44,7 @@ fn every_place(held: &Choice) -> [Activation; 4] {
     [
         with(&|row| row.live = Some(held())),
         with(&|row| row.previous = vec![choice("q"), held()]),
-        with(&|row| row.canary = Some(Canary { choice: held(), percent: 5 })),
+        with(&|row| row.canary = Some(Canary { choice: held(), percent: 5, judged_by: None })),
         with(&|row| row.shadow = Some(Shadow { choice: held(), every: 5 })),
     ]
 }
