@@ -145,11 +145,11 @@ impl StagedPart {
 /// What a [`SEARCH`] job carries; files lie in staging.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchJob {
-    /// At least one.
+    /// None where all that passes the filter is wanted.
     pub parts: Vec<StagedPart>,
     /// In the filter language; null for none.
     pub filter: Value,
-    /// By relevance when empty.
+    /// When empty by relevance, or newest first where nothing is looked for.
     pub sort: Vec<Sort>,
     /// What to count.
     pub facets: Vec<Facet>,
@@ -466,8 +466,12 @@ impl UseCases {
         Ok(result)
     }
 
-    /// Writes a search down that a shopper made: one that tries something out is nobody's question.
+    /// Writes a search down that a shopper made: one that tries something out is nobody's question, and one that looks for nothing
+    /// is none.
     async fn note_search(&self, job: &JobContext, search: &SearchJob, outcome: &Result<JsonText, Failure>) {
+        if search.parts.is_empty() {
+            return;
+        }
         if let (Ok(result), None, Ok(tenant)) = (outcome, &search.chosen, tenant(job)) {
             self.log.note(&tenant, search, result).await;
         }

@@ -20,6 +20,7 @@ use super::{
 
 /// Find products by words, a picture, a video, or several together.
 ///
+/// Without anything to search by, all that passes `--filter` is shown, newest first or as `--sort` says.
 /// Examples: `taja search --text "red shoes"`, `taja search --image photo.jpg --limit 5`,
 /// `taja search --image photo.jpg --text "but red" --filter '{"price":{"lt":50}}'`,
 /// `taja search --image a.jpg --image b.jpg --crop 'image[1]=0,0.5,1,0.5' --not leather --facet price:0..10..50..`.
@@ -74,6 +75,9 @@ pub struct QueryArgs {
     /// Conditions on fields, JSON such as {"category":"shoes","price":{"lt":50}}
     #[arg(long, value_name = "JSON")]
     filter: Option<String>,
+    /// A field to sort by, as price, or -price or price:desc for largest first; may be given again
+    #[arg(long, value_name = "FIELD", allow_hyphen_values = true)]
+    sort: Vec<String>,
     /// A field to count the values of, or with ends of ranges the values in each, as price:0..10..50 or date:2026-01-01..;
     /// may be given again
     #[arg(long, value_name = "FIELD[:FROM..TO]", value_parser = facet)]
@@ -137,8 +141,10 @@ impl QueryArgs {
 
     /// The form of `POST /search`.
     pub async fn form(&self) -> anyhow::Result<Form> {
-        if self.is_empty() {
-            return Err(Usage("give --text, --image, --video or --part, or several of them".into()).into());
+        if self.is_empty() && self.filter.is_none() && self.sort.is_empty() {
+            let missing =
+                "give --text, --image, --video or --part, or several of them, or --filter or --sort";
+            return Err(Usage(missing.into()).into());
         }
         let mut form = Form::new().text("limit", self.limit.to_string());
         for (name, texts) in [("query", &self.text), ("not", &self.not)] {
@@ -146,6 +152,9 @@ impl QueryArgs {
         }
         if let Some(filter) = &self.filter {
             form = form.text("filter", filter.clone());
+        }
+        if !self.sort.is_empty() {
+            form = form.text("sort", json!(self.sort).to_string());
         }
         if let Some(regions) = self.regions() {
             form = form.text("crop", regions.as_str().map_or_else(|| regions.to_string(), str::to_owned));
@@ -226,6 +235,8 @@ fn table(result: &Value) -> String {
     let mut table = Table::new();
     table.load_preset(NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["#", "name", "category", "price", "score", "cosine", "found by", "product"]);
+    // Where no policy was asked, nothing was looked for.
+    let is_browsed = result["plugins"].as_array().is_some_and(Vec::is_empty);
     for (place, found) in (1..).zip(matches) {
         let best = &found["matched_images"][0];
         let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
@@ -243,7 +254,7 @@ fn table(result: &Value) -> String {
             )),
             right(number(&found["score"], 3)),
             right(number(&best["similarity"], 3)),
-            Cell::new(found_by(found)),
+            Cell::new(if is_browsed { String::new() } else { found_by(found) }),
             Cell::new(found["product_id"].as_str().unwrap_or_default()),
         ]);
     }

@@ -52,7 +52,7 @@ enum Texts {
     Several(Vec<String>),
 }
 
-/// What to count: the values of a field, or how many of them lie in ranges.
+/// What to count: the values of a field, or how many of them lie in ranges. A field may be counted in several ways.
 #[derive(ToSchema, Serialize)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes the request for the OpenAPI document")]
@@ -78,7 +78,9 @@ struct RangeBody {
 }
 
 /// A query of at most 8 parts: words, pictures and videos. As JSON it has no files; as a multipart form the lists and objects
-/// are JSON texts, and fields that bring parts may be given again.
+/// are JSON texts, and fields that bring parts may be given again. Without any part, a search with a `filter` or a `sort` finds
+/// all products that pass, newest first or in that order; nobody ranks them, and their `score` is 0. At most 200 products can
+/// be paged through by relevance, and 1,000 in an order of fields or without a query.
 #[derive(ToSchema, Serialize)]
 pub struct SearchBody {
     /// Words, or several texts. Text alone works.
@@ -101,13 +103,17 @@ pub struct SearchBody {
     crop: Option<Value>,
     /// Products on the page, 1 to 100; 10 unless told.
     limit: Option<u32>,
-    /// Conditions on fields, such as `{"category": "shoes", "price": {"lt": 50}}`.
+    /// Conditions on fields, such as `{"category": "shoes", "price": {"lt": 50}}`. `created_at` and `updated_at` are dates of
+    /// every product: `{"created_at": {"gte": "2026-03-01"}}`. Dates are equal where they write one moment.
     #[schema(value_type = Option<Value>)]
     filter: Option<Value>,
-    /// Fields to sort by, such as `["price"]` or `["-price"]` for largest first.
+    /// Fields to sort by, such as `["price"]`, or `["-price"]` for largest first; `price:asc` and `price:desc` are the same. What
+    /// has no value comes last. Numbers come before texts, those before truth values and those before dates; a list stands
+    /// where its entry stands that comes first. `created_at` and `updated_at` are fields of every product.
     sort: Option<Vec<String>>,
     /// Fields whose values are counted, and those whose values are counted by ranges, such as `["color", {"field": "price",
-    /// "ranges": [{"to": 10}, {"from": 10, "to": 50}, {"from": 50}]}]`.
+    /// "ranges": [{"to": 10}, {"from": 10, "to": 50}, {"from": 50}]}]`. A field that is counted in several ways has the counts of
+    /// each one after the other.
     facets: Option<Vec<FacetBody>>,
     /// How much parts count, 0 to 10, by name, or by name and place from 0, such as `{"image": 1, "image[1]": 0.5, "not": 2}`.
     /// A name that the search has no part of is refused.
@@ -182,11 +188,17 @@ pub async fn submit(
         None => (None, app.policies.modalities(&caller.tenant)),
     };
     let read = search_job(fields, files, &modalities, &app.outbound)?;
-    let replayable = read.explain && caller.may(Scope::Admin).is_ok();
+    let browses = read.parts.is_empty();
+    let replayable = read.explain && !browses && caller.may(Scope::Admin).is_ok();
     let job = SearchJob { chosen, replayable, ..read };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     if job.record {
         caller.may(Scope::Admin)?;
+    }
+    for (field, is_given) in [("record", job.record), (chosen::FIELD, job.chosen.is_some())] {
+        if browses && is_given {
+            return Err(Problem::field(field, "is of policies, and a search without a query asks none"));
+        }
     }
     let modalities: Vec<&str> = job.parts.iter().map(|part| part.modality.as_str()).collect();
     let pin = |session: &str| app.policies.pin_search(&caller.tenant, &modalities, session);
@@ -250,7 +262,7 @@ fn search_job(
     let mut options = Options { mistakes: Vec::new() };
     let limit = options.take(&mut fields, "limit", Options::limit).unwrap_or(DEFAULT_LIMIT);
     let filter = options.take(&mut fields, "filter", Options::filter).unwrap_or(Value::Null);
-    let sort = options.take(&mut fields, "sort", Options::sort).unwrap_or_default();
+    let sort = options.take_all(&mut fields, "sort", Options::sort).unwrap_or_default();
     let facets = options.take(&mut fields, "facets", Options::facets).unwrap_or_default();
     let weights = options.take(&mut fields, "weights", parts::weights).unwrap_or_default();
     let crops = options.take(&mut fields, "crop", Crops::read);
@@ -267,7 +279,8 @@ fn search_job(
     if let Some(crops) = crops {
         parts.crop(crops);
     }
-    let parts = parts.finish();
+    // What is not looked for can still be browsed.
+    let parts = parts.finish(!filter.is_null() || !sort.is_empty());
     if !options.mistakes.is_empty() {
         return Err(Problem::fields(options.mistakes));
     }
@@ -301,7 +314,12 @@ pub fn text_search(
 pub fn check_search_option(name: &str, value: &Value) -> Result<(), String> {
     match name {
         "filter" => Options::filter(value).map(drop),
-        "sort" => Options::sort(value).map(drop),
+        "sort" => match Options::sort(value) {
+            Ok(_) => Ok(()),
+            Err(mistakes) => {
+                Err(mistakes.into_iter().map(|(_, detail)| detail).collect::<Vec<_>>().join("; "))
+            }
+        },
         "weights" => parts::weights(value).map(drop),
         "crop" => Crops::read(value).map(drop),
         "group" => Options::truth(value).map(drop),
@@ -313,6 +331,9 @@ struct Options {
     mistakes: Vec<FieldProblem>,
 }
 
+/// What is wrong with a list: with which entry, if it is one, and what.
+type Mistakes = Vec<(Option<usize>, String)>;
+
 impl Options {
     /// Takes a field out and reads it; an empty text counts as absent.
     fn take<T>(
@@ -321,13 +342,27 @@ impl Options {
         name: &str,
         read: impl FnOnce(&Value) -> Result<T, String>,
     ) -> Option<T> {
+        self.take_all(fields, name, |value| read(value).map_err(|detail| vec![(None, detail)]))
+    }
+
+    /// As `take`, of a list whose entries may be wrong each by itself.
+    fn take_all<T>(
+        &mut self,
+        fields: &mut BTreeMap<String, Value>,
+        name: &str,
+        read: impl FnOnce(&Value) -> Result<T, Mistakes>,
+    ) -> Option<T> {
         let value = fields.remove(name).filter(|value| !value.is_null() && value.as_str() != Some(""))?;
         // A form carries JSON as text.
         let value = match &value {
             Value::String(text) => serde_json::from_str(text).unwrap_or(value),
             _ => value,
         };
-        read(&value).map_err(|detail| self.mistakes.push(FieldProblem::new(name, detail))).ok()
+        let mistake = |(place, detail): (Option<usize>, String)| match place {
+            Some(place) => FieldProblem::new(&format!("{name}/{place}"), detail),
+            None => FieldProblem::new(name, detail),
+        };
+        read(&value).map_err(|mistakes| self.mistakes.extend(mistakes.into_iter().map(mistake))).ok()
     }
 
     fn limit(value: &Value) -> Result<u32, String> {
@@ -355,12 +390,16 @@ impl Options {
         }
     }
 
-    fn sort(value: &Value) -> Result<Vec<Sort>, String> {
-        let sort = |name: String| match name.strip_prefix('-') {
-            Some(field) => Sort { field: field.to_owned(), descending: true },
-            None => Sort { field: name, descending: false },
-        };
-        Ok(Self::names(value)?.into_iter().map(sort).collect())
+    fn sort(value: &Value) -> Result<Vec<Sort>, Mistakes> {
+        let names = Self::names(value).map_err(|detail| vec![(None, detail)])?;
+        let (mut sort, mut mistakes) = (Vec::with_capacity(names.len()), Vec::new());
+        for (place, name) in names.iter().enumerate() {
+            match Sort::parse(name) {
+                Ok(field) => sort.push(field),
+                Err(detail) => mistakes.push((Some(place), detail)),
+            }
+        }
+        if mistakes.is_empty() { Ok(sort) } else { Err(mistakes) }
     }
 
     fn facets(value: &Value) -> Result<Vec<Facet>, String> {
@@ -379,10 +418,9 @@ impl Options {
             let object = object.and_then(|text| serde_json::from_str(text).ok());
             let facet = Facet::parse(object.as_ref().unwrap_or(facet));
             let facet = facet.map_err(|problem| format!("{place}: {problem}"))?;
-            if facets.iter().any(|known| known.field() == facet.field() && *known != facet) {
-                return Err(format!("counts {} in two ways", facet.field()));
+            if !facets.contains(&facet) {
+                facets.push(facet);
             }
-            facets.push(facet);
         }
         Ok(facets)
     }
@@ -471,8 +509,9 @@ mod tests {
         }
         let names = read(&json!({"query": "x", "facets": "color, size"})).unwrap().facets;
         assert_eq!(names.iter().map(Facet::field).collect::<Vec<_>>(), ["color", "size"]);
-        for facets in [json!(["price", ranges]), json!([{"field": "price"}]), json!(vec!["a"; 11]), json!(7)]
-        {
+        let both = read(&json!({"query": "x", "facets": ["price", ranges, "price"]})).unwrap().facets;
+        assert_eq!(both, [Facet::parse(&json!("price")).unwrap(), expected[1].clone()]);
+        for facets in [json!([{"field": "price"}]), json!(vec!["a"; 11]), json!(7)] {
             let problem = read(&json!({"query": "x", "facets": facets})).unwrap_err();
             assert_eq!(problem.errors[0].pointer, "/facets", "{facets}");
         }
@@ -503,6 +542,34 @@ mod tests {
         for url in [json!("http://localhost.:80@x/"), json!("http://[::1]/"), json!(7)] {
             let problem = read(&json!({"query": "x", "callback_url": url})).unwrap_err();
             assert_eq!(problem.errors[0].pointer, "/callback_url");
+        }
+    }
+
+    #[test]
+    fn an_order_that_makes_no_sense_is_refused_with_its_place() {
+        let sort = read(&json!({"query": "x", "sort": "price:desc, -year , name"})).unwrap().sort;
+        let told: Vec<_> = sort.iter().map(|sort| (sort.field.as_str(), sort.descending)).collect();
+        assert_eq!(told, [("price", true), ("year", true), ("name", false)]);
+        for (sort, pointers) in [
+            (json!(["price", "-", "a:up"]), vec!["/sort/1", "/sort/2"]),
+            (json!("price:down"), vec!["/sort/0"]),
+            (json!([{"field": "price"}]), vec!["/sort"]),
+            (json!(7), vec!["/sort"]),
+            (json!(vec!["a"; 11]), vec!["/sort"]),
+        ] {
+            let problem = read(&json!({"query": "x", "sort": sort})).unwrap_err();
+            let found: Vec<_> = problem.errors.iter().map(|error| error.pointer.as_str()).collect();
+            assert_eq!(found, pointers, "{sort}");
+        }
+    }
+
+    #[test]
+    fn without_a_query_there_is_a_filter_or_an_order_to_browse_by() {
+        for fields in [json!({"filter": {}}), json!({"query": " ", "sort": "price"})] {
+            assert_eq!(read(&fields).unwrap().parts, [], "{fields}");
+        }
+        for fields in [json!({"facets": "color"}), json!({"not": "red", "filter": {}})] {
+            assert_eq!(read(&fields).unwrap_err().errors[0].pointer, "/query", "{fields}");
         }
     }
 

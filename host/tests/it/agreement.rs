@@ -1,7 +1,10 @@
 //! Pages, totals and facets of one search agree, whatever is searched for, whoever ranks it, and whatever happens to the
 //! products between the pages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use proptest::{
     prelude::Rng,
@@ -9,7 +12,10 @@ use proptest::{
 };
 use reqwest::multipart::Form;
 use serde_json::{Value, json};
-use taja_catalog::{Details, Filter};
+use taja_catalog::{
+    Filter, Product,
+    order::{Sort, SortKey},
+};
 
 use crate::{
     cluster::Cluster,
@@ -30,9 +36,23 @@ const DEPTH: usize = 3;
 const WORDS: &[&str] = &["red", "blue", "cup", "jacket", "leather", "poster", "small", "cat"];
 const CATEGORIES: &[&str] = &["clothes", "kitchen", "walls"];
 const PHOTOGRAPHS: &[&str] = &["astronaut", "chelsea", "coffee", "coins", "motorcycle_left", "rocket"];
-/// What each facet's counts add up to the total of, as each product has one category and one price.
-const FACETS: &str =
-    r#"["category", {"field": "price", "ranges": [{"to": 20}, {"from": 20, "to": 60}, {"from": 60}]}]"#;
+/// What each facet's counts add up to the total of, as each product has one category, one price and one date, and was added.
+const FACETS: &str = r#"["category", {"field": "price", "ranges": [{"to": 20}, {"from": 20, "to": 60}, {"from": 60}]}, "price",
+    "since", {"field": "since", "ranges": [{"to": "2026-03-02"}, {"from": "2026-03-02"}]},
+    {"field": "created_at", "ranges": [{"to": "2020-01-01"}, {"from": "2020-01-01T00:00:00Z"}]}]"#;
+/// Dates, of which some write one moment.
+const DATES: &[&str] = &["2026-03-01", "2026-03-01T00:00:00Z", "2026-03-02T02:00:00+02:00", "2026-03-02"];
+const SORTS: &[&str] = &[
+    "",
+    "",
+    "price",
+    "-price",
+    "color,-price",
+    "created_at",
+    "-updated_at",
+    "since:desc,price:asc",
+    "-nothing",
+];
 
 /// Numbers that are the same for the same seed.
 struct Dice(TestRng);
@@ -76,13 +96,22 @@ impl Dice {
             .text("description", self.words())
             .text("price", self.price().to_string())
             .text("category", self.of_these(CATEGORIES))
+            .text("attributes", json!({ "since": self.of_these(DATES) }).to_string())
             .part("images", file(self.picture(), "picture"));
         let form = if self.one_in(3) { form } else { form.text("color", self.of_these(&["red", "blue"])) };
         if self.one_in(3) { form.text("item_group_id", self.of_these(&["a", "b"])) } else { form }
     }
 
-    fn condition(&mut self) -> Value {
-        match self.below(7) {
+    /// A condition; `moments` are some that products were added or changed at.
+    fn condition(&mut self, moments: &[String]) -> Value {
+        match self.below(10) {
+            7 => json!({ "since": self.of_these(DATES) }),
+            8 => json!({ "since": { "gt": self.of_these(DATES) } }),
+            9 => {
+                let (field, operator) =
+                    (self.of_these(&["created_at", "updated_at"]), self.of_these(&["gte", "lt", "eq"]));
+                json!({ field: { operator: moments[self.below(moments.len())] } })
+            }
             0 => json!({ "category": self.of_these(CATEGORIES) }),
             1 => json!({ "category": { "in": [self.of_these(CATEGORIES), self.of_these(CATEGORIES)] } }),
             2 => json!({ "price": { "gte": self.price() } }),
@@ -93,14 +122,15 @@ impl Dice {
         }
     }
 
-    fn filter(&mut self, depth: usize) -> Value {
-        let several = |dice: &mut Self| -> Vec<_> { (0..2).map(|_| dice.filter(depth - 1)).collect() };
+    fn filter(&mut self, depth: usize, moments: &[String]) -> Value {
+        let several =
+            |dice: &mut Self| -> Vec<_> { (0..2).map(|_| dice.filter(depth - 1, moments)).collect() };
         match self.below(6) {
-            _ if depth == 0 => self.condition(),
+            _ if depth == 0 => self.condition(moments),
             0 => json!({ "and": several(self) }),
             1 => json!({ "or": several(self) }),
-            2 => json!({ "not": self.filter(depth - 1) }),
-            _ => self.condition(),
+            2 => json!({ "not": self.filter(depth - 1, moments) }),
+            _ => self.condition(moments),
         }
     }
 
@@ -129,20 +159,30 @@ struct Asked {
     /// Whether every product that passes the filter is found.
     finds_all: bool,
     groups: bool,
+    sort: Vec<Sort>,
+    /// Whether nothing is looked for.
+    browses: bool,
 }
 
 impl Asked {
-    fn by(dice: &mut Dice) -> Self {
-        let filter = if dice.one_in(3) { json!({}) } else { dice.filter(DEPTH) };
+    fn by(dice: &mut Dice, moments: &[String]) -> Self {
+        let filter = if dice.one_in(3) { json!({}) } else { dice.filter(DEPTH, moments) };
         let (policies, finds_all) = dice.ranking();
+        let (sort, browses) = (dice.of_these(SORTS), dice.one_in(4));
         let (groups, limit) = (dice.one_in(4), 1 + dice.below(6));
         let mut form = Form::new()
             .text("filter", filter.to_string())
-            .text("policies", policies.to_string())
             .text("facets", FACETS)
             .text("group", groups.to_string())
             .text("limit", limit.to_string())
-            .text("sort", dice.of_these(&["", "price", "-price", "color,-price"]));
+            .text("sort", sort);
+        let filter = Filter::parse(&filter).unwrap();
+        let sort: Vec<_> =
+            sort.split(',').filter(|sort| !sort.is_empty()).map(|sort| Sort::parse(sort).unwrap()).collect();
+        if browses {
+            return Self { form, filter, finds_all: true, groups, sort, browses };
+        }
+        form = form.text("policies", policies.to_string());
         let (texts, pictures) = (dice.below(3), dice.below(2));
         let texts = texts.max(1 - pictures);
         for _ in 0..texts {
@@ -168,12 +208,12 @@ impl Asked {
         };
         let weights: BTreeMap<_, _> = weights.into_iter().filter(|(name, _)| has(name)).collect();
         let form = form.text("weights", json!(weights).to_string());
-        Self { form, filter: Filter::parse(&filter).unwrap(), finds_all, groups }
+        Self { form, filter, finds_all, groups, sort, browses }
     }
 }
 
-/// What the shop says of its products now, by their ids.
-async fn catalogue(server: &Server) -> BTreeMap<String, Details> {
+/// The products of the shop as they are now, by their ids; without their pictures.
+async fn catalogue(server: &Server) -> BTreeMap<String, Product> {
     let (mut products, mut next) = (BTreeMap::new(), String::new());
     loop {
         let (status, page) = server.get(&format!("/products?limit=100{next}")).await;
@@ -191,7 +231,18 @@ async fn catalogue(server: &Server) -> BTreeMap<String, Details> {
             ];
             shown.iter().for_each(|name| drop(details.as_object_mut().unwrap().remove(*name)));
             let id = product["product_id"].as_str().unwrap().to_owned();
-            products.insert(id, serde_json::from_value(details).unwrap());
+            let moment = |name: &str| product[name].as_str().unwrap().parse().unwrap();
+            let product = Product {
+                tenant: "default".parse().unwrap(),
+                id: id.parse().unwrap(),
+                details: serde_json::from_value(details).unwrap(),
+                images: Vec::new(),
+                offers: Vec::new(),
+                created_at: moment("created_at"),
+                updated_at: moment("updated_at"),
+                revision: 1,
+            };
+            products.insert(id, product);
         }
         match page["next"].as_str() {
             Some(cursor) => next = format!("&cursor={cursor}"),
@@ -224,16 +275,24 @@ fn products(page: &Value) -> (Vec<String>, BTreeSet<String>) {
     (found.map(text).collect(), gone.map(text).collect())
 }
 
-/// Counts of a facet, all together.
-fn sum(page: &Value, facet: &str) -> u64 {
-    page["facets"][facet].as_array().unwrap().iter().map(|count| count["count"].as_u64().unwrap()).sum()
+/// Counts of a facet, all together: of the values, and of the ranges.
+fn sums(page: &Value, facet: &str) -> [u64; 2] {
+    let sum = |of_values: bool| {
+        let counts = page["facets"][facet].as_array().unwrap().iter();
+        let counts = counts.filter(|count| count.get("value").is_some() == of_values);
+        counts.map(|count| count["count"].as_u64().unwrap()).sum()
+    };
+    [sum(true), sum(false)]
 }
 
 /// Searches, and reads page after page while things happen.
 async fn search(server: &Server, case: u64) {
     let mut dice = Dice::of(case);
     let before = catalogue(server).await;
-    let Asked { form, filter, finds_all, groups } = Asked::by(&mut dice);
+    let moments: Vec<_> =
+        before.values().flat_map(|product| [product.created_at, product.updated_at]).collect();
+    let moments: Vec<_> = moments.iter().map(ToString::to_string).collect();
+    let Asked { form, filter, finds_all, groups, sort, browses } = Asked::by(&mut dice, &moments);
     let (status, accepted) = server.post("/search", form).await;
     assert_eq!(status, 202, "case {case}: {accepted}");
     let id = accepted["job_id"].as_str().unwrap();
@@ -257,14 +316,36 @@ async fn search(server: &Server, case: u64) {
     assert_eq!(found.len(), order.len() + gone.len(), "case {case}: a product stands twice");
     assert_eq!(found.len() as u64, first["total"].as_u64().unwrap(), "case {case}: {first}");
     assert_eq!(first["counts"]["total"], "exact", "case {case}: the shop is small");
-    let passing = || before.iter().filter(|(_, details)| filter.matches(*details)).map(|(id, _)| id);
+    let passing = || before.iter().filter(|(_, product)| filter.matches(*product)).map(|(id, _)| id);
     assert!(found.iter().all(|id| filter.matches(&before[id])), "case {case}: {filter:?}");
     if groups {
-        assert!(sum(&first, "price") >= found.len() as u64, "case {case}: {first}");
+        assert!(sums(&first, "price")[1] >= found.len() as u64, "case {case}: {first}");
     } else {
-        assert_eq!([sum(&first, "category"), sum(&first, "price")], [found.len() as u64; 2], "case {case}");
-        let cheap = found.iter().filter(|id| before[*id].price < 20.0).count();
+        let total = found.len() as u64;
+        for (facet, expected) in [
+            ("category", [total, 0]),
+            ("price", [total, total]),
+            ("since", [total, total]),
+            ("created_at", [0, total]),
+        ] {
+            assert_eq!(sums(&first, facet), expected, "case {case}: {facet}");
+        }
+        let cheap = found.iter().filter(|id| before[*id].details.price < 20.0).count();
         assert_eq!(first["facets"]["price"][0]["count"], cheap, "case {case}");
+        let dates = first["facets"]["since"].as_array().unwrap().iter();
+        let dates: BTreeMap<_, _> =
+            dates.filter_map(|count| Some((count["value"].as_str()?, count))).collect();
+        for (date, count) in dates {
+            let same = Filter::parse(&json!({ "since": date })).unwrap();
+            let same = found.iter().filter(|id| same.matches(&before[*id])).count();
+            assert_eq!(count["count"], same, "case {case}: {date}");
+        }
+        let place = |id: &String| SortKey::of(&sort, &before[id]);
+        assert!(order.is_sorted_by_key(place), "case {case}: {order:?} by {sort:?}");
+        if browses {
+            let newest = |id: &String| (place(id), Reverse((before[id].created_at, id.clone())));
+            assert!(order.is_sorted_by_key(newest), "case {case}: {order:?} by {sort:?}");
+        }
         assert!(!finds_all || found.iter().eq(passing()), "case {case}: {found:?} of {filter:?}");
     }
     // All at once, later: the same, without what went meanwhile.

@@ -70,6 +70,10 @@ async fn a_shop_is_imported_and_searched_without_a_server() {
     let table = text(&by_words.stdout);
     let first = table.lines().find(|line| line.contains(" 1 ")).unwrap_or_default();
     assert!(first.contains("Ginger cat"), "{table}");
+
+    let browsed = run(&["search", "--sort", "-name", "--json"], folder.path()).await;
+    let result: Value = serde_json::from_slice(&browsed.stdout).unwrap();
+    assert_eq!(result["matches"][0]["name"], "Model rocket", "{}", text(&browsed.stderr));
 }
 
 #[tokio::test]

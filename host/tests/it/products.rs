@@ -307,7 +307,38 @@ async fn the_list_is_read_by_pages_whatever_goes_meanwhile() {
     let (_, low) = server.get("/products?filter=%7B%22stock%22:%7B%22lt%22:2%7D%7D").await;
     assert_eq!(ids(&low), [&added[3], &added[4]]);
     assert_eq!(ids(&server.get("/api/v1/products").await.1).len(), 3);
+    server.patch(&added[4], json!({ "price": 1 })).await;
+    let (_, latest) = server.get("/products?sort=-updated_at&limit=2").await;
+    assert_eq!(ids(&latest), [&added[4], &added[0]]);
+    let next = latest["next"].as_str().unwrap();
+    let (_, last) = server.get(&format!("/products?sort=-updated_at&limit=2&cursor={next}")).await;
+    assert_eq!(ids(&last), [&added[3]]);
+    let (status, problem) = server.get("/products?sort=price").await;
+    assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/sort")), "{problem}");
+    they_are_browsed(&server, &[&added[4], &added[3], &added[0]]).await;
     the_command_line_lists_and_deletes(&server, &added[0]).await;
+}
+
+/// Products by rising stock are found without a query.
+async fn they_are_browsed(server: &Server, by_stock: &[&str]) {
+    let form = Form::new().text("sort", "stock").text("facets", "stock").text("limit", "2");
+    let page = server.result("/search", form).await;
+    let found: Vec<_> =
+        page["matches"].as_array().unwrap().iter().map(|found| &found["product_id"]).collect();
+    assert_eq!(found, by_stock[..2], "{page}");
+    assert_eq!((&page["total"], &page["counts"]["total"]), (&json!(3), &json!("exact")));
+    assert_eq!((&page["plugins"], page["facets"]["stock"].as_array().unwrap().len()), (&json!([]), 3));
+    let form = Form::new().text("filter", r#"{"updated_at": {"lt": "2020-01-01"}}"#);
+    assert_eq!(server.result("/search", form).await["total"], 0);
+    for (field, value) in [("record", "true"), ("policies", "{}")] {
+        let form = Form::new().text("filter", "{}").text(field, value);
+        let (status, problem) = server.post("/search", form).await;
+        assert_eq!(
+            (status, &problem["errors"][0]["pointer"]),
+            (422, &json!(format!("/{field}"))),
+            "{problem}"
+        );
+    }
 }
 
 async fn the_command_line_lists_and_deletes(server: &Server, id: &str) {

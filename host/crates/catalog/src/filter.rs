@@ -3,14 +3,18 @@
 //! A condition is `{"field": value}` (equality; any of a list field's entries may match), or
 //! `{"field": {"eq"|"ne"|"in"|"gt"|"gte"|"lt"|"lte"|"exists"|"prefix": operand}}`; several fields or operators in one
 //! object must all hold. `{"and": [..]}`, `{"or": [..]}` and `{"not": {..}}` combine conditions. The bound of a range is a
-//! number, or a date, with which the texts of a field compare that are dates (see [`crate::date`]).
+//! number, or a date, with which the texts of a field compare that are dates (see [`crate::date`]); so do texts that are to be
+//! equal. `created_at` and `updated_at` are dates of every product.
 
 use std::cmp::Ordering;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, json};
 
-use crate::{date, product::Filterable};
+use crate::{
+    date,
+    product::{Filterable, Moment},
+};
 
 /// Deepest nesting a filter may have.
 const MAX_DEPTH: usize = 16;
@@ -41,7 +45,7 @@ pub enum Filter {
 /// A value a field is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
-    /// Text, compared exactly.
+    /// Text, compared exactly; one that is a date is the same as any other that writes the same moment.
     Text(String),
     /// A number.
     Number(f64),
@@ -148,7 +152,10 @@ impl Filter {
             Self::All(filters) => filters.iter().all(|filter| filter.passes(product)),
             Self::Any(filters) => filters.iter().any(|filter| filter.passes(product)),
             Self::Not(filter) => !filter.passes(product),
-            Self::Field { name, test } => test.passes(product.field(name).as_ref()),
+            Self::Field { name, test } => match Moment::named(name) {
+                Some(moment) => test.passes_moment(product.moment(moment)),
+                None => test.passes(product.field(name).as_ref()),
+            },
         }
     }
 }
@@ -184,6 +191,24 @@ impl Test {
             (_, None) => false,
             (_, Some(Value::Array(entries))) => entries.iter().any(|entry| self.passes_scalar(entry)),
             (_, Some(value)) => self.passes_scalar(value),
+        }
+    }
+
+    /// A moment of a product is a date, and no text.
+    fn passes_moment(&self, milliseconds: Option<i64>) -> bool {
+        let Some(at) = milliseconds else { return self.passes(None) };
+        let order = |bound: &Bound| match bound {
+            Bound::Date(bound) => Some(at.cmp(bound)),
+            Bound::Number(_) => None,
+        };
+        match self {
+            Self::In(operands) => operands.iter().any(|operand| operand.date() == Some(at)),
+            Self::AtLeast(bound) => order(bound).is_some_and(Ordering::is_ge),
+            Self::Above(bound) => order(bound).is_some_and(Ordering::is_gt),
+            Self::AtMost(bound) => order(bound).is_some_and(Ordering::is_le),
+            Self::Below(bound) => order(bound).is_some_and(Ordering::is_lt),
+            Self::Prefix(_) => false,
+            Self::Exists(wanted) => *wanted,
         }
     }
 
@@ -247,9 +272,22 @@ impl Operand {
         }
     }
 
+    /// The moment that a text writes, in milliseconds since 1970.
+    pub fn date(&self) -> Option<i64> {
+        match self {
+            Self::Text(text) => date::milliseconds(text),
+            Self::Number(_) | Self::Bool(_) => None,
+        }
+    }
+
     fn equals(&self, value: &Value) -> bool {
         match self {
-            Self::Text(text) => value.as_str() == Some(text),
+            Self::Text(text) => {
+                let is_same = |value: &str| {
+                    value == text || self.date().is_some_and(|date| date::milliseconds(value) == Some(date))
+                };
+                value.as_str().is_some_and(is_same)
+            }
             Self::Number(number) => value.as_f64() == Some(*number),
             Self::Bool(truth) => value.as_bool() == Some(*truth),
         }
@@ -416,8 +454,32 @@ mod tests {
     #[case(json!({"description": {"lt": 3000}}), false)]
     #[case(json!({"price": {"gt": "1970-01-01"}}), false)]
     #[case(json!({"description": {"prefix": "2026-"}}), true)]
+    #[case(json!({"description": "2026-03-01T01:00:00+01:00"}), true)]
+    #[case(json!({"description": ["2026-03-02", "2026-03-01T00:00:00.0004Z"]}), true)]
+    #[case(json!({"description": {"ne": "2026-03-01T00:00:00.001Z"}}), true)]
+    #[case(json!({"created_at": {"exists": true}}), false)]
     fn filters_mean_what_they_say(#[case] filter: Value, #[case] passes: bool) {
         assert_eq!(Filter::parse(&filter).unwrap().matches(&shoe()), passes, "{filter}");
+    }
+
+    #[test]
+    fn moments_of_a_product_are_dates_and_no_texts() {
+        let at = |text: &str| text.parse().unwrap();
+        let details = shoe();
+        let moments = Some([at("2026-03-01T12:00:00.0009Z"), at("2026-03-02T00:00:00Z")]);
+        let product = Filterable { moments, ..Filterable::from(&details) };
+        for (filter, passes) in [
+            (json!({"created_at": "2026-03-01T13:00:00+01:00"}), true),
+            (json!({"created_at": {"gt": "2026-03-01T12:00:00Z"}}), false),
+            (json!({"created_at": {"gte": "2026-03-01", "lt": "2026-03-02"}}), true),
+            (json!({"updated_at": {"in": ["2026-03-02"]}}), true),
+            (json!({"updated_at": {"lt": 1e300}}), false),
+            (json!({"updated_at": {"prefix": "2026"}}), false),
+            (json!({"updated_at": {"exists": true}}), true),
+            (json!({"attributes.updated_at": {"exists": true}}), false),
+        ] {
+            assert_eq!(Filter::parse(&filter).unwrap().matches(product), passes, "{filter}");
+        }
     }
 
     #[rstest::rstest]

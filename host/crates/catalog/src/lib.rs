@@ -14,6 +14,7 @@ pub mod id;
 pub mod judgements;
 pub mod models;
 pub mod numbered;
+pub mod order;
 pub mod picture;
 pub mod plugins;
 pub mod policy;
@@ -39,4 +40,4 @@ pub use id::{EffectKey, ImageHash, JudgementSetId, PluginDigest, ProductId, Tena
 pub use numbered::Numbered;
 pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo};
 pub use port::{PortError, PortResult};
-pub use product::{Details, Filterable, Offer, Product, StoredImage};
+pub use product::{Details, Filterable, Moment, Offer, Product, StoredImage};

@@ -17,6 +17,7 @@ use crate::{
     failure::{Blame, Failure},
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
+    order::{ListOrder, Sort},
     picture::{Frame, FramePlan, PerceptualHash, Picture, Region, VideoFile, VideoInfo},
     product::{Details, Offer, Product, StoredImage},
     recording::exact,
@@ -312,11 +313,11 @@ pub enum Edited {
     Missing,
 }
 
-/// A place in the order of a shop's products, newest first. The product need not be there any more.
+/// A place in a list of a shop's products. The product need not be there any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shelved {
-    /// When the product was added.
-    pub created_at: Timestamp,
+    /// The moment that the list goes by.
+    pub at: Timestamp,
     /// The product.
     pub id: ProductId,
 }
@@ -396,20 +397,29 @@ pub trait Store: Send + Sync {
         after: Option<&Position>,
         limit: usize,
     ) -> PortResult<Vec<(Position, String)>>;
-    /// Where the products stand that pass the filter, newest first and then by falling identifier, after a place in that
-    /// order. Whoever goes on after the last of them passes over none, even if all of them are deleted meanwhile.
+    /// Where the products stand that pass the filter, after a place in that order. Whoever goes on after the last of them passes
+    /// over none, even if all of them are deleted meanwhile; one that changes goes to where the latest change is.
     async fn listed(
         &self,
         tenant: &TenantId,
         filter: &Filter,
+        order: ListOrder,
         after: Option<&Shelved>,
         limit: usize,
     ) -> PortResult<Vec<Shelved>>;
     /// Products that pass the filter, newest first.
     async fn matching(&self, tenant: &TenantId, filter: &Filter, limit: usize) -> PortResult<Vec<ProductId>> {
-        let listed = self.listed(tenant, filter, None, limit).await?;
+        let listed = self.listed(tenant, filter, ListOrder::NEWEST, None, limit).await?;
         Ok(listed.into_iter().map(|place| place.id).collect())
     }
+    /// The first products in the order of fields (see [`crate::order`]) that pass the filter; equals newest first.
+    async fn sorted(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        sort: &[Sort],
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>>;
     /// Edits a product that is at this revision, in one transaction.
     async fn edit(
         &self,

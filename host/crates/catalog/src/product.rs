@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::date;
 use crate::id::{ImageHash, ProductId, TenantId};
 use crate::picture::PerceptualHash;
 
@@ -177,31 +178,72 @@ impl Details {
     }
 }
 
-/// What filters and facets see of a product: what the shop says of it, and the article numbers, colours and sizes of its
-/// offers besides.
+/// A moment in the life of every product. Filters, facets and orders know it by its name, which is no attribute's: an attribute
+/// that is called so has `attributes.` before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Moment {
+    /// When it was added.
+    #[default]
+    Created,
+    /// When it last changed.
+    Updated,
+}
+
+impl Moment {
+    /// The moment of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Created, Self::Updated].into_iter().find(|moment| moment.name() == name)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Created => "created_at",
+            Self::Updated => "updated_at",
+        }
+    }
+}
+
+/// What filters, facets and orders see of a product: what the shop says of it, the article numbers, colours and sizes of its
+/// offers besides, and its moments.
 #[derive(Debug, Clone, Copy)]
 pub struct Filterable<'a> {
     /// What the shop says of it.
     pub details: &'a Details,
     /// Other terms that it is sold on.
     pub offers: &'a [Offer],
+    /// When it was added and when it last changed; none of what is no stored product.
+    pub moments: Option<[Timestamp; 2]>,
 }
 
 impl<'a> From<&'a Details> for Filterable<'a> {
     fn from(details: &'a Details) -> Self {
-        Self { details, offers: &[] }
+        Self { details, offers: &[], moments: None }
     }
 }
 
 impl<'a> From<&'a Product> for Filterable<'a> {
     fn from(product: &'a Product) -> Self {
-        Self { details: &product.details, offers: &product.offers }
+        let moments = Some([product.created_at, product.updated_at]);
+        Self { details: &product.details, offers: &product.offers, moments }
     }
 }
 
 impl Filterable<'_> {
-    /// The value of a field or attribute, a list where the offers have others than the product.
+    /// A moment, in milliseconds since 1970.
+    pub fn moment(&self, moment: Moment) -> Option<i64> {
+        let [created, updated] = self.moments?;
+        Some(match moment {
+            Moment::Created => created.as_millisecond(),
+            Moment::Updated => updated.as_millisecond(),
+        })
+    }
+
+    /// The value of a field, attribute or moment, a list where the offers have others than the product.
     pub fn field(&self, name: &str) -> Option<Value> {
+        if let Some(moment) = Moment::named(name) {
+            return self.moment(moment).map(|milliseconds| date::text_of(milliseconds).into());
+        }
         let own = self.details.field(name);
         let mut values: Vec<Value> = match own {
             Some(Value::Array(ref entries)) => entries.clone(),
@@ -409,14 +451,20 @@ impl Product {
         self.offers.len() < MAX_LIST_ENTRIES || self.offers.iter().any(|earlier| offer.renews(earlier))
     }
 
+    /// A moment in its life.
+    pub fn moment(&self, moment: Moment) -> Timestamp {
+        match moment {
+            Moment::Created => self.created_at,
+            Moment::Updated => self.updated_at,
+        }
+    }
+
     /// The value of a ranking column: a field or attribute, or when the product was added or last changed, in seconds
     /// since 1970.
     pub fn column(&self, name: &str) -> Option<Value> {
-        let seconds = |at: &Timestamp| Some(at.as_duration().as_secs_f64().into());
-        match name {
-            "created_at" => seconds(&self.created_at),
-            "updated_at" => seconds(&self.updated_at),
-            field => self.details.field(field),
+        match Moment::named(name) {
+            Some(moment) => Some(self.moment(moment).as_duration().as_secs_f64().into()),
+            None => self.details.field(name),
         }
     }
 }

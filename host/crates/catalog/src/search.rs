@@ -17,20 +17,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use self::{
-    arrange::{compare_missing_last, count_values},
-    facet::count_ranges,
-    joined::Joined,
-};
+use self::{arrange::count_values, facet::count_ranges, joined::Joined};
 pub use self::{
     facet::{Facet, FacetCount, MAX_RANGES, Range},
     joined::FUSION_K,
 };
+pub use crate::order::Sort;
 use crate::{
     add_product::stop_if_cancelled,
     failure::Failure,
     filter::Filter,
     id::{ImageHash, ProductId, TenantId},
+    order::SortKey,
     picture::{Region, VideoFile},
     policy::{
         Candidates, Columns, Content, Degraded, JobHandle, Leg, Lineup, Measure, Part, PluginRef,
@@ -55,12 +53,14 @@ pub fn candidates(
     columns: &Columns,
 ) -> (Vec<ProductId>, Candidates) {
     let joined = Joined::of(legs);
-    let candidates = joined.candidates(legs, known, columns);
+    let candidates = joined.candidates(legs, known, columns, RESULT_SET);
     (joined.products.things().to_vec(), candidates)
 }
 
-/// How many products a client can page through.
+/// How many products a client can page through, by relevance.
 pub const RESULT_SET: u32 = 200;
+/// How many in the order of fields, or of all that passes a filter: what comes after the first 200 is not less wanted there.
+pub const ORDERED_SET: u32 = 1000;
 
 /// What the use case acts through.
 #[derive(Clone)]
@@ -101,25 +101,16 @@ pub struct RawPart {
     pub weight: f32,
 }
 
-/// An order by a field instead of by relevance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sort {
-    /// The field or attribute.
-    pub field: String,
-    /// Largest first.
-    pub descending: bool,
-}
-
 /// A query.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// The shop.
     pub tenant: TenantId,
-    /// At least one.
+    /// What is looked for. Where there is nothing, all that passes the filter is found, and no policy is asked.
     pub parts: Vec<RawPart>,
     /// Which products may be found at all.
     pub filter: Filter,
-    /// The order; by relevance when empty.
+    /// The order; when empty by relevance, or newest first where nothing is looked for.
     pub sort: Vec<Sort>,
     /// What to count.
     pub facets: Vec<Facet>,
@@ -172,6 +163,20 @@ pub struct Found {
 }
 
 impl Found {
+    /// A product that nobody ranked.
+    fn unranked(product: ProductId) -> Self {
+        Self {
+            product,
+            score: 0.0,
+            ranked_place: 0,
+            fused: Fused::default(),
+            evidence: Vec::new(),
+            legs: Vec::new(),
+            notes: Vec::new(),
+            variants: Vec::new(),
+        }
+    }
+
     /// The product and its variants.
     fn products(&self) -> impl Iterator<Item = &ProductId> {
         std::iter::once(&self.product).chain(&self.variants)
@@ -207,19 +212,19 @@ pub struct LegSummary {
 pub struct LeftOut {
     /// The ranking policy did not place them, for a threshold or a rule of its own.
     pub ranking: u32,
-    /// The ranking filled all of [`RESULT_SET`]; which of them it would have left out anyway is not known.
+    /// The ranking filled all of the result set; which of them it would have left out anyway is not known.
     pub limit: u32,
     /// They were deleted while the search ran.
     pub deleted: u32,
 }
 
 /// The answer to a query: every page, total and facet is taken from this one list.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ResultSet {
     /// Best first.
     pub found: Vec<Found>,
     /// Whether every product is in it that the query found: no look-up was cut at its length, nothing went beyond
-    /// [`RESULT_SET`], and nobody stood in for a policy.
+    /// [`RESULT_SET`] or [`ORDERED_SET`], and nobody stood in for a policy.
     #[serde(default)]
     pub exact: bool,
     /// How many products there were to rank.
@@ -274,6 +279,10 @@ impl Search {
         job: Arc<dyn JobHandle>,
     ) -> Result<ResultSet, Failure> {
         job.progress(5, "reading the query");
+        if query.parts.is_empty() {
+            return self.browse(query, job.as_ref()).await;
+        }
+        let limit = if query.sort.is_empty() { RESULT_SET } else { ORDERED_SET };
         let typed = typed(&query.parts).map(ToOwned::to_owned);
         let parts = try_join_all(query.parts.into_iter().map(|part| self.decode(part))).await?;
         stop_if_cancelled(job.as_ref())?;
@@ -282,19 +291,41 @@ impl Search {
             PolicyContext::new(query.tenant.clone(), catalogue, embedder, query.filter, job.clone());
         context.tape = query.tape;
         job.progress(20, "searching");
-        let legs = lineup.search(&context, parts, RESULT_SET).await?;
+        let legs = lineup.search(&context, parts, limit).await?;
         stop_if_cancelled(job.as_ref())?;
         job.progress(80, "ranking");
         let joined = Joined::of(&legs);
         let columns = lineup.ranking_columns();
         let known = self.columns(&query.tenant, joined.products.things(), &columns).await?;
-        let ranking = lineup.rank(&context, joined.candidates(&legs, &known, &columns)).await?;
-        let mut set = joined.result_set(&legs, ranking, &context);
+        let candidates = joined.candidates(&legs, &known, &columns, limit);
+        let ranking = lineup.rank(&context, candidates).await?;
+        let mut set = joined.result_set(&legs, ranking, limit, &context);
         if let Some(typed) = typed {
             let (filter, known) = (&context.filter, context.known_words());
             set.did_you_mean = self.catalogue.respelled(&query.tenant, &typed, filter, known).await?;
         }
         self.arrange(&query.tenant, &mut set, &query.sort, &query.facets, query.group).await?;
+        Ok(set)
+    }
+
+    /// Answers with what passes the filter. The first that come are asked for by the filter alone, which an index leads to where
+    /// few pass; only of more than a result set holds the store has to find those that come first.
+    async fn browse(&self, query: Query, job: &dyn JobHandle) -> Result<ResultSet, Failure> {
+        let Query { tenant, filter, sort, facets, group, .. } = query;
+        let most = ORDERED_SET as usize;
+        job.progress(20, "searching");
+        let mut products = self.store.matching(&tenant, &filter, most + 1).await?;
+        let exact = products.len() <= most;
+        stop_if_cancelled(job)?;
+        if !exact && !sort.is_empty() {
+            products = self.store.sorted(&tenant, &filter, &sort, most).await?;
+        }
+        products.truncate(most);
+        let candidates = products.len() as u32;
+        let found = products.into_iter().map(Found::unranked).collect();
+        let model = self.embedder.space().id.clone();
+        let mut set = ResultSet { found, exact, candidates, model, ..ResultSet::default() };
+        self.arrange(&tenant, &mut set, &sort, &facets, group).await?;
         Ok(set)
     }
 
@@ -354,13 +385,9 @@ impl Search {
         // A product that was deleted meanwhile belongs to no page, total or facet.
         set.found.retain(|found| products.contains_key(&found.product));
         set.left_out.deleted = (ids.len() - set.found.len()) as u32;
-        set.found.sort_by(|a, b| {
-            let by_field = |sort: &Sort| {
-                let value = |found: &Found| products[&found.product].details.field(&sort.field);
-                compare_missing_last(value(a).as_ref(), value(b).as_ref(), sort.descending)
-            };
-            sort.iter().map(by_field).find(|order| order.is_ne()).unwrap_or(std::cmp::Ordering::Equal)
-        });
+        if !sort.is_empty() {
+            set.found.sort_by_cached_key(|found| SortKey::of(sort, &products[&found.product]));
+        }
         if group {
             fold::groups(&mut set.found, |id| products[id].details.item_group_id.as_deref());
         }
@@ -375,7 +402,7 @@ impl Search {
             if !is_whole {
                 set.capped_facets.insert(field.clone());
             }
-            set.facets.insert(field, counts);
+            set.facets.entry(field).or_default().extend(counts);
         }
         Ok(())
     }

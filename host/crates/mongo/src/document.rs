@@ -61,6 +61,7 @@ pub(crate) fn search(product: &Product, text: &str) -> Document {
         "tenant": product.tenant.as_str(),
         "product": product.id.as_str(),
         "created_at": date(product.created_at),
+        "updated_at": date(product.updated_at),
         "fields": filter::entries(product.into()),
         "name": list(terms.name),
         "text": list(terms.text),

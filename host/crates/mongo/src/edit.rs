@@ -77,9 +77,7 @@ impl Transaction for EditOne<'_> {
             }
             Edit::RemoveImages(_) | Edit::RemoveOffer(_) => {
                 self.write(session, &product, document::text(&stored, "text")?, None).await?;
-                if matches!(self.edit, Edit::RemoveOffer(_)) {
-                    self.write_search(session, &product, None).await?;
-                }
+                self.write_search(session, &product, None).await?;
             }
             Edit::Delete => self.delete(session).await?,
         }
@@ -125,8 +123,10 @@ impl EditOne<'_> {
                 replace.session(session).await.map_err(mongo)?;
             }
             None => {
-                let fields = doc! { "$set": { "fields": filter::entries(product.into()) } };
-                search.update_one(key, fields).session(session).await.map_err(mongo)?;
+                let changed = doc! {
+                    "fields": filter::entries(product.into()), "updated_at": document::date(product.updated_at),
+                };
+                search.update_one(key, doc! { "$set": changed }).session(session).await.map_err(mongo)?;
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter, Filterable, date,
+    Details, Filter, Filterable, Moment, date,
     filter::{Bound, Operand, Test},
 };
 
@@ -25,7 +25,7 @@ pub(crate) fn entries(product: Filterable<'_>) -> Vec<Document> {
     product.stored_fields().into_iter().flat_map(values).collect()
 }
 
-fn moment(milliseconds: i64) -> Bson {
+pub(crate) fn moment(milliseconds: i64) -> Bson {
     Bson::DateTime(DateTime::from_millis(milliseconds))
 }
 
@@ -52,7 +52,10 @@ pub(crate) fn condition(filter: &Filter) -> Document {
         Filter::Any(filters) if filters.is_empty() => nothing(),
         Filter::Any(filters) => doc! { "$or": conditions(filters) },
         Filter::Not(filter) => doc! { "$nor": [condition(filter)] },
-        Filter::Field { name, test } => field(&Details::stored_name(name), test),
+        Filter::Field { name, test } => match Moment::named(name) {
+            Some(moment) => of_moment(moment, test),
+            None => field(&Details::stored_name(name), test),
+        },
     }
 }
 
@@ -75,7 +78,7 @@ fn is_indexed(filter: &Filter) -> bool {
         Filter::All(filters) => filters.iter().any(is_indexed),
         Filter::Any(filters) => filters.iter().all(is_indexed),
         Filter::Not(_) | Filter::Field { test: Test::Exists(false), .. } => false,
-        Filter::Field { .. } => true,
+        Filter::Field { name, .. } => Moment::named(name).is_none(),
     }
 }
 
@@ -134,6 +137,24 @@ fn nothing() -> Document {
     doc! { "_id": { "$in": [] } }
 }
 
+/// A moment is a field of its own, and a date.
+fn of_moment(of: Moment, test: &Test) -> Document {
+    let is = |operator: &str, value: Bson| doc! { of.name(): { operator: value } };
+    match test {
+        Test::In(operands) => {
+            let dates: Vec<_> = operands.iter().filter_map(Operand::date).map(moment).collect();
+            is("$in", dates.into())
+        }
+        Test::AtLeast(Bound::Date(date)) => is("$gte", moment(*date)),
+        Test::Above(Bound::Date(date)) => is("$gt", moment(*date)),
+        Test::AtMost(Bound::Date(date)) => is("$lte", moment(*date)),
+        Test::Below(Bound::Date(date)) => is("$lt", moment(*date)),
+        Test::Exists(true) => doc! {},
+        // No number, and no text.
+        _ => nothing(),
+    }
+}
+
 fn field(name: &str, test: &Test) -> Document {
     let is = |value: Document| is(name, value);
     let range = |operator: &str, bound: &Bound| match bound {
@@ -143,7 +164,11 @@ fn field(name: &str, test: &Test) -> Document {
         Bound::Date(date) => is(doc! { operator: moment(*date) }),
     };
     match test {
-        Test::In(operands) => is(doc! { "$in": operands.iter().filter_map(operand).collect::<Vec<_>>() }),
+        Test::In(operands) => {
+            // A text that is a date is found as text, too: what was stored before dates were has no moments.
+            let dates = operands.iter().filter_map(Operand::date).map(moment);
+            is(doc! { "$in": operands.iter().filter_map(operand).chain(dates).collect::<Vec<_>>() })
+        }
         Test::AtLeast(bound) => range("$gte", bound),
         Test::Above(bound) => range("$gt", bound),
         Test::AtMost(bound) => range("$lte", bound),
@@ -214,6 +239,7 @@ mod tests {
             assert_eq!(leads(&parsed(&filter)).len(), 1, "{filter}");
         }
         for filter in [
+            json!({"created_at": {"gt": "2026-03-01"}}),
             json!({"not": {"price": 1}}),
             json!({"brand": {"exists": false}}),
             json!({"or": [{"price": 1}, {"brand": {"ne": "a"}}]}),

@@ -19,7 +19,8 @@ use crate::{collections::Collections, document::binary, error::mongo};
 
 pub(crate) use read::Old;
 pub(crate) use scan::{
-    Found, counts, found_by_words, image, listed, product, products, vector_count, vectors, vectors_of,
+    Found, counts, found_by_words, image, listed, passing, product, products, vector_count, vectors,
+    vectors_of,
 };
 
 /// To whom the documents of the older service belong.

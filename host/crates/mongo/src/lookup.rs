@@ -10,7 +10,8 @@ use mongodb::{
 };
 use serde_json::Value;
 use taja_catalog::{
-    EffectKey, Filter, ImageHash, PortResult, Product, ProductId, TenantId,
+    Details, EffectKey, Filter, ImageHash, Moment, PortResult, Product, ProductId, TenantId,
+    order::{ListOrder, Sort},
     port::{Counts, KnownImage, Noted, Shelved},
 };
 
@@ -81,30 +82,92 @@ fn image_filter(tenant: &TenantId, hash: &ImageHash) -> Document {
     doc! { "tenant": tenant.as_str(), "hash": binary(hash) }
 }
 
-/// Products that pass a filter, newest first, after a place in that order.
+/// Products that pass a filter, after a place in an order.
 pub(crate) async fn listed(
     collections: &Collections,
     tenant: &TenantId,
     filter: &Filter,
+    order: ListOrder,
     after: Option<&Shelved>,
     limit: i64,
-) -> PortResult<Vec<Placed>> {
+) -> PortResult<Vec<Shelved>> {
+    let (at, direction) = (order.by.name(), if order.descending { -1 } else { 1 });
     let mut all = vec![doc! { "tenant": tenant.as_str() }, condition(filter)];
     if let Some(after) = after {
-        let created = date(after.created_at);
-        let twin = doc! { "created_at": created, "product": { "$lt": after.id.as_str() } };
-        all.push(doc! { "created_at": { "$lte": created } });
-        all.push(doc! { "$or": [{ "created_at": { "$lt": created } }, twin] });
+        let [past, until] = if order.descending { ["$lt", "$lte"] } else { ["$gt", "$gte"] };
+        let moment = date(after.at);
+        let twin = doc! { at: moment, "product": { past: after.id.as_str() } };
+        all.push(doc! { at: { until: moment } });
+        all.push(doc! { "$or": [{ at: { past: moment } }, twin] });
     }
     let passing = doc! { "$and": all };
-    let find = collections.search.find(passing).sort(doc! { "created_at": -1, "product": -1 }).limit(limit);
-    let mut cursor =
-        find.projection(doc! { "_id": 0, "product": 1, "created_at": 1 }).await.map_err(mongo)?;
+    let find =
+        collections.search.find(passing).sort(doc! { at: direction, "product": direction }).limit(limit);
+    let mut cursor = find.projection(doc! { "_id": 0, "product": 1, at: 1 }).await.map_err(mongo)?;
     let mut found = Vec::new();
     while let Some(document) = cursor.try_next().await.map_err(mongo)? {
-        found.push(placed(&document, 0.0)?);
+        let at = *document.get_datetime(at).map_err(|error| damaged("search", error))?;
+        found.push(Shelved { at: moment(at)?, id: id(&document, "product")? });
     }
     Ok(found)
+}
+
+/// The first products in the order of fields that pass a filter. The server's order of kinds is the domain's.
+pub(crate) async fn sorted(
+    collections: &Collections,
+    tenant: &TenantId,
+    filter: &Filter,
+    sort: &[Sort],
+    limit: i64,
+) -> PortResult<Vec<ProductId>> {
+    let mut keys = doc! { "_id": 0, "product": 1, "created_at": 1 };
+    let mut order = doc! {};
+    for (place, sort) in sort.iter().enumerate() {
+        let (key, is_missing) = (format!("key{place}"), format!("is_missing{place}"));
+        keys.insert(&key, sort_key(sort));
+        order.insert(is_missing, 1);
+        order.insert(key, if sort.descending { -1 } else { 1 });
+    }
+    let is_missing = (0..sort.len())
+        .map(|place| (format!("is_missing{place}"), doc! { "$eq": [format!("$key{place}"), null] }.into()));
+    order.extend(doc! { "created_at": -1, "product": -1 });
+    let pipeline = [
+        doc! { "$match": { "$and": [{ "tenant": tenant.as_str() }, condition(filter)] } },
+        doc! { "$project": keys },
+        doc! { "$set": is_missing.collect::<Document>() },
+        doc! { "$sort": order },
+        doc! { "$limit": limit },
+        doc! { "$project": { "product": 1 } },
+    ];
+    let mut cursor = collections.search.aggregate(pipeline).await.map_err(mongo)?;
+    let mut found = Vec::new();
+    while let Some(document) = cursor.try_next().await.map_err(mongo)? {
+        found.push(id(&document, "product")?);
+    }
+    Ok(found)
+}
+
+/// What a product is sorted by: of the values of a field the one that comes first; of dates, where there are some. Null where
+/// there is none.
+fn sort_key(sort: &Sort) -> Document {
+    if let Some(moment) = Moment::named(&sort.field) {
+        return doc! { "$ifNull": [format!("${}", moment.name()), null] };
+    }
+    let first = if sort.descending { "$max" } else { "$min" };
+    let name = Details::stored_name(&sort.field);
+    let of_field = doc! { "$and": [
+        { "$eq": ["$$field.k", { "$literal": name }] },
+        { "$ne": ["$$field.v", null] },
+    ] };
+    let entries = doc! { "$filter": { "input": "$fields", "as": "field", "cond": of_field } };
+    let values = doc! { "$map": { "input": entries, "as": "field", "in": "$$field.v" } };
+    let is_date = doc! { "$eq": [{ "$type": "$$value" }, "date"] };
+    let dates = doc! { "$filter": { "input": "$$values", "as": "value", "cond": is_date } };
+    let of_dates = doc! { "$let": {
+        "vars": { "dates": dates },
+        "in": { "$cond": [{ "$eq": ["$$dates", []] }, { first: "$$values" }, { first: "$$dates" }] },
+    } };
+    doc! { "$let": { "vars": { "values": values }, "in": of_dates } }
 }
 
 /// A product's place in an order, from its search document.

@@ -48,6 +48,36 @@ pub(crate) async fn prepare(collections: &Collections) -> PortResult<()> {
     for (name, indexes) in indexes::all(products) {
         patiently(database, doc! { "createIndexes": name, "indexes": indexes }).await.map_err(mongo)?;
     }
+    note_changes(collections).await
+}
+
+/// Notes when products last changed where filters look for it, of those that were stored before that was noted there.
+async fn note_changes(collections: &Collections) -> PortResult<()> {
+    let shops = collections.search.distinct("tenant", doc! {}).await.map_err(mongo)?;
+    for shop in shops {
+        let stored = doc! {
+            "from": collections.products.name(),
+            "let": { "product": "$product" },
+            "pipeline": [
+                { "$match": { "tenant": &shop, "$expr": { "$eq": ["$id", "$$product"] } } },
+                { "$project": { "_id": 0, "updated_at": 1 } },
+            ],
+            "as": "stored",
+        };
+        let changed = doc! { "$ifNull": [{ "$first": "$stored.updated_at" }, "$created_at"] };
+        // Whoever changes one meanwhile knows better.
+        let later = doc! { "updated_at": { "$ifNull": ["$updated_at", "$$new.updated_at"] } };
+        let note = [
+            doc! { "$match": { "tenant": &shop, "updated_at": null } },
+            doc! { "$lookup": stored },
+            doc! { "$project": { "updated_at": changed } },
+            doc! { "$merge": {
+                "into": collections.search.name(), "whenMatched": [{ "$set": later }], "whenNotMatched": "discard",
+            } },
+        ];
+        let noted = collections.search.aggregate(note).await.map_err(mongo)?;
+        noted.try_collect::<Vec<_>>().await.map_err(mongo)?;
+    }
     Ok(())
 }
 

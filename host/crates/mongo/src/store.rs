@@ -1,6 +1,7 @@
 //! The port's face.
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -15,6 +16,7 @@ use taja_catalog::{
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
     judgements::JudgementSet,
+    order::{ListOrder, Sort, SortKey},
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, Position, Shelved, Store, VectorRow,
     },
@@ -257,20 +259,43 @@ impl Store for MongoStore {
         &self,
         tenant: &TenantId,
         filter: &Filter,
+        order: ListOrder,
         after: Option<&Shelved>,
         limit: usize,
     ) -> PortResult<Vec<Shelved>> {
         let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
-        let found = within(READ, "listed", async {
-            let found = lookup::listed(&self.collections, tenant, filter, after, at_most).await?;
-            let old = match self.legacy_of(tenant) {
-                Some(_) => legacy::listed(&self.collections, filter, after, limit).await?,
-                None => Vec::new(),
-            };
-            Ok(best([found, old], limit))
-        });
-        let shelved = |placed: Placed| Shelved { created_at: placed.created_at, id: placed.product };
-        Ok(found.await?.into_iter().map(shelved).collect())
+        within(READ, "listed", async {
+            let mut found = lookup::listed(&self.collections, tenant, filter, order, after, at_most).await?;
+            if self.legacy_of(tenant).is_some() {
+                found.extend(legacy::listed(&self.collections, filter, order, after, limit).await?);
+                found.sort_by(|one, other| order.compare(one, other));
+                found.truncate(limit);
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    async fn sorted(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        sort: &[Sort],
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
+        let Some(at_most) = lookup::at_most(limit) else { return Ok(Vec::new()) };
+        within(READ, "sorted", async {
+            let found = lookup::sorted(&self.collections, tenant, filter, sort, at_most).await?;
+            let Some(legacy) = self.legacy_of(tenant) else { return Ok(found) };
+            let mut products = legacy::passing(&self.collections, legacy, filter).await?;
+            products.extend(lookup::products(&self.collections, tenant, &found).await?.into_values());
+            products.sort_by_cached_key(|product| {
+                (SortKey::of(sort, product), Reverse((product.created_at, product.id.clone())))
+            });
+            products.truncate(limit);
+            Ok(products.into_iter().map(|product| product.id).collect())
+        })
+        .await
     }
 
     async fn edit(

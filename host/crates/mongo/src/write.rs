@@ -117,6 +117,10 @@ impl Commit<'_> {
         images: &[NewImage],
     ) -> PortResult<()> {
         self.bring(session, product).await?;
+        let now = date(Timestamp::now());
+        let changed = doc! { "$set": { "updated_at": now } };
+        let search = self.collections.search.update_one(search_key(self.tenant, product), changed);
+        search.session(&mut *session).await.map_err(mongo)?;
         let images = || images.iter().map(|new| &new.image);
         let update = doc! {
             "$push": {
@@ -124,7 +128,7 @@ impl Commit<'_> {
                 "image_urls": { "$each": images().map(|image| image.url.clone()).collect::<Vec<_>>() },
                 "image_hashes": { "$each": images().map(|image| image.hash.to_string()).collect::<Vec<_>>() },
             },
-            "$set": { "updated_at": date(Timestamp::now()) },
+            "$set": { "updated_at": now },
             "$inc": { "revision": 1_i64 },
         };
         self.update(session, product, update).await
@@ -143,11 +147,13 @@ impl Commit<'_> {
         let mut changed = document::read_product(&stored)?;
         product::add_offer(&mut changed.offers, offer.clone());
         let offers: Vec<_> = changed.offers.iter().map(document::offer).collect();
-        let fields = doc! { "$set": { "fields": filter::entries((&changed).into()) } };
-        let search = self.collections.search.update_one(search_key(self.tenant, product), fields);
+        let now = date(Timestamp::now());
+        let fields = doc! { "fields": filter::entries((&changed).into()), "updated_at": now };
+        let search = search_key(self.tenant, product);
+        let search = self.collections.search.update_one(search, doc! { "$set": fields });
         search.session(&mut *session).await.map_err(mongo)?;
         let update = doc! {
-            "$set": { "offers": offers, "updated_at": date(Timestamp::now()) },
+            "$set": { "offers": offers, "updated_at": now },
             "$inc": { "revision": 1_i64 },
         };
         self.update(session, product, update).await

@@ -80,8 +80,8 @@ impl EditOne {
         text: Option<&str>,
     ) -> PortResult<()> {
         let (stored, offers) = described(transaction, seq)?;
-        let [old, new] =
-            [&stored, details].map(|details| filter::rows(Filterable { details, offers: &offers }));
+        let [old, new] = [&stored, details]
+            .map(|details| filter::rows(Filterable { offers: &offers, ..Filterable::from(details) }));
         change_fields(transaction, &self.tenant, seq, &old, &new)?;
         let json = serde_json::to_string(details)
             .map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;
@@ -107,7 +107,7 @@ impl EditOne {
 
     fn delete(&self, transaction: &Transaction<'_>, seq: i64) -> PortResult<()> {
         let (details, offers) = described(transaction, seq)?;
-        let old = filter::rows(Filterable { details: &details, offers: &offers });
+        let old = filter::rows(Filterable { offers: &offers, ..Filterable::from(&details) });
         change_fields(transaction, &self.tenant, seq, &old, &[])?;
         keyword::forget(transaction, seq)?;
         execute(transaction, "DELETE FROM products WHERE seq = ?1", params![seq]).map_err(sqlite)?;

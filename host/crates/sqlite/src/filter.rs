@@ -8,10 +8,12 @@ use std::rc::Rc;
 use rusqlite::types::Value as Sql;
 use serde_json::Value;
 use taja_catalog::{
-    Details, Filter, Filterable, date,
+    Details, Filter, Filterable, Moment, date,
     filter::{Bound as End, Operand, Test},
 };
 
+/// Of a millisecond.
+const MICROSECONDS: i64 = 1000;
 /// What a date begins with; false and true are x'00' and x'01'.
 const DATE: u8 = 2;
 
@@ -88,16 +90,42 @@ pub(crate) fn condition(filter: &Filter, tenant: &str, bindings: &mut Bindings) 
         Filter::All(filters) => joined(filters, "AND", "1", tenant, bindings),
         Filter::Any(filters) => joined(filters, "OR", "0", tenant, bindings),
         Filter::Not(filter) => format!("NOT {}", condition(filter, tenant, bindings)),
-        Filter::Field { name, test } => {
-            let name = bindings.bind(Details::stored_name(name));
-            let (not, test) = match test {
-                Test::Exists(wanted) => (if *wanted { "" } else { "NOT " }, String::new()),
-                test => ("", format!(" AND {}", test_of(test, bindings))),
-            };
-            format!(
-                "(p.seq {not}IN (SELECT f.product FROM fields f WHERE f.tenant = {tenant} AND f.name = {name}{test}))"
-            )
+        Filter::Field { name, test } => match Moment::named(name) {
+            Some(moment) => moment_condition(moment, test, bindings),
+            None => field_condition(name, test, tenant, bindings),
+        },
+    }
+}
+
+fn field_condition(name: &str, test: &Test, tenant: &str, bindings: &mut Bindings) -> String {
+    let name = bindings.bind(Details::stored_name(name));
+    let (not, test) = match test {
+        Test::Exists(wanted) => (if *wanted { "" } else { "NOT " }, String::new()),
+        test => ("", format!(" AND {}", test_of(test, bindings))),
+    };
+    format!(
+        "(p.seq {not}IN (SELECT f.product FROM fields f WHERE f.tenant = {tenant} AND f.name = {name}{test}))"
+    )
+}
+
+/// A condition on a column of microseconds, of which whole milliseconds are compared.
+fn moment_condition(moment: Moment, test: &Test, bindings: &mut Bindings) -> String {
+    let mut compared = |operator: &str, milliseconds: i64| {
+        let bound = bindings.bind(milliseconds.saturating_mul(MICROSECONDS));
+        format!("p.{} {operator} {bound}", moment.name())
+    };
+    match test {
+        Test::AtLeast(End::Date(date)) => compared(">=", *date),
+        Test::Above(End::Date(date)) => compared(">=", date.saturating_add(1)),
+        Test::AtMost(End::Date(date)) => compared("<", date.saturating_add(1)),
+        Test::Below(End::Date(date)) => compared("<", *date),
+        Test::In(operands) => {
+            let dates = operands.iter().filter_map(Operand::date).map(Sql::Integer).collect();
+            format!("p.{} / {MICROSECONDS} IN rarray({})", moment.name(), bindings.bind_all(dates))
         }
+        Test::Exists(true) => "1".to_owned(),
+        // No number, and no text.
+        _ => "0".to_owned(),
     }
 }
 
@@ -152,7 +180,8 @@ fn until(operator: &str, bound: &End, bindings: &mut Bindings) -> String {
 
 fn operand(operand: &Operand) -> Sql {
     match operand {
-        Operand::Text(text) => Sql::Text(text.clone()),
+        // Whichever way a moment is written, it is kept besides.
+        Operand::Text(text) => date_value(text).unwrap_or_else(|| Sql::Text(text.clone())),
         Operand::Number(number) => Sql::Real(*number),
         Operand::Bool(truth) => Sql::Blob(vec![u8::from(*truth)]),
     }

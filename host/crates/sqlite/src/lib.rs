@@ -26,6 +26,7 @@ mod plugins;
 mod records;
 mod rows;
 mod schema;
+mod sorted;
 mod store;
 mod texts;
 mod threads;

@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde_json::Value;
 use taja_catalog::{
     EffectKey, Filter, ImageHash, PerceptualHash, PortResult, ProductId, TenantId,
+    order::ListOrder,
     port::{Counts, KnownImage, Noted, Shelved},
 };
 
@@ -61,33 +62,36 @@ pub(crate) fn images_like(
     nearest.into_sorted_vec().into_iter().map(known).collect()
 }
 
-/// Products that pass a filter, newest first, after a place in that order.
+/// Products that pass a filter, after a place in an order.
 pub(crate) fn listed(
     connection: &Connection,
     tenant: &TenantId,
     filter: &Filter,
+    order: ListOrder,
     after: Option<&Shelved>,
     limit: usize,
 ) -> PortResult<Vec<Shelved>> {
     let mut bindings = Bindings::default();
     let shop = bindings.bind(tenant.as_str().to_owned());
     let mut passes = condition(filter, &shop, &mut bindings);
+    let (column, [before, direction]) =
+        (order.by.name(), if order.descending { ["<", "DESC"] } else { [">", "ASC"] });
     if let Some(after) = after {
-        let created = bindings.bind(after.created_at.as_microsecond());
+        let at = bindings.bind(after.at.as_microsecond());
         let id = bindings.bind(after.id.to_string());
-        passes += &format!(" AND (p.created_at, p.id) < ({created}, {id})");
+        passes += &format!(" AND (p.{column}, p.id) {before} ({at}, {id})");
     }
     let limit = bindings.bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let sql = format!(
-        "SELECT p.id, p.created_at FROM products p WHERE p.tenant = {shop} AND {passes}
-         ORDER BY p.created_at DESC, p.id DESC LIMIT {limit}"
+        "SELECT p.id, p.{column} FROM products p WHERE p.tenant = {shop} AND {passes}
+         ORDER BY p.{column} {direction}, p.id {direction} LIMIT {limit}"
     );
     let mut statement = connection.prepare_cached(&sql).map_err(sqlite)?;
     let mut rows = statement.query(rusqlite::params_from_iter(&bindings.0)).map_err(sqlite)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next().map_err(sqlite)? {
-        let created_at = rows::time(row.get(1).map_err(sqlite)?)?;
-        found.push(Shelved { created_at, id: rows::id(row, 0)? });
+        let at = rows::time(row.get(1).map_err(sqlite)?)?;
+        found.push(Shelved { at, id: rows::id(row, 0)? });
     }
     Ok(found)
 }

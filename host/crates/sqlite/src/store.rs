@@ -12,6 +12,7 @@ use taja_catalog::{
     access::{AccessStore, ApiKey, KeyId, Tenant},
     callback::{CallbackSecret, CallbackSecrets},
     judgements::JudgementSet,
+    order::{ListOrder, Sort},
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, Noted, PortErrorKind, Position, Shelved,
         Store, VectorRow,
@@ -24,7 +25,7 @@ use crate::{
     access,
     edit::EditOne,
     error::{OpenError, failed, sqlite},
-    intents, judgements, keyword, lookup, rows, schema, texts,
+    intents, judgements, keyword, lookup, rows, schema, sorted, texts,
     threads::Threads,
     write::Commit,
 };
@@ -163,14 +164,27 @@ impl Store for SqliteStore {
         &self,
         tenant: &TenantId,
         filter: &Filter,
+        order: ListOrder,
         after: Option<&Shelved>,
         limit: usize,
     ) -> PortResult<Vec<Shelved>> {
         let (tenant, filter, after) = (tenant.clone(), filter.clone(), after.cloned());
         self.read("listed", move |connection| {
-            lookup::listed(connection, &tenant, &filter, after.as_ref(), limit)
+            lookup::listed(connection, &tenant, &filter, order, after.as_ref(), limit)
         })
         .await
+    }
+
+    async fn sorted(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        sort: &[Sort],
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
+        let (tenant, filter, sort) = (tenant.clone(), filter.clone(), sort.to_vec());
+        self.read("sorted", move |connection| sorted::sorted(connection, &tenant, &filter, &sort, limit))
+            .await
     }
 
     async fn edit(

@@ -178,7 +178,8 @@ pub(crate) fn change_offers(
     let (details, stored) = described(transaction, seq)?;
     let mut offers = stored.clone();
     change(&mut offers);
-    let [old, new] = [&stored, &offers].map(|offers| filter::rows(Filterable { details: &details, offers }));
+    let [old, new] =
+        [&stored, &offers].map(|offers| filter::rows(Filterable { offers, ..Filterable::from(&details) }));
     change_fields(transaction, tenant, seq, &old, &new)?;
     let offers =
         serde_json::to_string(&offers).map_err(|error| failed(PortErrorKind::Invalid, error.to_string()))?;

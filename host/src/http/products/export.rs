@@ -9,7 +9,7 @@ use axum::{
 use futures::stream;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taja_catalog::{Filter, PortError, Product, TenantId, port::Shelved};
+use taja_catalog::{Filter, PortError, Product, TenantId, order::ListOrder, port::Shelved};
 use utoipa::IntoParams;
 
 use super::{
@@ -107,7 +107,8 @@ impl Shelf {
             return Ok(None);
         }
         let store = &self.app.store;
-        let mut places = store.listed(&self.tenant, &self.filter, self.after.as_ref(), PAGE).await?;
+        let (order, after) = (ListOrder::NEWEST, self.after.as_ref());
+        let mut places = store.listed(&self.tenant, &self.filter, order, after, PAGE).await?;
         self.over = places.len() < PAGE;
         let ids: Vec<_> = places.iter().map(|place| place.id.clone()).collect();
         // Where the last of them stood, whatever became of it meanwhile.

@@ -1,4 +1,4 @@
-//! `GET /products`: what a shop has, newest first.
+//! `GET /products`: what a shop has, newest first or in another order of time.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -10,7 +10,11 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use taja_catalog::{Filter, ProductId, port::Shelved};
+use taja_catalog::{
+    Filter, Moment, ProductId,
+    order::{ListOrder, Sort},
+    port::Shelved,
+};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -29,9 +33,12 @@ const DEFAULT_LIMIT: u32 = 20;
 pub struct ListOptions {
     /// Conditions on fields, as JSON: `{"category": "shoes", "stock": {"gt": 0}}`.
     filter: Option<String>,
+    /// `created_at` or `updated_at`, or with `-` before it for the latest first; `-created_at` unless told. By `updated_at` a
+    /// product that changes while pages are read is told again, in an order that rises, or left out, in one that falls.
+    sort: Option<String>,
     /// Products on the page, 1 to 100; 20 unless told.
     limit: Option<u32>,
-    /// Where to go on: `next` of the page before.
+    /// Where to go on: `next` of the page before, with the same `filter` and `sort`.
     cursor: Option<String>,
 }
 
@@ -39,13 +46,13 @@ pub struct ListOptions {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "describes the answer for the OpenAPI document")]
 pub struct ProductList {
-    /// The products, newest first.
+    /// The products, newest first unless `sort` says otherwise.
     products: Vec<ProductView>,
     /// What to send as `cursor` for the next page.
     next: Option<String>,
 }
 
-/// Lists products, newest first. Pages go on where they stood whatever is added, edited or deleted meanwhile.
+/// Lists products, newest first unless told. Pages go on where they stood whatever is added, edited or deleted meanwhile.
 #[utoipa::path(
     get, path = "/products", tag = "products", params(ListOptions),
     responses((status = 200, body = ProductList), (status = 422, body = Problem), (status = 503, body = Problem))
@@ -59,9 +66,10 @@ pub async fn list(
     let limit = read_limit(options.limit, DEFAULT_LIMIT)?;
     let filter = read_filter(options.filter.as_deref())?;
     let after = options.cursor.as_deref().map(read_cursor::<ProductId>).transpose()?;
-    let after = after.map(|(created_at, id)| Shelved { created_at, id });
+    let after = after.map(|(at, id)| Shelved { at, id });
+    let order = read_order(options.sort.as_deref())?;
     // One more tells whether there is a next page.
-    let mut places = app.store.listed(&caller.tenant, &filter, after.as_ref(), limit + 1).await?;
+    let mut places = app.store.listed(&caller.tenant, &filter, order, after.as_ref(), limit + 1).await?;
     let is_last = places.len() <= limit;
     places.truncate(limit);
     let ids: Vec<_> = places.iter().map(|place| place.id.clone()).collect();
@@ -69,7 +77,7 @@ pub async fn list(
     let mut page =
         json!({ "products": products.iter().map(|product| view(&app, product)).collect::<Vec<_>>() });
     if let Some(last) = places.last().filter(|_| !is_last) {
-        page["next"] = write_cursor(last.created_at, &last.id).into();
+        page["next"] = write_cursor(last.at, &last.id).into();
     }
     Ok(Json(page))
 }
@@ -86,6 +94,16 @@ pub(super) fn read_limit(limit: Option<u32>, usual: u32) -> Result<usize, Proble
 pub(super) fn read_filter(filter: Option<&str>) -> Result<Filter, Problem> {
     Filter::parse_text(filter.unwrap_or_default())
         .map_err(|error| Problem::field("filter", format!("{}: {}", error.at, error.problem)))
+}
+
+fn read_order(sort: Option<&str>) -> Result<ListOrder, Problem> {
+    let Some(text) = sort.filter(|text| !text.is_empty()) else { return Ok(ListOrder::NEWEST) };
+    let order = Sort::parse(text)
+        .ok()
+        .and_then(|Sort { field, descending }| Some(ListOrder { by: Moment::named(&field)?, descending }));
+    order.ok_or_else(|| {
+        Problem::field("sort", "is neither created_at nor updated_at, with or without - before it")
+    })
 }
 
 /// A place in a list by time: the moment, and whose it is.
@@ -106,6 +124,21 @@ pub(in super::super) fn read_cursor<T: FromStr>(cursor: &str) -> Result<(Timesta
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_goes_by_a_moment_that_every_product_has() {
+        let by = |by, descending| ListOrder { by, descending };
+        for (text, order) in [
+            (None, ListOrder::NEWEST),
+            (Some("created_at"), by(Moment::Created, false)),
+            (Some("updated_at:desc"), by(Moment::Updated, true)),
+        ] {
+            assert_eq!(read_order(text).unwrap(), order);
+        }
+        for text in ["price", "-created_at:asc", "attributes.created_at"] {
+            assert_eq!(read_order(Some(text)).unwrap_err().errors[0].pointer, "/sort", "{text}");
+        }
+    }
 
     #[test]
     fn a_cursor_that_no_list_gave_is_refused() {

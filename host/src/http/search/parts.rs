@@ -277,14 +277,15 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The parts, if they are a query: first those that the results should be like.
-    pub fn finish(mut self) -> Vec<StagedPart> {
+    /// The parts, if they are a query, or none where there may be none: first those that the results should be like.
+    pub fn finish(mut self, may_be_none: bool) -> Vec<StagedPart> {
         if self.named.len() > MAX_PARTS {
             self.mistakes.push(FieldProblem::new("", format!("has more than {MAX_PARTS} parts")));
         }
-        if self.mistakes.is_empty() && self.named.iter().all(|(name, _)| name.against) {
+        let is_missing = self.named.iter().all(|(name, _)| name.against);
+        if self.mistakes.is_empty() && is_missing && !(may_be_none && self.named.is_empty()) {
             let missing = if self.named.is_empty() {
-                "is missing: send words, a picture or a video"
+                "is missing: send words, a picture or a video, or a filter or an order to browse by"
             } else {
                 "is missing: there is only what the results should be unlike"
             };
@@ -325,7 +326,7 @@ mod tests {
         if !crop.is_null() {
             parts.crop(Crops::read(crop).unwrap());
         }
-        let parts = parts.finish();
+        let parts = parts.finish(false);
         (mistakes.into_iter().map(|mistake| mistake.pointer).collect(), parts)
     }
 

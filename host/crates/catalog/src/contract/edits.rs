@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{
@@ -11,8 +12,9 @@ use crate::{
     embedding::Space,
     filter::Filter,
     id::{ImageHash, ProductId},
+    order::ListOrder,
     port::{Change, Counts, Edit, Edited, Intent, PortErrorKind, Shelved, Store},
-    product::{Details, Product},
+    product::{Details, Moment, Offer, Product},
 };
 
 pub(super) async fn suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
@@ -28,6 +30,7 @@ pub(super) async fn suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         a_picture_that_somebody_wants_is_not_removed,
         what_was_deleted_can_come_again_as_another,
         the_list_goes_on_after_a_place_whatever_happened_to_it,
+        whatever_changes_a_product_tells_when,
         words_are_found_right_whatever_came_and_went,
         the_vectors_of_a_product_are_its_own,
     ];
@@ -262,10 +265,11 @@ async fn the_list_goes_on_after_a_place_whatever_happened_to_it(store: &impl Sto
     put(store, "shop", twin).await.expect("a new product is taken");
     shelve(store, "other", &[("foreign", json!({"name": "foreign"}))]).await;
     let page = async |filter: &Filter, after: Option<&Shelved>| {
-        let found = store.listed(&shop("shop"), filter, after, 2).await.expect("answers");
+        let newest = ListOrder::NEWEST;
+        let found = store.listed(&shop("shop"), filter, newest, after, 2).await.expect("answers");
         found.iter().map(|place| place.id.to_string()).collect::<Vec<_>>()
     };
-    let place = |product: &Product| Shelved { created_at: product.created_at, id: product.id.clone() };
+    let place = |product: &Product| Shelved { at: product.created_at, id: product.id.clone() };
     let all = Filter::everything();
     assert_eq!(page(&all, None).await, ["e", "d"]);
     let after_d = place(&stored(store, "d").await.expect("it is there"));
@@ -279,13 +283,58 @@ async fn the_list_goes_on_after_a_place_whatever_happened_to_it(store: &impl Sto
     assert_eq!(page(&all, Some(&after_d)).await, ["twin", "c"]);
     let after_a = place(&stored(store, "a").await.expect("it is there"));
     assert!(page(&all, Some(&after_a)).await.is_empty());
-    let listed = store.listed(&shop("shop"), &all, None, 2).await.expect("answers");
+    let listed = store.listed(&shop("shop"), &all, ListOrder::NEWEST, None, 2).await.expect("answers");
     assert_eq!(listed[1], place(&stored(store, "twin").await.expect("it is there")));
     // All that was told is gone before it is read.
     for told in &listed {
         edit(store, told.id.as_str(), Edit::Delete).await;
     }
     assert_eq!(page(&all, listed.last()).await, ["c", "b"]);
+}
+
+async fn whatever_changes_a_product_tells_when(store: &impl Store) {
+    let stock = ["a", "b", "c", "d"].map(|id| (id, json!({"name": id, "price": 1})));
+    shelve(store, "shop", &stock).await;
+    put(store, "shop", shoe(vec![image("shoe", 1, &[1.0, 0.0])])).await.expect("a new product is taken");
+    let listed = async |descending, after: Option<&Shelved>| {
+        let order = ListOrder { by: Moment::Updated, descending };
+        store.listed(&shop("shop"), &Filter::everything(), order, after, 3).await.expect("answers")
+    };
+    let ids = |places: &[Shelved]| places.iter().map(|place| place.id.to_string()).collect::<Vec<_>>();
+    let oldest = listed(false, None).await;
+    assert_eq!(ids(&oldest), ["a", "b", "c"]);
+    assert_eq!(ids(&listed(false, oldest.last()).await), ["d", "shoe"]);
+    let pause = async || {
+        let before = Timestamp::now().as_millisecond();
+        while Timestamp::now().as_millisecond() <= before {
+            std::hint::spin_loop();
+        }
+    };
+    // Each of these is a change of its own kind.
+    let more = Change::Merge { product: product("b"), images: vec![image("b", 2, &[1.0, 0.0])] };
+    put(store, "shop", more).await.expect("pictures join it");
+    pause().await;
+    let details = Details { name: "c".into(), price: 9.0, ..Details::default() };
+    let offer = Offer::of(product("terms"), &details, Timestamp::now());
+    let offer = Change::Offer { product: product("c"), offer: Box::new(offer) };
+    put(store, "shop", offer).await.expect("an offer joins it");
+    pause().await;
+    edit(store, "a", described(json!({"name": "a", "price": 2}), None)).await;
+    pause().await;
+    edit(store, "d", described(json!({"name": "d"}), Some("other words"))).await;
+    let latest = listed(true, None).await;
+    assert_eq!(ids(&latest), ["d", "a", "c"]);
+    assert_eq!(ids(&listed(true, latest.last()).await), ["b", "shoe"]);
+    pause().await;
+    edit(store, "shoe", Edit::RemoveImages(vec![hash("shoe")])).await;
+    let last = stored(store, "shoe").await.expect("it is there").updated_at;
+    let since = json!({"updated_at": {"gte": last.to_string()}});
+    assert_eq!(passing(store, since).await, [product("shoe")]);
+    pause().await;
+    edit(store, "c", Edit::RemoveOffer(product("terms"))).await;
+    assert_eq!(ids(&listed(true, None).await), ["c", "shoe", "d"]);
+    let young = json!({"created_at": {"lt": "1970-01-01T00:00:00.003Z"}, "updated_at": {"gt": "2020-01-01"}});
+    assert_eq!(passing(store, young).await, ["b", "a"].map(product));
 }
 
 /// What is kept of earlier searches must not be seen in later ones.

@@ -1,6 +1,6 @@
-//! What a store lets pass is what memory lets pass.
+//! What a store lets pass is what memory lets pass, in the order that memory gives it.
 
-use std::collections::HashSet;
+use std::{cmp::Reverse, collections::HashSet};
 
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Map, Value, json};
@@ -9,11 +9,12 @@ use super::{creation, put, shop};
 use crate::{
     filter::{Bound, Filter, Operand, Test},
     id::ProductId,
+    order::{Sort, SortKey},
     port::Store,
     product::Details,
 };
 
-/// Fills so many stores made by `make`, and asks each so many filters of every shape. It blocks, so it is called where
+/// Fills so many stores made by `make`, and asks each so many filters of every shape, and some orders. It blocks, so it is called where
 /// a multi-threaded runtime lets it.
 ///
 /// # Panics
@@ -25,11 +26,15 @@ pub fn filter_suite<S: Store, G>(stores: u32, filters: usize, make: impl AsyncFn
         failure_persistence: None,
         ..Default::default()
     };
-    let cases = (prop::collection::vec(details(), 1..12), prop::collection::vec(filter(), filters));
-    let outcome = TestRunner::new(config).run(&cases, |(products, filters)| {
+    let cases = (
+        prop::collection::vec(details(), 1..12),
+        prop::collection::vec(filter(), filters),
+        prop::collection::vec(sort(), 3),
+    );
+    let outcome = TestRunner::new(config).run(&cases, |(products, filters, sorts)| {
         futures::executor::block_on(async {
             let (store, _guard) = make().await;
-            passes_the_same(&store, &products, &filters).await
+            passes_the_same(&store, &products, &filters, &sorts).await
         })
     });
     if let Err(error) = outcome {
@@ -41,19 +46,34 @@ async fn passes_the_same(
     store: &impl Store,
     products: &[Details],
     filters: &[Filter],
+    sorts: &[Vec<Sort>],
 ) -> Result<(), TestCaseError> {
     let shop = &shop("shop");
     let id = |n: usize| -> ProductId { format!("p{n}").parse().expect("the suites use valid names") };
+    let mut kept = Vec::new();
     for (n, details) in products.iter().enumerate() {
         let given = serde_json::to_value(details).expect("details are JSON");
-        let change = creation(shop, id(n).as_str(), 0, given, "word", Vec::new());
+        // Two of a time are of one age.
+        let change = creation(shop, id(n).as_str(), n as i64 / 2, given, "word", Vec::new());
         put(store, "shop", change).await.expect("a new product is taken");
         let stored = store.product(shop, &id(n)).await.expect("answers").expect("it is there");
         prop_assert_eq!(&stored.details, details);
+        kept.push(stored);
+    }
+    for sort in sorts {
+        let mut expected: Vec<_> = kept.iter().collect();
+        expected.sort_by_key(|product| {
+            (SortKey::of(sort, product), Reverse((product.created_at, product.id.clone())))
+        });
+        let expected: Vec<_> = expected.into_iter().map(|product| product.id.clone()).collect();
+        for limit in [99, 3] {
+            let sorted = store.sorted(shop, &Filter::everything(), sort, limit).await.expect("answers");
+            prop_assert_eq!(&sorted, &expected[..limit.min(expected.len())], "sorted by {:?}", sort);
+        }
     }
     for filter in filters {
-        let passing = products.iter().enumerate().filter(|(_, details)| filter.matches(*details));
-        let expected: HashSet<ProductId> = passing.map(|(n, _)| id(n)).collect();
+        let passing = kept.iter().filter(|product| filter.matches(*product));
+        let expected: HashSet<ProductId> = passing.map(|product| product.id.clone()).collect();
         let found = store.matching(shop, filter, 99).await.expect("answers");
         prop_assert_eq!(&found.into_iter().collect::<HashSet<_>>(), &expected, "matching {:?}", filter);
         let by_word = store.keyword(shop, &"word".into(), filter, 99).await.expect("answers");
@@ -123,7 +143,7 @@ fn scalar() -> impl Strategy<Value = Value> {
     prop_oneof![text().prop_map(Value::from), number(), any::<bool>().prop_map(Value::from)]
 }
 
-const NAMES: [&str; 9] = ["x", "$x", "$ref", "name", "price", "sizes", "attributes", "k", "v"];
+const NAMES: [&str; 10] = ["x", "$x", "$ref", "name", "price", "sizes", "attributes", "k", "v", "created_at"];
 
 fn attributes() -> impl Strategy<Value = Map<String, Value>> {
     let value = prop_oneof![3 => scalar(), 1 => prop::collection::vec(text(), 0..3).prop_map(Value::from)];
@@ -157,11 +177,19 @@ fn field_name() -> impl Strategy<Value = String> {
         "currency",
         "$where",
         "x' OR 1=1",
+        "created_at",
+        "updated_at",
+        "attributes.created_at",
         "tenant",
         "fields.k",
         "_id",
     ];
     prop::sample::select([&NAMES[..], &more[..]].concat()).prop_map(String::from)
+}
+
+fn sort() -> impl Strategy<Value = Vec<Sort>> {
+    let sort = (field_name(), any::<bool>()).prop_map(|(field, descending)| Sort { field, descending });
+    prop::collection::vec(sort, 1..4)
 }
 
 fn operand() -> impl Strategy<Value = Operand> {

@@ -1,6 +1,7 @@
 //! The store as maps behind one lock: what every durable one must agree with.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
@@ -19,6 +20,7 @@ use crate::{
     filter::Filter,
     id::{EffectKey, ImageHash, ProductId, TenantId},
     models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
+    order::{ListOrder, Sort, SortKey},
     picture::PerceptualHash,
     port::{
         About, Change, Counts, Edit, Edited, Intent, KnownImage, NewImage, Noted, PortError, PortErrorKind,
@@ -348,6 +350,7 @@ impl Store for InMemoryStore {
         &self,
         tenant: &TenantId,
         filter: &Filter,
+        order: ListOrder,
         after: Option<&Shelved>,
         limit: usize,
     ) -> PortResult<Vec<Shelved>> {
@@ -355,13 +358,31 @@ impl Store for InMemoryStore {
         let mut passing: Vec<_> = tables
             .of(tenant)
             .filter(|(product, _)| filter.matches(product))
-            .map(|(product, _)| (product.created_at, product.id.clone()))
+            .map(|(product, _)| Shelved { at: product.moment(order.by), id: product.id.clone() })
+            .filter(|place| after.is_none_or(|after| order.compare(after, place).is_lt()))
             .collect();
-        let after = after.map(|after| (after.created_at, after.id.clone()));
-        passing.retain(|place| after.as_ref().is_none_or(|after| place < after));
-        passing.sort_by(|one, other| other.cmp(one));
+        passing.sort_by(|one, other| order.compare(one, other));
         passing.truncate(limit);
-        Ok(passing.into_iter().map(|(created_at, id)| Shelved { created_at, id }).collect())
+        Ok(passing)
+    }
+
+    async fn sorted(
+        &self,
+        tenant: &TenantId,
+        filter: &Filter,
+        sort: &[Sort],
+        limit: usize,
+    ) -> PortResult<Vec<ProductId>> {
+        let tables = held(&self.tables);
+        let mut passing: Vec<_> = tables
+            .of(tenant)
+            .map(|(product, _)| product)
+            .filter(|product| filter.matches(*product))
+            .map(|product| (SortKey::of(sort, product), Reverse((product.created_at, product.id.clone()))))
+            .collect();
+        passing.sort();
+        passing.truncate(limit);
+        Ok(passing.into_iter().map(|(_, Reverse((_, id)))| id).collect())
     }
 
     async fn edit(
@@ -421,7 +442,7 @@ impl Store for InMemoryStore {
             .map(|((_, effect), (at, receipt))| (Noted { at: *at, effect: effect.clone() }, receipt.clone()))
             .collect();
         let place = |noted: &Noted| (noted.at, noted.effect.clone());
-        found.sort_by_key(|(noted, _)| std::cmp::Reverse(place(noted)));
+        found.sort_by_key(|(noted, _)| Reverse(place(noted)));
         found.retain(|(noted, _)| after.is_none_or(|after| place(noted) < place(after)));
         found.truncate(limit);
         Ok(found)

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Evidence, Found, Fused, LeftOut, LegSummary, RESULT_SET, ResultSet, arrange::text_of, today};
+use super::{Evidence, Found, Fused, LeftOut, LegSummary, ResultSet, arrange::text_of, today};
 use crate::{
     id::ProductId,
     numbered::Numbered,
@@ -77,6 +77,7 @@ impl Joined {
         legs: &[Leg],
         known: &HashMap<ProductId, Product>,
         columns: &Columns,
+        limit: u32,
     ) -> Candidates {
         let field = |id: &ProductId, name: &str| known.get(id).and_then(|product| product.column(name));
         let number = |name: &String| {
@@ -99,12 +100,19 @@ impl Joined {
             matches: self.matches.clone(),
             numbers: columns.numbers.iter().map(number).collect(),
             texts: columns.texts.iter().map(text).collect(),
-            limit: RESULT_SET,
+            limit,
             day: today(),
         }
     }
 
-    pub(super) fn result_set(&self, legs: &[Leg], ranking: Ranking, context: &PolicyContext) -> ResultSet {
+    pub(super) fn result_set(
+        &self,
+        legs: &[Leg],
+        ranking: Ranking,
+        limit: u32,
+        context: &PolicyContext,
+    ) -> ResultSet {
+        let most = limit as usize;
         let hits: Vec<&Hit> = legs.iter().flat_map(|leg| &leg.hits).collect();
         let evidence = |place: usize| Evidence {
             leg: self.matches.legs[place],
@@ -130,17 +138,16 @@ impl Joined {
         // What only a leg brought that counts against it was never asked for, whatever the policy makes of that.
         let ranked = (0..).zip(ranking.products).filter(|(_, ranked)| self.brought[ranked.product as usize]);
         let shows = |row: &&u32| !legs[self.matches.legs[**row as usize] as usize].is_against();
-        let found =
-            (1..).zip(ranked.take(RESULT_SET as usize)).map(|(ranked_place, (place, ranked))| Found {
-                product: products[ranked.product as usize].clone(),
-                score: ranked.score,
-                ranked_place,
-                fused: fused[ranked.product as usize],
-                evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
-                legs: std::mem::take(&mut best[ranked.product as usize]),
-                notes: notes.remove(&place).unwrap_or_default(),
-                variants: Vec::new(),
-            });
+        let found = (1..).zip(ranked.take(most)).map(|(ranked_place, (place, ranked))| Found {
+            product: products[ranked.product as usize].clone(),
+            score: ranked.score,
+            ranked_place,
+            fused: fused[ranked.product as usize],
+            evidence: ranked.evidence.iter().filter(shows).map(|row| evidence(*row as usize)).collect(),
+            legs: std::mem::take(&mut best[ranked.product as usize]),
+            notes: notes.remove(&place).unwrap_or_default(),
+            variants: Vec::new(),
+        });
         let summary = |leg: &Leg| LegSummary {
             name: leg.name.clone(),
             modality: leg.modality.clone(),
@@ -150,7 +157,7 @@ impl Joined {
         };
         let degraded = context.degraded();
         // A policy that places fewer than it may has left the others out because they do not belong there.
-        let is_whole = self.brought() <= RESULT_SET as usize || total < RESULT_SET as usize;
+        let is_whole = self.brought() <= most || total < most;
         let found: Vec<_> = found.collect();
         let missing = (self.brought() - found.len()) as u32;
         let (ranking, limit) = if is_whole { (missing, 0) } else { (0, missing) };

@@ -26,11 +26,15 @@ impl VideoDecoder for NoVideos {
 }
 
 fn search() -> Search {
-    let store = Arc::new(InMemoryStore::default());
+    search_in(Arc::new(InMemoryStore::default())).0
+}
+
+fn search_in(store: Arc<InMemoryStore>) -> (Search, Arc<InMemoryStore>) {
     let embedder = Arc::new(FakeEmbedder::default());
     let index = Arc::new(InMemoryIndex::new(embedder.space().dimension));
     let catalogue = Arc::new(Retrieval::new(store.clone(), index));
-    Search { decoder: Arc::new(PpmDecoder), video: Arc::new(NoVideos), store, catalogue, embedder }
+    let (decoder, video) = (Arc::new(PpmDecoder), Arc::new(NoVideos));
+    (Search { decoder, video, store: store.clone(), catalogue, embedder }, store)
 }
 
 fn query(content: RawContent, crop: Option<Region>) -> Query {
@@ -91,6 +95,83 @@ async fn a_result_set_is_exact_unless_there_was_more_than_it_takes() {
 }
 
 #[tokio::test]
+async fn an_order_by_a_field_is_of_more_than_an_order_by_relevance() {
+    for (sort, limit) in [(vec![], RESULT_SET), (vec![Sort::parse("price").unwrap()], ORDERED_SET)] {
+        let search = stocked(3).await;
+        let lineup = ScriptedLineup {
+            search: Box::new(|_| Ok(vec![leg("a", 1.0, 0..3)])),
+            rank: Box::new(move |candidates| {
+                assert_eq!(candidates.limit, limit);
+                Ok(first(candidates, 9))
+            }),
+            ..ScriptedLineup::default()
+        };
+        let query = Query { sort, ..query(RawContent::Text("x".into()), None) };
+        let set = search.run(query, &lineup, Arc::new(RecordingJob::default())).await.unwrap();
+        let expected = if limit == RESULT_SET { ["p0", "p1", "p2"] } else { ["p2", "p1", "p0"] };
+        assert_eq!(products(&set), expected);
+    }
+}
+
+/// A search in a shop of products, the later the cheaper; whoever asks a policy of it fails.
+async fn stocked(count: usize) -> Search {
+    let (search, store) = search_in(Arc::new(InMemoryStore::default()));
+    let tenant: TenantId = "shop".parse().unwrap();
+    for n in 0..count {
+        let at = Timestamp::from_millisecond(n as i64).unwrap();
+        let product = Product {
+            tenant: tenant.clone(),
+            id: format!("p{n}").parse().unwrap(),
+            details: crate::Details { name: "x".into(), price: (count - n) as f64, ..Default::default() },
+            images: Vec::new(),
+            offers: Vec::new(),
+            created_at: at,
+            updated_at: at,
+            revision: 1,
+        };
+        let change = crate::port::Change::Create {
+            product: Box::new(product),
+            images: Vec::new(),
+            index_text: String::new(),
+        };
+        let effect = format!("job{n}").parse().unwrap();
+        store.commit(&tenant, &effect, search.embedder.space(), change, &Value::Null).await.unwrap();
+    }
+    search
+}
+
+fn products(set: &ResultSet) -> Vec<&str> {
+    set.found.iter().map(|found| found.product.as_str()).collect()
+}
+
+#[tokio::test]
+async fn without_a_query_all_that_passes_the_filter_is_found_and_no_policy_is_asked() {
+    let browse = async |search: &Search, filter: Value, sort: &[&str]| {
+        let query = Query {
+            parts: Vec::new(),
+            filter: Filter::parse(&filter).unwrap(),
+            sort: sort.iter().map(|sort| Sort::parse(sort).unwrap()).collect(),
+            facets: vec![Facet::Values("price".into())],
+            ..query(RawContent::Text(String::new()), None)
+        };
+        let job = Arc::new(RecordingJob::default());
+        search.run(query, &ScriptedLineup::default(), job).await.unwrap()
+    };
+    let few = stocked(5).await;
+    let set = browse(&few, serde_json::json!({"price": {"gt": 2}}), &[]).await;
+    assert_eq!((products(&set), set.exact, set.facets["price"].len()), (vec!["p2", "p1", "p0"], true, 3));
+    let set = browse(&few, serde_json::json!({}), &["price:asc"]).await;
+    assert_eq!(products(&set), ["p4", "p3", "p2", "p1", "p0"]);
+    let most = ORDERED_SET as usize;
+    let many = stocked(most + 2).await;
+    let whole = browse(&many, serde_json::json!({"price": {"gt": 2}}), &[]).await;
+    assert_eq!((whole.found.len(), whole.exact), (most, true));
+    // The newest are the cheapest: those that come first are none of the newest.
+    let cut = browse(&many, serde_json::json!({}), &["-price"]).await;
+    assert_eq!((cut.found.len(), cut.exact, products(&cut)[0]), (most, false, "p0"));
+}
+
+#[tokio::test]
 async fn what_only_counts_against_others_is_neither_found_nor_shown_whoever_ranks() {
     let set = found(vec![leg("not", -1.0, 0..3), leg("a", 1.0, 2..5)], 9).await;
     let products: Vec<_> = set.found.iter().map(|found| found.product.as_str()).collect();
@@ -110,16 +191,18 @@ async fn nobody_is_exact_who_was_stood_in_for() {
     };
     let legs = [leg("a", 1.0, 0..3)];
     let joined = Joined::of(&legs);
-    let ranking = || first(&joined.candidates(&legs, &HashMap::new(), &Columns::default()), 9);
-    assert!(joined.result_set(&legs, ranking(), &context()).exact);
+    let known = HashMap::new();
+    let ranking = || first(&joined.candidates(&legs, &known, &Columns::default(), RESULT_SET), 9);
+    let is_exact = |context: &PolicyContext| joined.result_set(&legs, ranking(), RESULT_SET, context).exact;
+    assert!(is_exact(&context()));
     let degraded = context();
     degraded.note_degraded(Degraded { plugin, substitute: Substitute::Host, reason: String::new() });
-    assert!(!joined.result_set(&legs, ranking(), &degraded).exact);
+    assert!(!is_exact(&degraded));
     let cut = context();
     assert_eq!(cut.known_words(), Known::Now);
     let exact_after = async |words: &str, k| {
         cut.catalogue.keyword(&cut.tenant, words, &cut.filter, k).await.unwrap();
-        joined.result_set(&legs, ranking(), &cut).exact
+        is_exact(&cut)
     };
     assert!(exact_after("shoe", 1).await, "nothing was there to be found");
     assert_eq!(cut.known_words(), Known::Lately);

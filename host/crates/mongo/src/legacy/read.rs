@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use mongodb::bson::{Bson, Document, oid::ObjectId};
 use taja_catalog::{
-    Details, Embedding, ImageHash, PerceptualHash, Product, ProductId, Space, StoredImage, TenantId,
+    Details, Embedding, Filterable, ImageHash, Moment, PerceptualHash, Product, ProductId, Space,
+    StoredImage, TenantId,
 };
 
 use crate::document::{amount, moment, whole};
@@ -57,6 +58,14 @@ impl Old {
         })
     }
 
+    /// A moment in its life.
+    pub(crate) fn moment(&self, moment: Moment) -> Timestamp {
+        match moment {
+            Moment::Created => self.created_at,
+            Moment::Updated => self.updated_at,
+        }
+    }
+
     /// The product's identifier.
     pub(crate) fn product_id(&self) -> ProductId {
         self.id.to_hex().parse().expect("hex digits make an identifier")
@@ -82,6 +91,12 @@ impl Old {
         let texts = [Some(&details.description), details.category.as_ref(), details.color.as_ref()];
         let lists = details.sizes.iter().chain(&details.key_features);
         texts.into_iter().flatten().chain(lists).map(String::as_str).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl<'a> From<&'a Old> for Filterable<'a> {
+    fn from(old: &'a Old) -> Self {
+        Self { moments: Some([old.created_at, old.updated_at]), ..Self::from(&old.details) }
     }
 }
 

@@ -9,6 +9,7 @@ use mongodb::{
 };
 use taja_catalog::{
     Filter, ImageHash, PortResult, Product, ProductId, Space,
+    order::ListOrder,
     port::{Counts, KnownImage, Position, Shelved, VectorRow},
 };
 
@@ -18,7 +19,7 @@ use crate::{
     document::whole,
     error::mongo,
     keyword::{Occurrences, find_in, has_pieces},
-    ranked::{Placed, best},
+    ranked::Placed,
     terms::{Asked, Terms},
     vectors::Place,
 };
@@ -78,28 +79,43 @@ pub(crate) async fn image(collections: &Collections, hash: &ImageHash) -> PortRe
     Ok(known.map(|product| KnownImage { product, hash: *hash, distance: 0 }))
 }
 
-/// Products that pass a filter, newest first, after a place in that order.
+/// Products that pass a filter, after a place in an order, in none.
 pub(crate) async fn listed(
     collections: &Collections,
     filter: &Filter,
+    order: ListOrder,
     after: Option<&Shelved>,
     limit: usize,
-) -> PortResult<Vec<Placed>> {
-    let is_after = |old: &Old| {
-        let place = (old.created_at, old.product_id());
-        after.is_none_or(|after| place < (after.created_at, after.id.clone()))
-    };
+) -> PortResult<Vec<Shelved>> {
     let mut cursor = described(collections).await?;
-    let mut newest = Vec::new();
+    let mut first: Vec<Shelved> = Vec::new();
     while let Some(old) = next(&mut cursor).await? {
-        if is_after(&old) && filter.matches(&old.details) {
-            newest.push(placed(&old, 0.0));
-            if newest.len() >= limit.saturating_mul(2) {
-                newest = best([newest], limit);
+        let place = Shelved { at: old.moment(order.by), id: old.product_id() };
+        if after.is_none_or(|after| order.compare(after, &place).is_lt()) && filter.matches(&old) {
+            first.push(place);
+            if first.len() >= limit.saturating_mul(2) {
+                first.sort_by(|one, other| order.compare(one, other));
+                first.truncate(limit);
             }
         }
     }
-    Ok(newest)
+    Ok(first)
+}
+
+/// All products that pass a filter.
+pub(crate) async fn passing(
+    collections: &Collections,
+    legacy: &Legacy,
+    filter: &Filter,
+) -> PortResult<Vec<Product>> {
+    let mut cursor = described(collections).await?;
+    let mut passing = Vec::new();
+    while let Some(old) = next(&mut cursor).await? {
+        if filter.matches(&old) {
+            passing.push(old.product(&legacy.tenant));
+        }
+    }
+    Ok(passing)
 }
 
 /// What a search by words finds among them.
@@ -129,7 +145,7 @@ pub(crate) async fn found_by_words(
     let mut found = Found::nothing(asked.len());
     let mut cursor = described(collections).await?;
     while let Some(old) = next(&mut cursor).await? {
-        if !filter.matches(&old.details) {
+        if !filter.matches(&old) {
             continue;
         }
         let terms = Terms::of(&old.details.name, &old.text());

@@ -58,6 +58,7 @@ fn of_products() -> Vec<Document> {
 fn of_search() -> Vec<Document> {
     vec![
         doc! { "name": "taja_newest", "key": { "tenant": 1, "created_at": -1, "product": -1 } },
+        doc! { "name": "taja_changed", "key": { "tenant": 1, "updated_at": -1, "product": -1 } },
         doc! { "name": "taja_fields", "key": { "tenant": 1, "fields.k": 1, "fields.v": 1 } },
         doc! { "name": "taja_words", "default_language": "none",
         "key": { "tenant": 1, "name": "text", "text": "text", "beginnings": "text" } },

@@ -101,12 +101,16 @@ fn product() -> Document {
 
 fn search() -> Document {
     let field = doc! { "bsonType": "object", "required": ["k", "v"], "properties": { "k": is("string") } };
-    rule(required(doc! {
+    let mut schema = required(doc! {
         "_id": required(doc! { "t": name(), "p": name() }),
         "tenant": name(), "product": name(), "created_at": is("date"), "fields": list(field),
         "name": list(is("string")), "text": list(is("string")), "beginnings": list(is("string")),
         "pieces": list(is("string")),
-    }))
+    });
+    if let Ok(properties) = schema.get_document_mut("properties") {
+        properties.insert("updated_at", is("date"));
+    }
+    rule(schema)
 }
 
 fn image() -> Document {

@@ -4,6 +4,7 @@ use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
 use taja_catalog::{
     Details, Filter, ImageHash, PerceptualHash, ProductId, Space,
+    order::Sort,
     port::{Change, Counts, PortErrorKind, Store},
 };
 use taja_mongo::{Legacy, MongoStore};
@@ -109,6 +110,12 @@ async fn they_are_read_and_searched(server: &Server) {
         [POT, "boot"].map(id)
     );
     assert_eq!(store.matching(&shop(), &Filter::everything(), 2).await.unwrap(), [BROKEN, POT].map(id));
+    assert_eq!(matching(&store, json!({"created_at": {"lt": "1970-01-02"}})).await, [id("boot")]);
+    for (sort, first) in [("price", BROKEN), ("-price", "boot"), ("-updated_at", BROKEN)] {
+        let sort = [Sort::parse(sort).unwrap()];
+        let sorted = store.sorted(&shop(), &Filter::everything(), &sort, 1).await.unwrap();
+        assert_eq!(sorted, [id(first)], "{sort:?}");
+    }
 
     assert_eq!(words(&store, "runs").await, [SHOE]);
     assert_eq!(words(&store, "rain").await, ["boot", SHOE], "the name counts more");

@@ -4,10 +4,11 @@ use futures::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use serde_json::json;
 use taja_catalog::{
-    Embedding, Filter, ImageHash, PerceptualHash, Space,
+    Embedding, Filter, ImageHash, Moment, PerceptualHash, Space,
     access::{AccessStore, Tenant},
     judgements::JudgementSet,
     models::{CatalogueImage, Chosen, ModelChoice, ModelStore},
+    order::{ListOrder, Sort},
     port::{Change, Position, Store, VectorRow},
 };
 use taja_mongo::{Legacy, MongoStore};
@@ -71,6 +72,10 @@ async fn ask_everything(store: &MongoStore) {
     let filter = Filter::parse(&json!({"price": {"lt": 100}, "sizes": {"exists": false}})).unwrap();
     for filter in [Filter::everything(), filter] {
         store.matching(&shop, &filter, 9).await.unwrap();
+        let order = ListOrder { by: Moment::Updated, descending: false };
+        assert!(!store.listed(&shop, &filter, order, None, 9).await.unwrap().is_empty());
+        let sort = ["-price", "created_at"].map(|sort| Sort::parse(sort).unwrap());
+        assert!(!store.sorted(&shop, &filter, &sort, 9).await.unwrap().is_empty());
         for words in ["running shoe", "shoe", "unnin"] {
             let found = store.keyword(&shop, &words.into(), &filter, 9).await.unwrap();
             assert_eq!(found.len(), 1, "{words}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use mongodb::bson::{Document, doc};
+use serde_json::json;
 use taja_catalog::{
     EffectKey, Filter, ImageHash,
     port::{Change, Counts, PortErrorKind, Store},
@@ -24,6 +25,25 @@ async fn many_write_at_once() {
     of_many_who_want_a_picture_all_are_noted(&server).await;
     of_a_withdrawal_and_a_commit_one_wins(&server).await;
     four_processes_open_one_database(&server).await;
+}
+
+#[tokio::test]
+async fn what_was_stored_before_changes_were_noted_is_found_by_them_after_the_next_start() {
+    let server = Server::start().await;
+    let name = server.name();
+    let store = server.open(&name, None).await;
+    put(&store, "old", named("shoe"), "shoe").await;
+    put(&store, "young", named("shoe"), "shoe").await;
+    commit(&store, "more", Change::Merge { product: "young".parse().unwrap(), images: vec![image("more")] })
+        .await
+        .unwrap();
+    let search = server.database(&name).await.collection::<Document>("search");
+    search.update_many(doc! {}, doc! { "$unset": { "updated_at": "" } }).await.unwrap();
+    let store = server.open(&name, None).await;
+    for (filter, found) in [(json!({"gt": "2020-01-01"}), "young"), (json!({"lt": "2020-01-01"}), "old")] {
+        let filter = Filter::parse(&json!({ "updated_at": filter })).unwrap();
+        assert_eq!(store.matching(&shop(), &filter, 9).await.unwrap(), [found.parse().unwrap()]);
+    }
 }
 
 async fn commits_of_one_shop_at_once_are_all_written(server: &Server) {

@@ -6,3 +6,6 @@ CREATE TABLE judgements (
     lines  TEXT NOT NULL,    -- one JSON object in each
     PRIMARY KEY (tenant, name)
 ) STRICT;
+
+-- Finds what changed lately.
+CREATE INDEX products_by_change ON products (tenant, updated_at, id);
