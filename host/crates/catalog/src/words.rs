@@ -11,7 +11,9 @@ mod wanted;
 pub use self::{
     fold::fold,
     language::{Language, UnknownLanguage},
-    settings::{InvalidSynonyms, MAX_SYNONYM_WORDS, MAX_SYNONYMS, Synonyms, WordRules, WordSettings},
+    settings::{
+        InvalidSynonyms, MAX_PHRASE_WORDS, MAX_SYNONYM_WORDS, MAX_SYNONYMS, Synonyms, WordRules, WordSettings,
+    },
     vocabularies::{Known, Vocabularies},
     vocabulary::Vocabulary,
     wanted::{Instead, Wanted},

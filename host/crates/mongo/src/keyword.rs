@@ -9,7 +9,7 @@
 //!   where it was found ([`NAME`], [`TEXT`], [`BEGINNING`]), plus [`ALL_WORDS_BONUS`] when every word is there ([`ranking`]).
 //!   The server's own text score knows nothing of rareness, and "the" would count as much as "teapot".
 //! - What else stands for a word (another form, a synonym, what it may be a typing error of) counts where the word itself is
-//!   not, by its weight.
+//!   not, by its weight; of a phrase that stands for it, all words have to be there.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word.
 
 mod common;
@@ -102,10 +102,11 @@ pub(crate) fn find_in(terms: &Terms, asked: &[Asked]) -> Vec<f64> {
         } else if asked.beginning.as_ref().is_some_and(|beginning| terms.beginnings.contains(beginning)) {
             BEGINNING
         } else {
-            let instead = asked.instead.iter().find_map(|(term, weight)| {
-                let place = if terms.name.contains(term) {
+            let instead = asked.instead.iter().find_map(|(all, weight)| {
+                let is_in_text = |term: &String| terms.name.contains(term) || terms.text.contains(term);
+                let place = if all.iter().all(|term| terms.name.contains(term)) {
                     NAME
-                } else if terms.text.contains(term) {
+                } else if all.iter().all(is_in_text) {
                     TEXT
                 } else {
                     return None;

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use rust_stemmers::{Algorithm, Stemmer};
-use taja_catalog::words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, Wanted, fold, is_unspaced, pairs, words};
+use taja_catalog::words::{
+    Instead, MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, Wanted, fold, is_unspaced, pairs, words,
+};
 use unicode_normalization::char::is_combining_mark;
 
 /// The terms of one product.
@@ -56,8 +58,8 @@ pub(crate) struct Asked {
     pub(crate) beginning: Option<String>,
     /// Its pieces; none when it is too short for them to tell anything.
     pub(crate) pieces: Vec<String>,
-    /// Terms that stand for it where it is not itself, each with what it counts; best first.
-    pub(crate) instead: Vec<(String, f64)>,
+    /// Terms that stand for it where it is not itself, all of each list, with what that counts; best first.
+    pub(crate) instead: Vec<(Vec<String>, f64)>,
 }
 
 /// What a query asks for, each thing once.
@@ -90,7 +92,8 @@ fn ask_for(stemmer: &Stemmer, token: Token, wanted: &Wanted) -> Vec<Asked> {
             let term = stem(stemmer, &word);
             let pieces = if is_long { pieces(&word).collect() } else { Vec::new() };
             let others = wanted.instead(&word).iter();
-            let instead = others.map(|one| (stem(stemmer, &fold(&one.word)), one.weight.into())).collect();
+            let terms = |one: &Instead| one.words().map(|word| stem(stemmer, &fold(word))).collect();
+            let instead = others.map(|one| (terms(one), one.weight.into())).collect();
             vec![Asked { term, beginning: is_long.then_some(word), pieces, instead }]
         }
     }

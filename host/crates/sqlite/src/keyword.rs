@@ -10,7 +10,7 @@
 //! - Chinese, Japanese and Korean runs, which have no spaces, are indexed as overlapping pairs of characters; a query's
 //!   run asks for its pairs, and a single character for pairs that begin with it.
 //! - What else stands for a word (another form, a synonym, what it may be a typing error of) counts where the word itself is
-//!   not, by its weight.
+//!   not, by its weight; of a phrase that stands for it, all words have to be there.
 //! - When no word finds anything, products come whose text has all three-letter pieces of a word: a part of a compound.
 
 mod asked;

@@ -26,9 +26,10 @@ pub struct WordsView {
     /// Whether a word that the shop does not have finds what is written much alike. Words with digits never do.
     #[serde(default = "yes")]
     typos: bool,
-    /// Words that stand for each other, `sneaker, trainer`, or one way, `handy => phone`.
+    /// Words, or phrases of at most 4 words, that stand for each other, `sneaker, trainer` and `t shirt, tee`, or one way,
+    /// `handy => mobile phone`. What has all words of a phrase is found by it.
     #[serde(default)]
-    #[schema(example = json!(["sneaker, trainer", "handy => phone"]))]
+    #[schema(example = json!(["sneaker, trainer", "t shirt, tee", "handy => mobile phone"]))]
     synonyms: Vec<String>,
 }
 

@@ -22,6 +22,7 @@ pub async fn spelling_suite<S: Store, G>(make: impl AsyncFn() -> (S, G)) {
         a_beginning_finds_what_begins_so_and_is_no_error,
         text_without_spaces_is_found_by_its_parts_beside_an_error,
         synonyms_find_each_other,
+        a_phrase_finds_what_has_all_words_of_another_one,
         words_are_known_as_soon_as_a_product_has_them,
         texts_come_in_the_order_in_which_they_changed,
         a_shop_knows_no_words_of_another_one,
@@ -123,6 +124,28 @@ async fn synonyms_find_each_other(store: &impl Store) {
     add(store, "handy", "Handy").await;
     assert_eq!(found(store, &words, &settings, "handy").await, ["handy", "phone"]);
     assert_eq!(found(store, &words, &settings, "phone").await, ["phone"]);
+}
+
+async fn a_phrase_finds_what_has_all_words_of_another_one(store: &impl Store) {
+    add(store, "tee", "Red tee").await;
+    add(store, "shirt", "Shirt").await;
+    add_to(store, "shop", "gown", "Gown", "made for a bridal suite").await;
+    add(store, "robe", "Evening gown").await;
+    add(store, "dress", "Wedding dress").await;
+    let rules = ["t shirt, tee", "wedding dress, bridal gown"];
+    let synonyms = rules.map(|rule| Synonyms::parse(rule).expect("a rule")).to_vec();
+    let settings = WordSettings { synonyms, ..WordSettings::default() };
+    let words = Vocabularies::default();
+    let ask = async |text: &str| found(store, &words, &settings, text).await;
+    assert_eq!(ask("shirt").await, ["shirt"], "a word of a phrase is not the phrase");
+    assert_eq!(ask("dress").await, ["dress"]);
+    let mut shirts = ask("T-Shirt").await;
+    shirts.sort();
+    assert_eq!(shirts, ["shirt", "tee"]);
+    assert_eq!(ask("red t-shirt").await[0], "tee", "it has all that was asked for");
+    assert_eq!(ask("wedding dress").await, ["dress", "gown"], "one of two words is not the phrase");
+    assert!(!ask("tee").await.contains(&"shirt".to_owned()), "one of two words is not the phrase");
+    assert_eq!(ask("bridal gown").await.len(), 3);
 }
 
 async fn words_are_known_as_soon_as_a_product_has_them(store: &impl Store) {

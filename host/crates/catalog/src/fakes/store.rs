@@ -261,8 +261,13 @@ fn words_found(wanted: &Wanted, text: &str) -> f32 {
             .any(|own| if spaced { own.starts_with(word) } else { own.contains(word) })
     };
     let found = |word: &str| {
-        let instead =
-            || wanted.instead(word).iter().find(|other| has(&fold(&other.word))).map(|other| other.weight);
+        let instead = || {
+            wanted
+                .instead(word)
+                .iter()
+                .find(|other| other.words().all(|word| has(&fold(word))))
+                .map(|other| other.weight)
+        };
         if has(&fold(word)) { Some(1.0) } else { instead() }
     };
     let typed = wanted.text().split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());

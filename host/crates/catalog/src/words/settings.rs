@@ -5,13 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Language, MAX_WORD_CHARS, is_unspaced, words};
+use super::{Language, MAX_WORD_CHARS, fold, is_unspaced, words};
 use crate::{id::TenantId, port::PortResult};
 
-/// Rules of synonyms that a shop may have: all are gone through for each word of a search.
+/// Rules of synonyms that a shop may have: all are gone through for each search.
 pub const MAX_SYNONYMS: usize = 1_000;
-/// Words that a rule may name.
+/// Words and phrases that a rule may name.
 pub const MAX_SYNONYM_WORDS: usize = 20;
+/// Words of a phrase.
+pub const MAX_PHRASE_WORDS: usize = 4;
 
 /// What a shop says of its words.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,26 +40,52 @@ impl WordSettings {
     }
 }
 
-/// Words that stand for each other, `sneaker, trainer`, or that some stand for and not the other way, `sneaker => shoe, boot`.
-/// Solr and Elasticsearch write them so.
+/// Words and phrases that stand for each other, `sneaker, trainer` or `t shirt, tee`, or that some stand for and not the other
+/// way, `sneaker => shoe, boot`. Solr and Elasticsearch write them so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Synonyms {
     /// Each of these is looked for ..
-    pub(super) typed: Vec<String>,
+    pub(super) typed: Vec<Phrase>,
     /// .. by these, too.
-    pub(super) found: Vec<String>,
+    pub(super) found: Vec<Phrase>,
     text: String,
+}
+
+/// Words that follow each other; one is the shortest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Phrase {
+    /// In lower case, with a space between them.
+    pub(super) text: String,
+    /// As they are compared.
+    pub(super) folded: Vec<String>,
+}
+
+impl Phrase {
+    fn parse(part: &str) -> Result<Self, InvalidSynonyms> {
+        let words: Vec<_> = words(part).map(str::to_lowercase).collect();
+        let fits = |word: &String| word.chars().count() <= MAX_WORD_CHARS && !word.starts_with(is_unspaced);
+        if (1..=MAX_PHRASE_WORDS).contains(&words.len()) && words.iter().all(fits) {
+            let folded = words.iter().map(|word| fold(word)).collect();
+            Ok(Self { text: words.join(" "), folded })
+        } else {
+            Err(InvalidSynonyms::NoPhrase(part.trim().chars().take(MAX_WORD_CHARS).collect()))
+        }
+    }
 }
 
 /// Why a rule is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSynonyms {
-    /// A part of it is not one word.
-    #[error("{0:?} is not one word of at most {MAX_WORD_CHARS} letters and digits in a script with spaces")]
-    NoWord(String),
+    /// A part of it is no phrase.
+    #[error(
+        "{0:?} is not 1 to {MAX_PHRASE_WORDS} words of at most {MAX_WORD_CHARS} letters and digits in a script with spaces"
+    )]
+    NoPhrase(String),
     /// There are too few or too many.
-    #[error("a rule names 2 to {MAX_SYNONYM_WORDS} words, as in \"sneaker, trainer\" or \"handy => phone\"")]
+    #[error(
+        "a rule names 2 to {MAX_SYNONYM_WORDS} words or phrases, as in \"sneaker, trainer\" or \"handy => mobile phone\""
+    )]
     Count,
 }
 
@@ -67,29 +95,19 @@ impl Synonyms {
     /// # Errors
     /// When it is none.
     pub fn parse(text: &str) -> Result<Self, InvalidSynonyms> {
+        let list = |text: &str| text.split(',').map(Phrase::parse).collect::<Result<Vec<_>, _>>();
         let (typed, found) = match text.split_once("=>") {
+            Some((_, found)) if found.contains("=>") => return Err(InvalidSynonyms::Count),
             Some((typed, found)) => (list(typed)?, list(found)?),
             None => (list(text)?, Vec::new()),
         };
-        let is_rule =
-            if text.contains("=>") { !found.is_empty() && !typed.is_empty() } else { typed.len() > 1 };
-        if !is_rule || typed.len() + found.len() > MAX_SYNONYM_WORDS {
+        let count = typed.len() + found.len();
+        if !(2..=MAX_SYNONYM_WORDS).contains(&count) {
             return Err(InvalidSynonyms::Count);
         }
         let found = if found.is_empty() { typed.clone() } else { found };
         Ok(Self { typed, found, text: text.to_owned() })
     }
-}
-
-fn list(text: &str) -> Result<Vec<String>, InvalidSynonyms> {
-    let word = |part: &str| {
-        let part = part.trim();
-        let fits = part.chars().count() <= MAX_WORD_CHARS && !part.starts_with(is_unspaced);
-        let is_word = fits && words(part).eq([part]);
-        let shown = || part.chars().take(MAX_WORD_CHARS).collect();
-        if is_word { Ok(part.to_lowercase()) } else { Err(InvalidSynonyms::NoWord(shown())) }
-    };
-    text.split(',').map(word).collect()
 }
 
 impl TryFrom<String> for Synonyms {
@@ -127,18 +145,20 @@ mod tests {
 
     #[test]
     fn rules_are_read_as_solr_writes_them() {
-        let both = Synonyms::parse("Sneaker, trainer").unwrap();
-        assert_eq!(
-            (both.typed, both.found),
-            (vec!["sneaker".into(), "trainer".into()], vec!["sneaker".into(), "trainer".into()])
-        );
-        let one_way = Synonyms::parse("handy => phone").unwrap();
-        assert_eq!((one_way.typed, one_way.found), (vec!["handy".into()], vec!["phone".into()]));
+        let read = |rule: &str| {
+            let Synonyms { typed, found, .. } = Synonyms::parse(rule).unwrap();
+            [typed, found].map(|phrases| phrases.into_iter().map(|phrase| phrase.text).collect::<Vec<_>>())
+        };
+        assert_eq!(read("Sneaker, trainer"), [["sneaker", "trainer"]; 2]);
+        assert_eq!(read("handy => phone"), [["handy"], ["phone"]]);
+        assert_eq!(read("T-Shirt,  wedding  dress"), [["t shirt", "wedding dress"]; 2]);
     }
 
     #[test]
     fn what_is_no_rule_is_refused() {
-        for text in ["", "alone", "a,,b", "=> b", "a =>", "two words, b", "a => b => c", "a-b, c"] {
+        for text in
+            ["", "alone", "a,,b", "=> b", "a =>", "a b c d e, f", "a => b => c", "\u{80cc}\u{5305}, c"]
+        {
             assert!(Synonyms::parse(text).is_err(), "{text}");
         }
         let many: Vec<_> = (0..=MAX_SYNONYM_WORDS).map(|n| format!("w{n}")).collect();

@@ -10,7 +10,7 @@ use memchr::memmem;
 
 use super::{
     Instead, Language, MAX_WORD_CHARS, MIN_PREFIX, Wanted, WordSettings, distance::typos, fold, is_unspaced,
-    language::Stems, words,
+    language::Stems, settings::Phrase, words,
 };
 
 /// Words that are kept of one shop: some 20 MB. Later ones are found as they are typed, and by nothing else.
@@ -47,6 +47,34 @@ struct Entry {
     letters: u64,
     /// How it is written, where that is not how it is folded.
     written: Option<Box<str>>,
+}
+
+/// A word of a text that is looked for.
+struct Typed {
+    /// In lower case.
+    written: String,
+    folded: String,
+    /// Its English stem.
+    english: String,
+    /// Its stem in the shop's language, where that is another one.
+    own: Option<String>,
+}
+
+/// A rule that speaks of words of such a text.
+struct Spoken<'a> {
+    words: &'a [Typed],
+    /// What the rule calls them.
+    phrase: &'a Phrase,
+    /// What they are looked for by, too.
+    found: &'a [Phrase],
+}
+
+/// What the rules say that a word is looked for by. Each word of a phrase stands for all of it: what the phrase is called
+/// otherwise is found for each of them.
+fn synonyms(typed: &Typed, spoken: &[Spoken<'_>]) -> impl Iterator<Item = Instead> {
+    let of_word = spoken.iter().filter(|rule| rule.words.iter().any(|word| word.written == typed.written));
+    let others = of_word.flat_map(|rule| rule.found.iter().filter(|other| *other != rule.phrase));
+    others.map(|other| Instead { word: other.text.clone(), weight: SYNONYM })
 }
 
 /// The words of one shop, and how many products have each.
@@ -130,20 +158,32 @@ impl Vocabulary {
     /// A text with all that stands for its words in this shop.
     pub fn wanted(&self, text: &str, settings: &WordSettings) -> Wanted {
         let mut wanted = Wanted::new(text);
-        let typed = text.to_lowercase();
-        for word in words(&typed).filter(|word| !word.starts_with(is_unspaced)) {
-            wanted.allow(word, self.instead(word, settings));
+        let typed: Vec<_> = words(text).map(|word| self.read(word)).collect();
+        let spoken = self.spoken(&typed, settings);
+        for word in typed.iter().filter(|word| !word.written.starts_with(is_unspaced)) {
+            wanted.allow(&word.written, self.instead(word, &spoken, settings));
         }
         wanted
     }
 
-    /// Words that stand for one in lower case.
-    fn instead(&self, written: &str, settings: &WordSettings) -> Vec<Instead> {
-        let word = fold(written);
-        let mut instead = self.synonyms(written, &word, settings);
-        instead.extend(self.same_stem(written, &word));
+    fn read(&self, word: &str) -> Typed {
+        let written = word.to_lowercase();
+        let folded = fold(&written);
+        Typed {
+            english: self.english_stem(&folded).into_owned(),
+            own: self.stems.as_ref().map(|stems| stems.of(&written)),
+            folded,
+            written,
+        }
+    }
+
+    /// What stands for a word.
+    fn instead(&self, typed: &Typed, spoken: &[Spoken<'_>], settings: &WordSettings) -> Vec<Instead> {
+        let Typed { written, folded: word, .. } = typed;
+        let mut instead: Vec<_> = synonyms(typed, spoken).collect();
+        instead.extend(self.same_stem(written, word));
         if instead.is_empty() && settings.typos {
-            instead = self.corrections(&word);
+            instead = self.corrections(word);
             instead.extend(self.longer(&instead));
         }
         // What has the English stem of another one is found by the same rows.
@@ -157,23 +197,30 @@ impl Vocabulary {
         if is_plain(word) { self.english_stems.of(word).into() } else { word.into() }
     }
 
-    fn synonyms(&self, written: &str, word: &str, settings: &WordSettings) -> Vec<Instead> {
-        let stem = |word: &str| self.stems.as_ref().map(|stems| stems.of(word));
-        let (english, own) = (self.english_stem(word), stem(written));
-        let mut found = Vec::new();
+    /// The rules that speak of words of a text.
+    fn spoken<'a>(&self, typed: &'a [Typed], settings: &'a WordSettings) -> Vec<Spoken<'a>> {
+        // Forms of a word mean the same; they begin with one letter.
+        let is_form = |typed: &Typed, written: &str, folded: &str| {
+            typed.folded.chars().next() == folded.chars().next()
+                && (typed.english == self.english_stem(folded)
+                    || self.stems.as_ref().is_some_and(|stems| typed.own == Some(stems.of(written))))
+        };
+        let mut spoken = Vec::new();
         for rule in &settings.synonyms {
-            // Forms of the word mean the same; they begin with one letter.
-            let is_typed = |typed: &String| {
-                let typed_folded = fold(typed);
-                typed_folded.chars().next() == word.chars().next()
-                    && (self.english_stem(&typed_folded) == english || own.is_some() && stem(typed) == own)
-            };
-            if rule.typed.iter().any(is_typed) {
-                let others = rule.found.iter().filter(|other| fold(other) != word);
-                found.extend(others.map(|other| Instead { word: other.clone(), weight: SYNONYM }));
+            for phrase in &rule.typed {
+                let is_phrase = |words: &&[Typed]| {
+                    let written = phrase.text.split(' ').zip(&phrase.folded);
+                    words
+                        .iter()
+                        .zip(written)
+                        .all(|(typed, (written, folded))| is_form(typed, written, folded))
+                };
+                for words in typed.windows(phrase.folded.len()).filter(is_phrase) {
+                    spoken.push(Spoken { words, phrase, found: &rule.found });
+                }
             }
         }
-        found
+        spoken
     }
 
     fn same_stem(&self, written: &str, word: &str) -> Vec<Instead> {
@@ -261,11 +308,13 @@ impl Vocabulary {
             return None;
         }
         let (mut respelled, mut rest, mut is_other) = (String::new(), text, false);
-        for typed in words(text) {
+        let read: Vec<_> = words(text).map(|word| self.read(word)).collect();
+        let spoken = self.spoken(&read, settings);
+        for (typed, read) in words(text).zip(&read) {
             let at = typed.as_ptr() as usize - text.as_ptr() as usize;
             respelled.push_str(&rest[..at - (text.len() - rest.len())]);
             rest = &text[at + typed.len()..];
-            match self.meant(typed, settings) {
+            match self.meant(read, &spoken) {
                 Some(meant) => {
                     respelled.push_str(&meant);
                     is_other = true;
@@ -277,14 +326,12 @@ impl Vocabulary {
         is_other.then_some(respelled)
     }
 
-    fn meant(&self, typed: &str, settings: &WordSettings) -> Option<String> {
-        let written = typed.to_lowercase();
-        let word = fold(&written);
-        if !self.synonyms(&written, &word, settings).is_empty() || !self.same_stem(&written, &word).is_empty()
-        {
+    fn meant(&self, typed: &Typed, spoken: &[Spoken<'_>]) -> Option<String> {
+        let Typed { written, folded: word, .. } = typed;
+        if synonyms(typed, spoken).next().is_some() || !self.same_stem(written, word).is_empty() {
             return None;
         }
-        self.corrections(&word).into_iter().next().map(|best| best.word)
+        self.corrections(word).into_iter().next().map(|best| best.word)
     }
 
     /// How a word is written that is folded so.

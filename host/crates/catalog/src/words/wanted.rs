@@ -4,13 +4,20 @@ use std::collections::HashMap;
 
 use super::fold;
 
-/// A word that stands for another one.
+/// What stands for a word.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Instead {
-    /// The word, in lower case.
+    /// Another word in lower case; or several, with a space between them, of which a product has to have all.
     pub word: String,
     /// What finding it counts beside finding the word itself, above 0 and below 1.
     pub weight: f32,
+}
+
+impl Instead {
+    /// The words that a product has to have, all of them.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.word.split(' ')
+    }
 }
 
 /// A text to look for. A product is found by any of its words, and for each by the word or by any that stands for it; a word

@@ -67,9 +67,22 @@ fn word(asked: &Asked) -> Document {
     if let Some(beginning) = &asked.beginning {
         should.push(text("beginnings", beginning, BEGINNING_BOOST));
     }
-    for (term, weight) in &asked.instead {
-        should.push(text("name", term, weight * NAME_BOOST));
-        should.push(text("text", term, *weight));
+    for (terms, weight) in &asked.instead {
+        match &terms[..] {
+            [term] => {
+                should.push(text("name", term, weight * NAME_BOOST));
+                should.push(text("text", term, *weight));
+            }
+            several => {
+                let either = |term: &String| {
+                    let either = [text("name", term, 1.0), text("text", term, 1.0)];
+                    doc! { "compound": { "should": either.to_vec(), "minimumShouldMatch": 1 } }
+                };
+                let all: Vec<_> = several.iter().map(either).collect();
+                let boost = doc! { "boost": { "value": *weight } };
+                should.push(doc! { "compound": { "must": all, "score": boost } });
+            }
+        }
     }
     doc! { "compound": { "should": should, "minimumShouldMatch": 1 } }
 }

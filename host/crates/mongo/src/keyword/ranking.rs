@@ -1,5 +1,7 @@
 //! Counting and scoring over lists of products, in the order of their numbers.
 
+use std::borrow::Cow;
+
 use super::sought::Sought;
 
 /// Products that are scored together: their sums fit a core's nearest cache.
@@ -27,11 +29,21 @@ impl Posting {
     }
 }
 
-/// A list that was asked for, and what it counts.
-#[derive(Debug, Clone, Copy)]
+/// What two lists have both, both of them by rising number; in the name where both are there.
+pub(super) fn in_both(one: &[Posting], other: &[Posting]) -> Vec<Posting> {
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    let both = short.iter().filter_map(|posting| {
+        let place = long.binary_search_by_key(&posting.number(), |other| other.number()).ok()?;
+        Some(Posting::new(posting.number(), posting.is_in_name() && long[place].is_in_name()))
+    });
+    both.collect()
+}
+
+/// A list that was asked for, or what several have all, and what it counts.
+#[derive(Debug, Clone)]
 pub(super) struct Phrase<'a> {
     /// Its products, by rising number.
-    pub(super) postings: &'a [Posting],
+    pub(super) postings: Cow<'a, [Posting]>,
     /// Which words it is for, and what it counts.
     pub(super) sought: &'a Sought,
 }
@@ -55,7 +67,7 @@ pub(super) fn count(phrases: &[Phrase<'_>], words: usize, numbers: usize) -> Vec
         if !others.is_empty() {
             seen.fill(0);
             first.postings.iter().for_each(|posting| _ = note(&mut seen, *posting));
-            for posting in others.iter().flat_map(|phrase| phrase.postings) {
+            for posting in others.iter().flat_map(|phrase| phrase.postings.iter()) {
                 count += usize::from(note(&mut seen, *posting));
             }
         }
@@ -84,7 +96,7 @@ struct Sum {
 /// Scores every product that has one of the words, at most 32, by rising number. What having every word adds is `bonus`.
 pub(super) fn score(phrases: &[Phrase<'_>], rareness: &[f64], bonus: f64) -> Vec<Scored> {
     let every_word = u32::MAX >> (u32::BITS as usize - rareness.len().clamp(1, 32));
-    let mut rest: Vec<_> = phrases.iter().map(|phrase| phrase.postings).collect();
+    let mut rest: Vec<_> = phrases.iter().map(|phrase| &*phrase.postings).collect();
     let mut scored = Vec::with_capacity(rest.iter().map(|postings| postings.len()).max().unwrap_or_default());
     let mut block = [Sum::default(); BLOCK as usize];
     // Blocks without any product are passed over.
@@ -132,15 +144,28 @@ mod tests {
     }
 
     fn sought(word: usize, weight: f64) -> Sought {
-        Sought { key: Key::Term(String::new()), word, in_name: 3.0 * weight, in_text: weight }
+        Sought { keys: vec![Key::Term(String::new())], word, in_name: 3.0 * weight, in_text: weight }
+    }
+
+    fn phrase<'a>(postings: &'a [Posting], sought: &'a Sought) -> Phrase<'a> {
+        Phrase { postings: postings.into(), sought }
+    }
+
+    #[test]
+    fn what_two_lists_have_is_in_the_name_where_both_are() {
+        let posting = |(number, is_in_name)| Posting::new(number, is_in_name);
+        let one = [(1, true), (4, true), (6, false), (9, true)].map(posting);
+        let other = [(4, true), (6, true), (7, true), (8, true), (9, false)].map(posting);
+        let both = [(4, true), (6, false), (9, false)].map(posting);
+        assert_eq!(in_both(&one, &other), both);
+        assert_eq!(in_both(&other, &one), both);
     }
 
     #[test]
     fn every_block_is_scored_once() {
         let (all, some) = (list(&NUMBERS), list(&NUMBERS[3..5]));
         let (first, second) = (sought(0, 1.0), sought(1, 1.0));
-        let phrases =
-            [Phrase { postings: &all, sought: &first }, Phrase { postings: &some, sought: &second }];
+        let phrases = [phrase(&all, &first), phrase(&some, &second)];
         let scored = score(&phrases, &[0.5, 7.0], 2.0);
         assert_eq!(scored.iter().map(|one| one.number).collect::<Vec<_>>(), NUMBERS);
         for Scored { number, score } in scored {
@@ -154,11 +179,7 @@ mod tests {
     fn the_first_list_of_a_word_that_has_a_product_counts_alone() {
         let (itself, other) = (list(&[2, 4]), list(&[4, 6]));
         let (whole, half, next) = (sought(0, 1.0), sought(0, 0.5), sought(1, 1.0));
-        let phrases = [
-            Phrase { postings: &itself, sought: &whole },
-            Phrase { postings: &other, sought: &half },
-            Phrase { postings: &other, sought: &next },
-        ];
+        let phrases = [phrase(&itself, &whole), phrase(&other, &half), phrase(&other, &next)];
         assert_eq!(count(&phrases, 3, 7), [3.0, 2.0, 0.0]);
         let scored = score(&phrases, &[1.0, 1.0], 0.0);
         let scores: Vec<_> = scored.iter().map(|one| (one.number, one.score)).collect();
@@ -169,7 +190,7 @@ mod tests {
     fn as_many_words_as_there_may_be_earn_the_bonus() {
         let one = list(&[3]);
         let sought: Vec<_> = (0..32).map(|word| sought(word, 1.0)).collect();
-        let phrases: Vec<_> = sought.iter().map(|sought| Phrase { postings: &one, sought }).collect();
+        let phrases: Vec<_> = sought.iter().map(|sought| phrase(&one, sought)).collect();
         assert_eq!(score(&phrases, &[1.0; 32], 2.0)[0].score, 98.0);
         assert_eq!(score(&phrases[..31], &[1.0; 32], 2.0)[0].score, 93.0);
         assert!(score(&[], &[], 2.0).is_empty());

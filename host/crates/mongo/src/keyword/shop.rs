@@ -5,6 +5,7 @@
 //! often. Products that were deleted are taken out of all lists when they are told of.
 
 use std::{
+    borrow::Cow,
     cmp::Ordering,
     collections::HashMap,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,7 +14,7 @@ use std::{
 use taja_catalog::ProductId;
 
 use super::{
-    ranking::{Phrase, Posting},
+    ranking::{Phrase, Posting, in_both},
     read::{Changed, Rows, Seen},
     sought::{Key, Sought},
 };
@@ -210,10 +211,18 @@ impl Shop {
     /// Those of these lists that are there: all of them, once nothing is lacking.
     pub(super) fn phrases<'a>(&'a self, sought: &'a [Sought]) -> Vec<Phrase<'a>> {
         let now = self.now();
-        let phrase = |sought: &'a Sought| {
-            let list = self.lists.get(&sought.key)?;
+        let postings = |key: &Key| {
+            let list = self.lists.get(key)?;
             list.used.store(now, Relaxed);
-            Some(Phrase { postings: &list.postings, sought })
+            Some(list.postings.as_slice())
+        };
+        let phrase = |sought: &'a Sought| {
+            let (first, others) = sought.keys.split_first()?;
+            let mut all = Cow::Borrowed(postings(first)?);
+            for key in others {
+                all = Cow::Owned(in_both(&all, postings(key)?));
+            }
+            Some(Phrase { postings: all, sought })
         };
         sought.iter().filter_map(phrase).collect()
     }

@@ -20,16 +20,16 @@ impl Key {
     }
 }
 
-/// A list, and what a product counts that is in it.
+/// Lists, and what a product counts that is in all of them.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Sought {
-    /// Which list.
-    pub(super) key: Key,
+    /// Which lists: one at least.
+    pub(super) keys: Vec<Key>,
     /// The word that was asked for: its place among all, at most 31.
     pub(super) word: usize,
     /// What it counts in a name.
     pub(super) in_name: f64,
-    /// What it counts in a text.
+    /// What it counts in a text, or partly there.
     pub(super) in_text: f64,
 }
 
@@ -38,12 +38,15 @@ pub(super) struct Sought {
 pub(super) fn sought(asked: &[Asked]) -> Vec<Sought> {
     let mut all = Vec::new();
     for (word, asked) in asked.iter().enumerate() {
-        let term = |term: &str, weight| (Key::Term(term.to_owned()), weight * NAME, weight * TEXT);
+        let terms = |terms: &[String], weight| {
+            (terms.iter().cloned().map(Key::Term).collect(), weight * NAME, weight * TEXT)
+        };
         let beginning = asked.beginning.clone();
-        let beginning = beginning.map(|beginning| (Key::Beginning(beginning), BEGINNING, BEGINNING));
-        let instead = asked.instead.iter().map(|(other, weight)| term(other, *weight));
-        let lists = [term(&asked.term, 1.0)].into_iter().chain(beginning).chain(instead);
-        all.extend(lists.map(|(key, in_name, in_text)| Sought { key, word, in_name, in_text }));
+        let beginning = beginning.map(|beginning| (vec![Key::Beginning(beginning)], BEGINNING, BEGINNING));
+        let instead = asked.instead.iter().map(|(others, weight)| terms(others, *weight));
+        let itself = terms(std::slice::from_ref(&asked.term), 1.0);
+        let lists = [itself].into_iter().chain(beginning).chain(instead);
+        all.extend(lists.map(|(keys, in_name, in_text)| Sought { keys, word, in_name, in_text }));
     }
     all
 }
@@ -51,9 +54,9 @@ pub(super) fn sought(asked: &[Asked]) -> Vec<Sought> {
 /// What lists there are among them, each once.
 pub(super) fn keys(sought: &[Sought]) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::new();
-    for list in sought {
-        if !keys.contains(&list.key) {
-            keys.push(list.key.clone());
+    for key in sought.iter().flat_map(|lists| &lists.keys) {
+        if !keys.contains(key) {
+            keys.push(key.clone());
         }
     }
     keys

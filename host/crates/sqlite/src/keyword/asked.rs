@@ -1,11 +1,13 @@
 //! What a shopper's words ask of the index. They are only ever quoted strings to FTS5, which have no operators.
 
-use taja_catalog::words::{MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, Wanted, is_unspaced, pairs, words};
+use taja_catalog::words::{
+    Instead, MAX_WORD_CHARS, MAX_WORDS, MIN_PREFIX, Wanted, is_unspaced, pairs, words,
+};
 
 /// What one word of the query asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Asked {
-    /// Any of these phrases, in FTS5's language.
+    /// Any of these expressions, in FTS5's language.
     pub(super) phrases: Vec<String>,
     /// Where none of them is any of these, each with what it counts; best first.
     pub(super) instead: Vec<(String, f64)>,
@@ -41,7 +43,8 @@ fn ask_for(word: &str, wanted: &Wanted) -> Vec<Asked> {
             Some(_) => pairs(word).take(MAX_WORDS).map(|pair| phrase(quoted(pair))).collect(),
         };
     }
-    let instead = wanted.instead(word).iter().map(|one| (quoted(&one.word), one.weight.into())).collect();
+    let all_of = |one: &Instead| format!("({})", one.words().map(quoted).collect::<Vec<_>>().join(" AND "));
+    let instead = wanted.instead(word).iter().map(|one| (all_of(one), one.weight.into())).collect();
     let word: String = word.to_lowercase().chars().take(MAX_WORD_CHARS).collect();
     let quote = quoted(&word);
     let long = word.chars().nth(MIN_PREFIX - 1).is_some();

@@ -100,6 +100,25 @@ fn synonyms_stand_for_each_other_or_one_way() {
 }
 
 #[test]
+fn phrases_stand_for_words_and_words_for_phrases() {
+    let vocabulary = of(None, &["tee", "wedding dress"]);
+    let rules = ["t-shirt, tee", "bridal gown => wedding dress"].map(|rule| Synonyms::parse(rule).unwrap());
+    let settings = WordSettings { synonyms: rules.to_vec(), ..settings() };
+    let instead = |text: &str, word: &str| {
+        let wanted = vocabulary.wanted(text, &settings);
+        wanted.instead(word).iter().map(|one| one.word.clone()).collect::<Vec<_>>()
+    };
+    for word in ["t", "shirts"] {
+        assert_eq!(instead("a red T-shirts", word), ["tee"], "{word}");
+    }
+    assert_eq!(instead("red tees", "tees"), ["t shirt"]);
+    assert!(instead("shirt", "shirt").is_empty() && instead("t red shirt", "shirt").is_empty());
+    assert_eq!(instead("cheap bridal gowns", "bridal"), ["wedding dress"]);
+    assert!(instead("wedding dress", "dress").is_empty());
+    assert_eq!(vocabulary.respelled("bridal gown", &settings), None, "words of a phrase are known");
+}
+
+#[test]
 fn a_text_is_respelled_with_the_words_of_the_shop() {
     let vocabulary = of(None, &["red shoe", "crème brûlée"]);
     let respelled = |text: &str| vocabulary.respelled(text, &settings());

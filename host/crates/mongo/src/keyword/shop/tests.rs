@@ -51,10 +51,10 @@ fn seen(version: i64, age: i64, deleted: &[&str]) -> Seen {
 
 /// The products of a list, by number.
 fn found(shop: &Shop, text: &str) -> Vec<String> {
-    let sought = [Sought { key: term(text), word: 0, in_name: 3.0, in_text: 1.0 }];
+    let sought = [Sought { keys: vec![term(text)], word: 0, in_name: 3.0, in_text: 1.0 }];
     let phrases = shop.phrases(&sought);
     let named = |posting: &Posting| shop.product(posting.number()).0.to_string();
-    phrases.iter().flat_map(|phrase| phrase.postings).map(named).collect()
+    phrases.iter().flat_map(|phrase| phrase.postings.iter()).map(named).collect()
 }
 
 #[test]
