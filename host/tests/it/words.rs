@@ -73,6 +73,8 @@ async fn a_shop_says_how_its_words_are_understood() {
     let said =
         answer(server.asked_with(&key, Method::GET, "/tenants/shop/words").send().await.unwrap()).await;
     assert_eq!(said, (200, german));
+    let several = json!({"language": ["de", "fr"], "typos": true, "synonyms": []});
+    assert_eq!(server.say(&key, &several).await, (200, several.clone()));
 }
 
 #[tokio::test]
@@ -81,6 +83,8 @@ async fn what_cannot_be_understood_is_refused_with_its_place() {
     for (said, pointer) in [
         (json!({"language": "xx"}), "/language"),
         (json!({"synonyms": ["mug, cup", "alone"]}), "/synonyms/1"),
+        (json!({"language": ["de", "xx"]}), "/language/1"),
+        (json!({"language": ["de", "en", "fr", "it", "es"]}), "/language"),
         (json!({"synonyms": ["one two three four five, cup"]}), "/synonyms/0"),
         (json!({"synonyms": vec!["mug, cup"; 1001]}), "/synonyms"),
     ] {

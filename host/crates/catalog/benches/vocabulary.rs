@@ -32,7 +32,7 @@ fn print(what: &str, vocabulary: &Vocabulary, settings: &WordSettings, texts: &[
 }
 
 fn main() {
-    let mut vocabulary = Vocabulary::new(None);
+    let mut vocabulary = Vocabulary::new(&[]);
     let began = Instant::now();
     for first in (0..WORDS).step_by(50) {
         vocabulary.add(&(first..first + 50).map(word).collect::<Vec<_>>().join(" "));

@@ -10,7 +10,7 @@ mod wanted;
 
 pub use self::{
     fold::fold,
-    language::{Language, UnknownLanguage},
+    language::{Language, Languages, MAX_LANGUAGES, UnknownLanguage},
     settings::{
         InvalidSynonyms, MAX_PHRASE_WORDS, MAX_SYNONYM_WORDS, MAX_SYNONYMS, Synonyms, WordRules, WordSettings,
     },

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use taja_catalog::words::{Language, MAX_SYNONYMS, Synonyms, WordRules, WordSettings};
+use taja_catalog::words::{Language, MAX_LANGUAGES, MAX_SYNONYMS, Synonyms, WordRules, WordSettings};
 use utoipa::ToSchema;
 
 use super::tenant;
@@ -19,10 +19,11 @@ use crate::{
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WordsView {
-    /// The language of the shop, in ISO 639-1: other forms of a word find it, too. English forms always do.
+    /// The language of the shop, in ISO 639-1, or a list of at most 4: other forms of a word find it, too. English forms always
+    /// do.
     #[serde(default)]
     #[schema(example = "de")]
-    language: Option<String>,
+    language: Option<LanguageView>,
     /// Whether a word that the shop does not have finds what is written much alike. Words with digits never do.
     #[serde(default = "yes")]
     typos: bool,
@@ -33,6 +34,14 @@ pub struct WordsView {
     synonyms: Vec<String>,
 }
 
+/// One language, or several.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum LanguageView {
+    One(String),
+    Several(Vec<String>),
+}
+
 fn yes() -> bool {
     true
 }
@@ -40,7 +49,11 @@ fn yes() -> bool {
 impl From<&WordSettings> for WordsView {
     fn from(settings: &WordSettings) -> Self {
         Self {
-            language: settings.language.map(|language| language.code().to_owned()),
+            language: match &settings.language[..] {
+                [] => None,
+                [one] => Some(LanguageView::One(one.to_string())),
+                several => Some(LanguageView::Several(several.iter().map(ToString::to_string).collect())),
+            },
             typos: settings.typos,
             synonyms: settings.synonyms.iter().cloned().map(Into::into).collect(),
         }
@@ -50,12 +63,28 @@ impl From<&WordSettings> for WordsView {
 impl WordsView {
     fn read(&self) -> Result<WordSettings, Problem> {
         let mut problems = Vec::new();
-        let language = self.language.as_deref().and_then(|code| {
-            let language = code.parse::<Language>();
-            let known = || Language::codes().collect::<Vec<_>>().join(", ");
-            let problem = |error| FieldProblem::new("language", format!("{error}: it is one of {}", known()));
-            language.map_err(|error| problems.push(problem(error))).ok()
-        });
+        let codes = match &self.language {
+            None => &[],
+            Some(LanguageView::One(code)) => std::slice::from_ref(code),
+            Some(LanguageView::Several(codes)) => &codes[..],
+        };
+        if codes.len() > MAX_LANGUAGES {
+            problems.push(FieldProblem::new("language", format!("has more than {MAX_LANGUAGES} languages")));
+        }
+        let mut language = Vec::new();
+        for (at, code) in codes.iter().take(MAX_LANGUAGES).enumerate() {
+            let field = match &self.language {
+                Some(LanguageView::Several(_)) => format!("language/{at}"),
+                _ => "language".to_owned(),
+            };
+            match code.parse::<Language>() {
+                Ok(known) => language.push(known),
+                Err(error) => {
+                    let known = Language::codes().collect::<Vec<_>>().join(", ");
+                    problems.push(FieldProblem::new(&field, format!("{error}: it is one of {known}")));
+                }
+            }
+        }
         if self.synonyms.len() > MAX_SYNONYMS {
             problems.push(FieldProblem::new("synonyms", format!("has more than {MAX_SYNONYMS} rules")));
         }
@@ -69,7 +98,7 @@ impl WordsView {
         if !problems.is_empty() {
             return Err(Problem::fields(problems));
         }
-        Ok(WordSettings { language, typos: self.typos, synonyms })
+        Ok(WordSettings { language: language.into_iter().collect(), typos: self.typos, synonyms })
     }
 }
 

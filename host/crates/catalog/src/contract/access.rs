@@ -8,7 +8,7 @@ use crate::{
     callback::{CallbackSecret, CallbackSecrets, SECRET_BYTES},
     judgements::JudgementSet,
     port::PortErrorKind,
-    words::{Synonyms, WordSettings},
+    words::{Language, Synonyms, WordSettings},
 };
 
 /// Runs every claim against a store made by `make`.
@@ -87,7 +87,8 @@ async fn a_revoked_key_stays_revoked(store: &impl AccessStore) {
 
 async fn a_shop_says_how_its_words_are_understood(store: &impl AccessStore) {
     let synonyms = vec![Synonyms::parse("sneaker, trainer").expect("a rule")];
-    let german = WordSettings { language: "de".parse().ok(), typos: false, synonyms };
+    let german =
+        WordSettings { language: "de".parse::<Language>().into_iter().collect(), typos: false, synonyms };
     assert!(!store.set_word_settings(&shop("a"), &german).await.expect("answers"), "it is not registered");
     for name in ["a", "b"] {
         store.add_tenant(&tenant(name)).await.expect("answers");

@@ -7,7 +7,7 @@ use crate::{
     filter::Filter,
     port::{Edit, Store},
     product::Details,
-    words::{Known, Synonyms, Vocabularies, WordSettings},
+    words::{Known, Language, Synonyms, Vocabularies, WordSettings},
 };
 
 /// Runs every claim against a store made by `make`.
@@ -51,8 +51,8 @@ async fn found_by_default(store: &impl Store, text: &str) -> Vec<String> {
 }
 
 /// Without corrections, which would find some forms, too.
-fn speaking(code: Option<&str>) -> WordSettings {
-    let language = code.map(|code| code.parse().expect("a language"));
+fn speaking(codes: &[&str]) -> WordSettings {
+    let language = codes.iter().map(|code| code.parse::<Language>().expect("a language")).collect();
     WordSettings { language, typos: false, synonyms: Vec::new() }
 }
 
@@ -86,12 +86,16 @@ async fn an_article_number_finds_itself_alone(store: &impl Store) {
 async fn forms_are_found_in_the_language_of_the_shop(store: &impl Store) {
     add(store, "lamp", "Lampe").await;
     add(store, "red", "Красный чайник").await;
-    assert_eq!(found(store, &Vocabularies::default(), &speaking(Some("de")), "Lampen").await, ["lamp"]);
-    assert_eq!(found(store, &Vocabularies::default(), &speaking(Some("ru")), "красная").await, ["red"]);
+    assert_eq!(found(store, &Vocabularies::default(), &speaking(&["de"]), "Lampen").await, ["lamp"]);
+    assert_eq!(found(store, &Vocabularies::default(), &speaking(&["ru"]), "красная").await, ["red"]);
     let words = Vocabularies::default();
-    assert!(found(store, &words, &speaking(None), "lampen").await.is_empty());
+    let both = speaking(&["ru", "de"]);
+    for (text, id) in [("Lampen", "lamp"), ("красная", "red")] {
+        assert_eq!(found(store, &words, &both, text).await, [id], "of several languages");
+    }
+    assert!(found(store, &words, &speaking(&[]), "lampen").await.is_empty());
     assert_eq!(
-        found(store, &words, &speaking(Some("de")), "lampen").await,
+        found(store, &words, &speaking(&["de"]), "lampen").await,
         ["lamp"],
         "the language can be changed"
     );

@@ -54,6 +54,63 @@ impl Language {
     }
 }
 
+/// Languages that a shop may write in.
+pub const MAX_LANGUAGES: usize = 4;
+
+/// The languages that a shop writes in: none, one, or several. In JSON null, a code, or a list of codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "OneOrMany", into = "OneOrMany")]
+pub struct Languages(Vec<Language>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    None(()),
+    One(Language),
+    Many(Vec<Language>),
+}
+
+impl From<OneOrMany> for Languages {
+    fn from(languages: OneOrMany) -> Self {
+        match languages {
+            OneOrMany::None(()) => Self::default(),
+            OneOrMany::One(language) => [language].into_iter().collect(),
+            OneOrMany::Many(languages) => languages.into_iter().collect(),
+        }
+    }
+}
+
+impl From<Languages> for OneOrMany {
+    fn from(Languages(languages): Languages) -> Self {
+        match languages[..] {
+            [] => Self::None(()),
+            [language] => Self::One(language),
+            _ => Self::Many(languages),
+        }
+    }
+}
+
+impl FromIterator<Language> for Languages {
+    /// Each of them once.
+    fn from_iter<I: IntoIterator<Item = Language>>(languages: I) -> Self {
+        let mut all = Vec::new();
+        for language in languages {
+            if !all.contains(&language) {
+                all.push(language);
+            }
+        }
+        Self(all)
+    }
+}
+
+impl std::ops::Deref for Languages {
+    type Target = [Language];
+
+    fn deref(&self) -> &[Language] {
+        &self.0
+    }
+}
+
 impl fmt::Display for Language {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.code())
@@ -127,6 +184,17 @@ mod tests {
         }
         assert!("xx".parse::<Language>().is_err());
         assert!(serde_json::from_str::<Language>("\"EN\"").is_err());
+    }
+
+    #[test]
+    fn languages_come_back_as_they_were_written() {
+        for text in ["null", "\"de\"", "[\"de\",\"fr\"]"] {
+            let languages: Languages = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&languages).unwrap(), text);
+        }
+        let twice: Languages = serde_json::from_str("[\"de\",\"de\"]").unwrap();
+        assert_eq!(twice.len(), 1);
+        assert!(serde_json::from_str::<Languages>("[\"xx\"]").is_err());
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::{Language, MAX_WORD_CHARS, fold, is_unspaced, words};
+use super::{Languages, MAX_WORD_CHARS, fold, is_unspaced, words};
 use crate::{id::TenantId, port::PortResult};
 
 /// Rules of synonyms that a shop may have: all are gone through for each search.
@@ -20,7 +20,7 @@ pub const MAX_PHRASE_WORDS: usize = 4;
 #[serde(deny_unknown_fields, default)]
 pub struct WordSettings {
     /// By whose stems words are found, beside English ones.
-    pub language: Option<Language>,
+    pub language: Languages,
     /// Whether words that the shop does not have stand for like ones that it has.
     pub typos: bool,
     /// Words that stand for each other.
@@ -29,14 +29,14 @@ pub struct WordSettings {
 
 impl Default for WordSettings {
     fn default() -> Self {
-        Self { language: None, typos: true, synonyms: Vec::new() }
+        Self { language: Languages::default(), typos: true, synonyms: Vec::new() }
     }
 }
 
 impl WordSettings {
     /// Whether words stand for nothing but themselves.
     pub(super) fn takes_words_literally(&self) -> bool {
-        self.language.is_none() && !self.typos && self.synonyms.is_empty()
+        self.language.is_empty() && !self.typos && self.synonyms.is_empty()
     }
 }
 

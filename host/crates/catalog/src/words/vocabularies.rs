@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use super::{Language, Vocabulary, Wanted, WordSettings};
+use super::{Languages, Vocabulary, Wanted, WordSettings};
 use crate::{
     id::TenantId,
     port::{PortResult, Position, Store},
@@ -47,7 +47,7 @@ struct Shops {
 
 #[derive(Debug)]
 struct Shop {
-    language: Option<Language>,
+    language: Languages,
     vocabulary: RwLock<Vocabulary>,
     /// Held by the search that reads on. Others go on with what is known.
     reading: futures::lock::Mutex<Reading>,
@@ -73,8 +73,8 @@ impl Reading {
 }
 
 impl Shop {
-    fn new(language: Option<Language>) -> Self {
-        let vocabulary = RwLock::new(Vocabulary::new(language));
+    fn new(language: Languages) -> Self {
+        let vocabulary = RwLock::new(Vocabulary::new(&language));
         Self { language, vocabulary, reading: futures::lock::Mutex::default() }
     }
 
@@ -91,7 +91,8 @@ impl Shop {
         }
         if reading.is_worn() {
             *reading = Reading::default();
-            *self.vocabulary.write().unwrap_or_else(PoisonError::into_inner) = Vocabulary::new(self.language);
+            *self.vocabulary.write().unwrap_or_else(PoisonError::into_inner) =
+                Vocabulary::new(&self.language);
         }
         for _ in 0..MOST_PAGES {
             let page = store.texts(tenant, reading.after.as_ref(), PAGE).await?;
@@ -174,7 +175,7 @@ impl Vocabularies {
                 shops.kept.iter().min_by_key(|(_, (used, _))| *used).map(|(tenant, _)| tenant.clone());
             oldest.and_then(|oldest| shops.kept.remove(&oldest));
         }
-        let shop = Arc::new(Shop::new(settings.language));
+        let shop = Arc::new(Shop::new(settings.language.clone()));
         shops.kept.insert(tenant.clone(), (now, Arc::clone(&shop)));
         shop
     }

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     ops::Bound,
 };
 
@@ -56,8 +56,8 @@ struct Typed {
     folded: String,
     /// Its English stem.
     english: String,
-    /// Its stem in the shop's language, where that is another one.
-    own: Option<String>,
+    /// Its stems in the shop's other languages.
+    own: Vec<String>,
 }
 
 /// A rule that speaks of words of such a text.
@@ -77,30 +77,32 @@ fn synonyms(typed: &Typed, spoken: &[Spoken<'_>]) -> impl Iterator<Item = Instea
     others.map(|other| Instead { word: other.text.clone(), weight: SYNONYM })
 }
 
+/// Words by their stems.
+type ByStem = HashMap<Box<str>, Vec<Box<str>>, foldhash::fast::RandomState>;
+
 /// The words of one shop, and how many products have each.
 #[derive(Debug)]
 pub struct Vocabulary {
     /// By how they are folded; words of one first letter lie together.
     words: BTreeMap<Box<str>, Entry>,
-    /// Words by their stems in the shop's language.
-    by_stem: HashMap<Box<str>, Vec<Box<str>>, foldhash::fast::RandomState>,
+    /// What finds stems in each of the shop's languages but English, and the words by those.
+    by_stems: Vec<(Stems, ByStem)>,
     /// How many products have a word of an English stem, as every store finds it.
     english: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
     /// All words, each after a line feed, to find in which of them another one stands.
     joined: String,
-    stems: Option<Stems>,
     english_stems: Stems,
 }
 
 impl Vocabulary {
-    /// No words yet, of a shop that writes in this language.
-    pub fn new(language: Option<Language>) -> Self {
+    /// No words yet, of a shop that writes in these languages.
+    pub fn new(languages: &[Language]) -> Self {
+        let others = languages.iter().filter(|language| **language != Language::ENGLISH);
         Self {
             words: BTreeMap::new(),
-            by_stem: HashMap::default(),
+            by_stems: others.map(|language| (language.stems(), ByStem::default())).collect(),
             english: HashMap::default(),
             joined: String::new(),
-            stems: language.filter(|language| *language != Language::ENGLISH).map(Language::stems),
             english_stems: Language::ENGLISH.stems(),
         }
     }
@@ -141,8 +143,8 @@ impl Vocabulary {
         if self.words.len() == MOST_WORDS {
             return;
         }
-        if let Some(stems) = &self.stems {
-            self.by_stem.entry(stems.of(written).into()).or_default().push(word.as_str().into());
+        for (stems, by_stem) in &mut self.by_stems {
+            by_stem.entry(stems.of(written).into()).or_default().push(word.as_str().into());
         }
         self.joined.push('\n');
         self.joined.push_str(&word);
@@ -171,7 +173,7 @@ impl Vocabulary {
         let folded = fold(&written);
         Typed {
             english: self.english_stem(&folded).into_owned(),
-            own: self.stems.as_ref().map(|stems| stems.of(&written)),
+            own: self.by_stems.iter().map(|(stems, _)| stems.of(&written)).collect(),
             folded,
             written,
         }
@@ -181,7 +183,7 @@ impl Vocabulary {
     fn instead(&self, typed: &Typed, spoken: &[Spoken<'_>], settings: &WordSettings) -> Vec<Instead> {
         let Typed { written, folded: word, .. } = typed;
         let mut instead: Vec<_> = synonyms(typed, spoken).collect();
-        instead.extend(self.same_stem(written, word));
+        instead.extend(self.same_stem(typed));
         if instead.is_empty() && settings.typos {
             instead = self.corrections(word);
             instead.extend(self.longer(&instead));
@@ -200,10 +202,12 @@ impl Vocabulary {
     /// The rules that speak of words of a text.
     fn spoken<'a>(&self, typed: &'a [Typed], settings: &'a WordSettings) -> Vec<Spoken<'a>> {
         // Forms of a word mean the same; they begin with one letter.
+        let has_stem = |typed: &Typed, written: &str| {
+            self.by_stems.iter().zip(&typed.own).any(|((stems, _), own)| *own == stems.of(written))
+        };
         let is_form = |typed: &Typed, written: &str, folded: &str| {
             typed.folded.chars().next() == folded.chars().next()
-                && (typed.english == self.english_stem(folded)
-                    || self.stems.as_ref().is_some_and(|stems| typed.own == Some(stems.of(written))))
+                && (typed.english == self.english_stem(folded) || has_stem(typed, written))
         };
         let mut spoken = Vec::new();
         for rule in &settings.synonyms {
@@ -223,10 +227,11 @@ impl Vocabulary {
         spoken
     }
 
-    fn same_stem(&self, written: &str, word: &str) -> Vec<Instead> {
-        let Some(stems) = &self.stems else { return Vec::new() };
-        let forms = self.by_stem.get(stems.of(written).as_str()).into_iter().flatten();
-        let mut forms: Vec<_> = forms.filter(|form| form.as_ref() != word).collect();
+    fn same_stem(&self, typed: &Typed) -> Vec<Instead> {
+        let of_language = self.by_stems.iter().zip(&typed.own);
+        let forms = of_language.filter_map(|((_, by_stem), own)| by_stem.get(own.as_str())).flatten();
+        let forms: BTreeSet<_> = forms.filter(|form| form.as_ref() != typed.folded).collect();
+        let mut forms: Vec<_> = forms.into_iter().collect();
         forms.sort_by_key(|form| std::cmp::Reverse(self.words[form.as_ref()].products));
         forms.truncate(MOST_INSTEAD);
         forms.into_iter().map(|form| Instead { word: self.written(form), weight: SAME_STEM }).collect()
@@ -327,11 +332,10 @@ impl Vocabulary {
     }
 
     fn meant(&self, typed: &Typed, spoken: &[Spoken<'_>]) -> Option<String> {
-        let Typed { written, folded: word, .. } = typed;
-        if synonyms(typed, spoken).next().is_some() || !self.same_stem(written, word).is_empty() {
+        if synonyms(typed, spoken).next().is_some() || !self.same_stem(typed).is_empty() {
             return None;
         }
-        self.corrections(word).into_iter().next().map(|best| best.word)
+        self.corrections(&typed.folded).into_iter().next().map(|best| best.word)
     }
 
     /// How a word is written that is folded so.

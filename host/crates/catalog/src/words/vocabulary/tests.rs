@@ -2,8 +2,9 @@ use proptest::prelude::*;
 
 use super::{super::Synonyms, *};
 
-fn of(language: Option<&str>, texts: &[&str]) -> Vocabulary {
-    let mut vocabulary = Vocabulary::new(language.map(|code| code.parse().unwrap()));
+fn of<'a>(languages: impl IntoIterator<Item = &'a str>, texts: &[&str]) -> Vocabulary {
+    let languages: Vec<_> = languages.into_iter().map(|code| code.parse().unwrap()).collect();
+    let mut vocabulary = Vocabulary::new(&languages);
     texts.iter().for_each(|text| vocabulary.add(text));
     vocabulary
 }
@@ -80,6 +81,9 @@ fn forms_stand_for_each_other_in_the_language_of_the_shop() {
     assert!(instead(&of(None, &["Häuser aus Holz", "das Haus"]), "hauses").is_empty());
     let russian = of(Some("ru"), &["Красный чайник"]);
     assert_eq!(instead(&russian, "красная"), ["красный"]);
+    let both = of(["en", "de", "ru"], &["Häuser", "Красный чайник"]);
+    assert_eq!(instead(&both, "haus"), ["häuser"]);
+    assert_eq!(instead(&both, "красная"), ["красный"]);
 }
 
 #[test]
