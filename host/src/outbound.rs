@@ -56,6 +56,12 @@ impl Guard {
         Ok(url)
     }
 
+    /// Reads the address of an optional field, as it is kept; an empty one names none. The reason is one of [`Guard::read`].
+    pub fn read_optional(&self, text: Option<&str>) -> Result<Option<String>, String> {
+        let text = text.map(str::trim).filter(|text| !text.is_empty());
+        text.map(|text| self.read(text).map(String::from)).transpose()
+    }
+
     /// Refuses an address that is written in figures and must not be called; no resolver would ever see it.
     pub fn check(&self, url: &Url) -> Result<(), Forbidden> {
         let host = url.host_str().unwrap_or_default();
@@ -205,6 +211,17 @@ mod tests {
     #[case("", false)]
     fn only_public_addresses_over_http_are_read(#[case] text: &str, #[case] read: bool) {
         assert_eq!(Guard::default().read(text).is_ok(), read, "{text}");
+    }
+
+    #[test]
+    fn an_optional_address_is_kept_as_it_was_read_and_may_be_empty() {
+        let guard = Guard::default();
+        for text in [None, Some(""), Some("  ")] {
+            assert_eq!(guard.read_optional(text), Ok(None), "{text:?}");
+        }
+        let read = guard.read_optional(Some(" https://example.com "));
+        assert_eq!(read, Ok(Some("https://example.com/".to_owned())));
+        assert!(guard.read_optional(Some("http://127.0.0.1/")).is_err());
     }
 
     #[test]

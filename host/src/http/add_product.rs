@@ -171,9 +171,11 @@ impl Fields {
     }
 
     fn callback_url(&mut self, outbound: &Guard) -> Option<String> {
-        let text = self.optional("callback_url")?;
-        let read = outbound.read(text.trim());
-        read.map_err(|detail| self.mistake("callback_url", &detail)).ok().map(Into::into)
+        let read = outbound.read_optional(self.texts.remove("callback_url").as_deref());
+        read.unwrap_or_else(|detail| {
+            self.mistake("callback_url", &detail);
+            None
+        })
     }
 
     fn json<T: DeserializeOwned>(&mut self, name: &str, what: &str) -> Option<T> {

@@ -186,8 +186,8 @@ pub async fn activate(
         // Its files may lie with the workers alone.
         Err(_) => name,
     };
-    let callback_url = asked.callback_url.map(|text| app.outbound.read(text.trim()).map(String::from));
-    let callback_url = callback_url.transpose().map_err(|detail| Problem::field("callback_url", detail))?;
+    let callback_url = app.outbound.read_optional(asked.callback_url.as_deref());
+    let callback_url = callback_url.map_err(|detail| Problem::field("callback_url", detail))?;
     let job = ActivateJob { model, conditions, callback_url };
     let payload = serde_json::to_value(&job).map_err(|error| Problem::internal(&error))?;
     let batch = app.staging.batch(JobId::new());

@@ -270,8 +270,7 @@ fn search_job(
     let group = options.take(&mut fields, "group", Options::truth).unwrap_or_default();
     let record = options.take(&mut fields, "record", Options::truth).unwrap_or_default();
     let callback_url = options.take(&mut fields, "callback_url", |value| {
-        let text = value.as_str().ok_or("is not text")?;
-        outbound.read(text.trim()).map(String::from)
+        outbound.read_optional(Some(value.as_str().ok_or("is not text")?))
     });
     let mut parts = Parts::new(files, modalities, &mut options.mistakes);
     fields.iter().for_each(|(name, value)| parts.add_texts(name, value));
@@ -294,7 +293,7 @@ fn search_job(
         group,
         record,
         replayable: false,
-        callback_url,
+        callback_url: callback_url.flatten(),
         chosen: None,
         pins: Pins::default(),
     })

@@ -245,19 +245,24 @@ impl Filterable<'_> {
             return self.moment(moment).map(|milliseconds| date::text_of(milliseconds).into());
         }
         let own = self.details.field(name);
-        let mut values: Vec<Value> = match own {
-            Some(Value::Array(ref entries)) => entries.clone(),
-            ref one => one.iter().cloned().collect(),
+        let known = match &own {
+            Some(Value::Array(entries)) => entries.as_slice(),
+            one => one.as_slice(),
         };
-        let known = values.len();
-        for offer in self.offers {
-            for value in offer.values(name) {
-                if !values.iter().any(|known| known == value) {
-                    values.push(value.as_str().into());
-                }
+        let mut others: Vec<&String> = Vec::new();
+        for value in self.offers.iter().flat_map(|offer| offer.values(name)) {
+            if !others.contains(&value) && !known.iter().any(|known| known == value) {
+                others.push(value);
             }
         }
-        if values.len() == known { own } else { Some(values.into()) }
+        if others.is_empty() {
+            return own;
+        }
+        let own = match own {
+            Some(Value::Array(entries)) => entries,
+            one => Vec::from_iter(one),
+        };
+        Some(own.into_iter().chain(others.into_iter().map(|value| value.as_str().into())).collect())
     }
 
     /// What stores keep for filters: the stored name and the value of every field and attribute, one for each entry of

@@ -75,7 +75,8 @@ pub(crate) fn search_key(tenant: &TenantId, product: &ProductId) -> Document {
     doc! { "_id": search_id(tenant, product) }
 }
 
-fn search_id(tenant: &TenantId, product: &ProductId) -> Document {
+/// Names that document.
+pub(crate) fn search_id(tenant: &TenantId, product: &ProductId) -> Document {
     doc! { "t": tenant.as_str(), "p": product.as_str() }
 }
 

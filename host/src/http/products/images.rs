@@ -80,8 +80,7 @@ fn add_images_job(
     most: usize,
     outbound: &Guard,
 ) -> Result<AddImagesJob, Problem> {
-    let callback_url = form.texts.remove("callback_url").filter(|text| !text.trim().is_empty());
-    let callback_url = callback_url.map(|text| outbound.read(text.trim()).map(String::from)).transpose();
+    let callback_url = outbound.read_optional(form.texts.remove("callback_url").as_deref());
     let strange = form.texts.keys().map(|name| FieldProblem::new(name, "is no field of this form"));
     let mut mistakes: Vec<_> = strange.collect();
     mistakes.extend(form.miscounted(most));

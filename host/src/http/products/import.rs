@@ -69,8 +69,7 @@ pub async fn submit(
     request: Request,
 ) -> Result<Response, Problem> {
     caller.may(Scope::Catalogue)?;
-    let callback_url = options.callback_url.filter(|text| !text.trim().is_empty());
-    let callback_url = callback_url.map(|text| app.outbound.read(text.trim()).map(String::from)).transpose();
+    let callback_url = app.outbound.read_optional(options.callback_url.as_deref());
     let callback_url = callback_url.map_err(|detail| Problem::field("callback_url", detail))?;
     let headers = request.headers().clone();
     let format = format_of(&headers)?;

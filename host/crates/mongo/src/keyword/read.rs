@@ -14,7 +14,7 @@ use taja_catalog::{Filter, PortResult, ProductId, TenantId};
 use super::sought::Key;
 use crate::{
     collections::Collections,
-    document::{id, whole},
+    document::{id, search_id, whole},
     error::{damaged, mongo},
     filter::{condition, leads, unindexed},
     texts::WORDED,
@@ -219,7 +219,7 @@ async fn found(collections: &Collections, wanted: Document) -> PortResult<Vec<Pr
 }
 
 fn search_keys(tenant: &TenantId, products: &[ProductId]) -> Vec<Document> {
-    products.iter().map(|product| doc! { "t": tenant.as_str(), "p": product.as_str() }).collect()
+    products.iter().map(|product| search_id(tenant, product)).collect()
 }
 
 /// What the text index finds. A shop comes first in it, so that nothing of another one is read.
