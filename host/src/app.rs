@@ -47,7 +47,7 @@ use crate::{
     import,
     jobs::{self, Models},
     outbound::Guard,
-    query_log::{self, Detail, QueryLog},
+    query_log::{self, QueryLog},
     staging::Staging,
     telemetry,
     word_rules::ShopWords,
@@ -93,6 +93,8 @@ pub struct App {
     pub(crate) folder: Option<ImageFolder>,
     /// Uploads.
     pub(crate) staging: Staging,
+    /// What was asked and what came of it, where that is written down.
+    pub(crate) log: QueryLog,
     /// Where callbacks may be posted to.
     pub(crate) outbound: Guard,
     /// Room for streams of events.
@@ -140,8 +142,7 @@ pub async fn start(config: Config) -> Result<Running> {
     let policies: Arc<dyn Policies> = sandbox.clone();
     let indexes = Arc::new(LiveIndexes::default());
     let folder = config.data.join(query_log::FOLDER);
-    let log = if config.role.works() { config.query_log } else { Detail::Off };
-    let log = QueryLog::open(folder, log, config.query_log_bytes)?;
+    let log = QueryLog::open(folder, config.query_log, config.query_log_bytes)?;
     let words = Arc::new(ShopWords::new(backends.access.clone()));
     let image_base = config.image_base(address);
     let parts = Parts {
@@ -153,7 +154,7 @@ pub async fn start(config: Config) -> Result<Running> {
         media,
         policies: policies.clone(),
         indexes: indexes.clone(),
-        log,
+        log: log.clone(),
     };
     let serving = Serving::open(parts).await?;
     let outbound = Guard::new(config.callback_networks.clone());
@@ -187,6 +188,7 @@ pub async fn start(config: Config) -> Result<Running> {
         images: backends.images,
         folder: backends.folder,
         staging: backends.staging,
+        log,
         outbound,
         streams: Streams::new(config.event_streams, config.event_streams_per_tenant),
         stopping: CancellationToken::new(),

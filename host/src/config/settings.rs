@@ -195,7 +195,7 @@ pub const SETTINGS: &[Setting] = &[
     setting(
         "query-log",
         "off",
-        "whether finished searches are written down in the data folder: off, hashed (no words), or full (their words, too)",
+        "whether finished searches and what came of them are written down in the data folder: off, hashed (no words), or full (their words, too)",
     ),
     setting("query-log-mib", "64", "size of the query log, MiB; the older half goes when it is full"),
     setting("sweep-seconds", "3600", "age at which what a broken-off job left behind is swept"),

@@ -6,8 +6,8 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use taja_catalog::{Filter, plugins::is_modality_name};
 
 use super::measures::HIGHEST_GRADE;
@@ -62,6 +62,34 @@ pub struct Query {
     pub files: BTreeMap<String, Vec<PathBuf>>,
     /// `weights`, `filter`, `crop`, `sort` and `group`, of those that there are.
     pub options: BTreeMap<&'static str, Value>,
+}
+
+impl Query {
+    /// What a line of judgements says of it.
+    pub fn written(&self) -> Map<String, Value> {
+        let mut line: Map<_, _> =
+            self.options.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        let mut parts = Map::new();
+        for (name, texts) in &self.texts {
+            let place = if ["query", "not"].contains(&name.as_str()) { &mut line } else { &mut parts };
+            place.insert(name.clone(), one_or_list(texts));
+        }
+        line.extend(self.files.iter().map(|(name, paths)| {
+            let paths: Vec<_> = paths.iter().map(|path| path.to_string_lossy()).collect();
+            (name.clone(), one_or_list(&paths))
+        }));
+        if !parts.is_empty() {
+            line.insert("parts".to_owned(), parts.into());
+        }
+        line
+    }
+}
+
+fn one_or_list<T: Serialize>(values: &[T]) -> Value {
+    match values {
+        [one] => json!(one),
+        several => json!(several),
+    }
 }
 
 /// A line as it is written.
@@ -357,6 +385,9 @@ mod tests {
         let files: Vec<_> = query.files.iter().map(|(name, paths)| (name.as_str(), paths.len())).collect();
         assert_eq!(files, [("image", 2), ("not_image", 1), ("video", 1)]);
         assert!(query.options.keys().eq(&["crop", "group", "sort", "weights"]), "{:?}", query.options);
+        let mut written = query.written();
+        written.insert("relevant".to_owned(), json!({"a": 1}));
+        assert_eq!(parse(&Value::Object(written).to_string()).unwrap().queries[0].query, query);
     }
 
     #[test]

@@ -96,6 +96,7 @@ fn routes(request_bytes: usize, import_bytes: usize) -> OpenApiRouter<Shared> {
         .routes(routes!(search::submit))
         .routes(routes!(search::job))
         .routes(routes!(search::progress))
+        .routes(routes!(search::outcome::tell))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::read, jobs::cancel))
         .routes(routes!(jobs::redrive))

@@ -1,6 +1,7 @@
 //! `POST /search`, the polling routes of its jobs, and the pages of their results.
 
 mod chosen;
+pub mod outcome;
 mod parts;
 
 use std::collections::{BTreeMap, HashSet};

@@ -9,7 +9,7 @@ use taja_sandbox::manifest::embed;
 use crate::{
     pictures::{beside, photograph},
     plugins::build,
-    support::{Server, names, product, provisioned, root, taja, words},
+    support::{Server, file, names, product, provisioned, root, taja, words},
     tenants::answer,
 };
 
@@ -293,11 +293,157 @@ async fn queries_of_the_log_become_judgements_to_be_graded() {
     assert_eq!(met.status.code(), Some(0), "{}{}", text(&met.stdout), text(&met.stderr));
 }
 
+/// The lines that the command printed, when all went well.
+fn lines(ended: &Output) -> Vec<Value> {
+    assert_eq!(ended.status.code(), Some(0), "{}", text(&ended.stderr));
+    text(&ended.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Searches; the job's id and its result.
+async fn searched(server: &Server, form: Form) -> (String, Value) {
+    let (_, accepted) = server.post("/search", form).await;
+    let id = accepted["job_id"].as_str().unwrap().to_owned();
+    let job = server.job("/search", &id).await;
+    (id, job["result"].clone())
+}
+
+async fn tell(server: &Server, job: &str, outcome: &Value) -> (u16, Value) {
+    let request = server.http.post(server.url(&format!("/search/job/{job}/outcome"))).json(outcome);
+    let (status, body) = answer(request.send().await.unwrap()).await;
+    (status, body)
+}
+
+#[tokio::test]
+async fn queries_that_were_logged_as_hashes_are_known_again_by_candidates() {
+    let (server, folder) = (shop(&[("query-log", "hashed")]).await, tempfile::tempdir().unwrap());
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir(path("seen")).unwrap();
+    std::fs::write(path("seen/suit.png"), photograph("astronaut")).unwrap();
+    let composed = || words("camera").text("weights", r#"{"query": 0.1}"#).text("not", "coffee");
+    for form in [words("Model rocket"), words("model  rocket"), words("cat")] {
+        server.result("/search", form).await;
+    }
+    let suit = file(photograph("astronaut"), "suit.png");
+    server.result("/search", composed().part("image", suit)).await;
+    let written = std::fs::read_to_string(server.data.join("queries/queries.jsonl")).unwrap();
+    assert!(!written.contains("rocket") && !written.contains("camera"), "{written}");
+    std::fs::write(path("asked.txt"), "MODEL ROCKET\ncamera\ncoffee\nnobody asked this\n").unwrap();
+
+    let by_words = run(&server, folder.path(), &["eval", "sample", "--queries-from", "asked.txt"]).await;
+    assert!(
+        text(&by_words.stderr).starts_with("2 different queries are left out"),
+        "{}",
+        text(&by_words.stderr)
+    );
+    let by_words = lines(&by_words);
+    assert_eq!((by_words.len(), &by_words[0]["query"]), (1, &json!("MODEL ROCKET")), "{by_words:?}");
+    assert_eq!(by_words[0]["note"]["asked"], 2, "{by_words:?}");
+    assert_eq!(
+        by_words[0]["note"]["found"][0].as_str(),
+        by_words[0]["note"]["names"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .find(|(_, name)| *name == "Model rocket")
+            .map(|(id, _)| id.as_str())
+    );
+
+    let both = ["eval", "sample", "--queries-from", "asked.txt", "--pictures", "seen"];
+    let both = lines(&run(&server, folder.path(), &both).await);
+    let composed = both.iter().find(|line| line["image"].is_string()).unwrap();
+    assert_eq!(
+        (both.len(), &composed["query"], &composed["not"], &composed["weights"]),
+        (2, &json!("camera"), &json!("coffee"), &json!({"text[0]": 0.1}))
+    );
+    let mut graded = composed.clone();
+    graded["relevant"] = json!({"astronaut": 1});
+    std::fs::write(path("graded.jsonl"), graded.to_string()).unwrap();
+    let met = run(&server, folder.path(), &["eval", "graded.jsonl", "--gate", "recall@10>=1"]).await;
+    assert_eq!(met.status.code(), Some(0), "{}{}", text(&met.stdout), text(&met.stderr));
+
+    let without = run(&server, folder.path(), &["eval", "sample"]).await;
+    let error = text(&without.stderr);
+    assert_eq!(
+        (without.status.code(), error.contains("3 different queries are left out")),
+        (Some(1), true),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_shoppers_did_becomes_grades() {
+    let (server, folder) = (shop(&[("query-log", "hashed")]).await, tempfile::tempdir().unwrap());
+    let (job, result) = searched(&server, words("rocket coins cat")).await;
+    let id = |name: &str| {
+        let found = result["matches"].as_array().unwrap().iter().find(|found| found["name"] == name).unwrap();
+        found["product_id"].as_str().unwrap().to_owned()
+    };
+    let (rocket, coins, cat) = (id("Model rocket"), id("Roman coins"), id("Ginger cat"));
+    for (product, kind) in
+        [(&rocket, "viewed"), (&rocket, "ordered"), (&rocket, "viewed"), (&coins, "viewed"), (&cat, "viewed")]
+    {
+        let told = tell(&server, &job, &json!({"product_id": product, "kind": kind})).await;
+        assert_eq!(told, (200, json!({"noted": true})));
+    }
+    let gone = server.http.delete(server.url(&format!("/products/{cat}"))).send().await.unwrap();
+    assert_eq!(gone.status(), 204);
+    let written = std::fs::read_to_string(server.data.join("queries/queries.jsonl")).unwrap();
+    assert!(!written.contains("rocket") && !written.contains(&job), "{written}");
+
+    std::fs::write(folder.path().join("asked.txt"), "Rocket coins cat\n").unwrap();
+    let sample = ["eval", "sample", "--from-outcomes", "--queries-from", "asked.txt"];
+    let lines = lines(&run(&server, folder.path(), &sample).await);
+    assert_eq!((lines.len(), &lines[0]["query"]), (1, &json!("Rocket coins cat")), "{lines:?}");
+    assert_eq!(lines[0]["relevant"], json!({ &rocket: 3, &coins: 1 }), "what is gone cannot be found");
+    assert_eq!(lines[0]["note"]["outcomes"][&rocket], json!({"viewed": 2, "ordered": 1}));
+    std::fs::write(folder.path().join("graded.jsonl"), lines[0].to_string()).unwrap();
+    let met = run(&server, folder.path(), &["eval", "graded.jsonl", "--gate", "mrr@10>=1"]).await;
+    assert_eq!(met.status.code(), Some(0), "{}{}", text(&met.stdout), text(&met.stderr));
+
+    let unknown = run(&server, folder.path(), &["eval", "sample", "--from-outcomes"]).await;
+    let error = text(&unknown.stderr);
+    assert_eq!(
+        (unknown.status.code(), error.contains("holds no outcome of a query")),
+        (Some(1), true),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn an_outcome_is_one_of_what_a_search_found() {
+    let server = shop(&[("query-log", "full")]).await;
+    let (job, result) = searched(&server, words("rocket").text("filter", r#"{"sku": "rocket"}"#)).await;
+    let found = result["matches"][0]["product_id"].as_str().unwrap();
+    for (outcome, status, pointer) in [
+        (json!({"product_id": found, "kind": "returned"}), 422, Some("/kind")),
+        (json!({"product_id": "no such", "kind": "viewed"}), 422, Some("/product_id")),
+        (json!({"product_id": "another", "kind": "viewed"}), 422, Some("/product_id")),
+        (json!({"product_id": found}), 422, None),
+        (json!({"product_id": found, "kind": "viewed", "shopper": "me"}), 422, None),
+    ] {
+        let (answered, problem) = tell(&server, &job, &outcome).await;
+        assert_eq!(
+            (answered, problem["errors"][0]["pointer"].as_str()),
+            (status, pointer),
+            "{outcome}: {problem}"
+        );
+    }
+    let viewed = json!({"product_id": found, "kind": "viewed"});
+    assert_eq!(tell(&server, "nowhere", &viewed).await.0, 404);
+    // What tries policies out is nobody's question, and nothing comes of it.
+    let (tried, _) = searched(&server, choosing("{}")).await;
+    assert_eq!(tell(&server, &tried, &viewed).await, (200, json!({"noted": false})));
+    let written = std::fs::read_to_string(server.data.join("queries/queries.jsonl")).unwrap();
+    assert!(!written.contains("viewed"), "{written}");
+}
+
 #[tokio::test]
 async fn without_being_asked_for_nothing_is_logged() {
     let (server, folder) = (shop(&[]).await, tempfile::tempdir().unwrap());
-    server.result("/search", words("rocket")).await;
+    let (job, result) = searched(&server, words("rocket")).await;
+    let outcome = json!({"product_id": result["matches"][0]["product_id"], "kind": "ordered"});
+    assert_eq!(tell(&server, &job, &outcome).await, (200, json!({"noted": false})));
     assert!(!server.data.join("queries").exists());
     let sampled = run(&server, folder.path(), &["eval", "sample"]).await;
-    assert_eq!((sampled.status.code(), text(&sampled.stderr).contains("holds no words")), (Some(1), true));
+    assert_eq!((sampled.status.code(), text(&sampled.stderr).contains("holds no query")), (Some(1), true));
 }

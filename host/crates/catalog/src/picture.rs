@@ -189,6 +189,11 @@ impl Region {
         (inside(x, width) && inside(y, height)).then_some(Self { x, y, width, height })
     }
 
+    /// From the left, from the top, width and height.
+    pub fn sides(&self) -> [f64; 4] {
+        [self.x, self.y, self.width, self.height]
+    }
+
     /// Every pixel that it touches, of a picture of this size, as [`Raster::crop`] takes them.
     fn pixels(&self, width: u32, height: u32) -> [u32; 4] {
         let (x, across) = stretch(self.x, self.width, width);

@@ -151,7 +151,8 @@ async fn products(client: &Client, filter: &str) -> anyhow::Result<BTreeSet<Stri
     }
 }
 
-async fn form(query: &Query, depth: u32, policies: &Value) -> anyhow::Result<Form> {
+/// The form that asks a query for so many products, of these policies.
+pub async fn form(query: &Query, depth: u32, policies: &Value) -> anyhow::Result<Form> {
     let mut form = Form::new().text("limit", depth.to_string()).text("policies", policies.to_string());
     for (name, texts) in &query.texts {
         form = texts.iter().fold(form, |form, text| form.text(name.clone(), text.clone()));
