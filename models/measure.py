@@ -26,6 +26,11 @@ LEGS = {
     "vectors alone": {"search-text": {"settings": {"keyword_weight": 0}}},
     "keywords alone": {"search-text": {"settings": {"vector_weight": 0}}},
 }
+# The parts of a search by a photograph with words, each alone.
+PARTS = {
+    "photograph alone": {"weights": {"text": 0}},
+    "words alone": {"weights": {"image": 0}},
+}
 # Reciprocal-rank fusion as it is published.
 BY_RANK = {
     "ranks alone, half and half": {
@@ -40,12 +45,21 @@ FIGURES = ["ndcg@10", "recall@10", "mrr@10", "coverage@10", "latency_p50_ms"]
 
 @dataclass(frozen=True)
 class Shop:
-    """Products to take in, and judgements of words and of pictures by the name of their set."""
+    """Products to take in, and judgements of words, of pictures and of pictures with words by the name of their set."""
 
     name: str
     products: list[dict]
     words: dict[str, list[dict]]
     pictures: dict[str, list[dict]]
+    composed: dict[str, list[dict]]
+
+    def kinds(self) -> dict[str, tuple[dict[str, list[dict]], dict[str, dict]]]:
+        """The sets of each kind of query, and the columns beside the bundled policies, by name."""
+        return {
+            "words": (self.words, LEGS | BY_RANK),
+            "pictures": (self.pictures, BY_RANK),
+            "composed": (self.composed, PARTS | BY_RANK),
+        }
 
 
 def read_rows(path: Path) -> list[dict]:
@@ -78,7 +92,11 @@ def clothing(folder: Path) -> Shop:
         for number, (picture, row) in enumerate(zip(pictures, queries))
     ]
     return Shop(
-        "clothing", products, {"clothing, words": words}, {"clothing, photograph": pictures, "clothing, photograph and words": composed}
+        "clothing",
+        products,
+        {"clothing, words": words},
+        {"clothing, photograph": pictures},
+        {"clothing, photograph and words": composed},
     )
 
 
@@ -105,7 +123,8 @@ def grocery(folder: Path) -> Shop:
         "grocery",
         products,
         {f"grocery, {name}": rows for name, rows in named(products).items()},
-        {"grocery, photograph": shelf, "grocery, photograph and category": composed},
+        {"grocery, photograph": shelf},
+        {"grocery, photograph and category": composed},
     )
 
 
@@ -116,7 +135,7 @@ def sample(catalogue: Path) -> Shop:
         row["sku"] = Path(row["images"][0]).stem
         row["images"] = [str(catalogue.parent / image) for image in row["images"]]
     words = {**named(products), "other words": paraphrased(products)}
-    return Shop("sample", products, {f"sample shop, {name}": rows for name, rows in words.items()}, {})
+    return Shop("sample", products, {f"sample shop, {name}": rows for name, rows in words.items()}, {}, {})
 
 
 def paraphrased(products: list[dict]) -> list[dict]:
@@ -158,11 +177,11 @@ def measure(taja: Path, shop: Shop, plots: Path | None) -> list[dict]:
 
         run("import", write_rows(folder / "products.jsonl", shop.products), "--json")
         sets = []
-        for kind, judgements in (("words", shop.words), ("pictures", shop.pictures)):
+        for kind, (judgements, others) in shop.kinds().items():
             files = [write_rows(folder / f"{name}.jsonl", rows) for name, rows in judgements.items()]
             columns = [
                 argument
-                for name, policies in ((LEGS if kind == "words" else {}) | BY_RANK).items()
+                for name, policies in others.items()
                 for argument in ("--against", f"{name}={json.dumps(policies)}")
             ]
             if files:

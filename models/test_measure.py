@@ -5,7 +5,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from measure import between_marks, clothing, grocery, sample, table
+from measure import Shop, between_marks, clothing, grocery, sample, table
 
 FIGURE = {"measure": "ndcg@10", "value": 0.5, "low": 0.25, "high": 0.75}
 
@@ -30,7 +30,7 @@ class Shops(unittest.TestCase):
         self.assertNotIn("hat", told)
         self.assertNotIn("dress", told)
         self.assertEqual(shop.words["clothing, words"][0]["relevant"], {"a": 1})
-        composed = shop.pictures["clothing, photograph and words"]
+        composed = shop.composed["clothing, photograph and words"]
         self.assertEqual([(row["query"], row["relevant"]) for row in composed], [("a gown", {"b": 1}), ("a hat", {"a": 1})])
 
     def test_a_category_finds_all_that_is_in_it_and_a_photograph_one(self):
@@ -40,8 +40,16 @@ class Shops(unittest.TestCase):
         shop = grocery(self.folder)
         self.assertEqual(shop.words["grocery, category"], [{"query": "Apple", "relevant": {"x": 1, "y": 1}}])
         self.assertEqual(shop.words["grocery, name"][1], {"query": "Pink Lady", "relevant": {"y": 1}})
-        self.assertEqual(shop.pictures["grocery, photograph and category"][0]["query"], "Apple")
+        self.assertEqual(shop.composed["grocery, photograph and category"][0]["query"], "Apple")
         self.assertEqual(shop.pictures["grocery, photograph"][0]["relevant"], {"y": 1})
+
+    def test_what_is_composed_stands_beside_each_of_its_parts(self):
+        shop = Shop("shop", [], {}, {}, {"set": [{"image": "a.jpg", "query": "Apple", "relevant": {"x": 1}}]})
+        sets, columns = shop.kinds()["composed"]
+        self.assertEqual(sets, shop.composed)
+        self.assertEqual(columns["photograph alone"], {"weights": {"text": 0}})
+        self.assertEqual(columns["words alone"], {"weights": {"image": 0}})
+        self.assertTrue(all("weights" not in column for kind in ("words", "pictures") for column in shop.kinds()[kind][1].values()))
 
     def test_the_sample_shop_is_known_by_its_pictures(self):
         rows(self.folder / "catalogue.ndjson", {"name": "Hat", "category": "Clothes", "images": ["images/1f.jpg"]})

@@ -35,7 +35,8 @@ and `group` as in a search) and what answers it: `relevant`, grades from 0 to 10
 list of {\"filter\": .., \"grade\": ..}. With `group` a match has the best grade of its products, and they count once. `id` names \
 the query, `note` is for people.\n\n\
 Figures come with 95 % bootstrap intervals. Below each figure of a further column stands its difference to the first one, \
-query by query, marked * when chance does not explain it.\n\n\
+query by query, marked * when chance does not explain it. A column with {\"weights\": {\"text\": 0}} leaves the words of \
+queries out.\n\n\
 Example: taja eval shoes.jsonl --against rank-mine@1.1.0 \
 --against 'words={\"search-text\":{\"settings\":{\"vector_weight\":0}}}' --gate 'ndcg@10>=0.5'";
 
@@ -49,7 +50,7 @@ pub struct Eval {
     #[arg(required = true)]
     judgements: Vec<PathBuf>,
     /// A further column: PLUGIN@VERSION, or NAME= and policies as JSON, @FILE, PLUGIN@VERSION, or the URL of another service;
-    /// may be given again
+    /// among the policies may stand `weights`, which go before those of the queries; may be given again
     #[arg(long, value_name = "COLUMN")]
     against: Vec<Column>,
     /// Places that recall and coverage look at, 1 to 100

@@ -44,7 +44,7 @@ pub use events::Streams;
 pub(crate) use jobs::text as job_text;
 pub use problem::{FieldProblem, PluginProblem, Problem};
 pub(crate) use search::text_search;
-pub use search::{MAX_LIMIT, check_search_option};
+pub use search::{MAX_LIMIT, PartName, check_search_option};
 
 use crate::app::App;
 

@@ -23,7 +23,8 @@ use taja_catalog::{
 use taja_queue::JobId;
 use utoipa::ToSchema;
 
-use self::parts::{Crops, PartName, Parts};
+pub use self::parts::PartName;
+use self::parts::{Crops, Parts};
 use super::{
     FieldProblem, Problem, Shared,
     form::{FileKind, Form, FormFile},

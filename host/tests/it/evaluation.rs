@@ -219,6 +219,38 @@ async fn queries_of_several_parts_are_judged_as_a_search_takes_them() {
 }
 
 #[tokio::test]
+async fn a_column_weighs_the_parts_of_every_query() {
+    let (server, folder) = (shop(&[]).await, tempfile::tempdir().unwrap());
+    std::fs::write(folder.path().join("suit.png"), photograph("astronaut")).unwrap();
+    let judged = [
+        json!({"image": "suit.png", "query": "coffee", "relevant": {"coffee": 1}}),
+        json!({"query": "coffee", "relevant": {"coffee": 1}}),
+    ];
+    std::fs::write(folder.path().join("two.jsonl"), judged.map(|line| line.to_string()).join("\n")).unwrap();
+    let eval = [
+        "eval",
+        "two.jsonl",
+        "--against",
+        r#"words={"weights": {"image": 0}}"#,
+        "--against",
+        r#"picture={"weights": {"text": 0}}"#,
+        "--json",
+    ];
+    let measured = run(&server, folder.path(), &eval).await;
+    assert_eq!(measured.status.code(), Some(0), "{}", text(&measured.stderr));
+    let report: Value = serde_json::from_slice(&measured.stdout).unwrap();
+    let mrr = |column: usize| report["sets"][0]["columns"][column]["figures"][2]["value"].as_f64().unwrap();
+    assert_eq!(mrr(1), 1.0, "{report}");
+    // The picture is of another product, and where there is none nothing is found.
+    assert!(mrr(2) <= 0.25, "{report}");
+    assert!(
+        text(&measured.stderr).is_empty(),
+        "a weight of what a query has not is not sent: {}",
+        text(&measured.stderr)
+    );
+}
+
+#[tokio::test]
 async fn judgements_that_cannot_be_used_say_in_which_line() {
     let (server, folder) = (Server::start().await, tempfile::tempdir().unwrap());
     let lines =

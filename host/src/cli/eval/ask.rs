@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use reqwest::{Method, multipart::Form};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     super::{
@@ -16,9 +16,12 @@ use super::{
     },
     column::{Column, Whom},
 };
-use crate::evaluation::{
-    figures::Answer,
-    judgements::{Judged, Judgements, Query},
+use crate::{
+    evaluation::{
+        figures::Answer,
+        judgements::{Judged, Judgements, Query},
+    },
+    http::PartName,
 };
 
 /// Products that are read on a page when a filter is looked up.
@@ -50,6 +53,7 @@ pub struct Panel {
 struct Seat {
     client: Client,
     policies: Value,
+    weights: Map<String, Value>,
     /// Products by filter, which every query of a class has in common.
     filters: HashMap<String, BTreeSet<String>>,
     answers: Answers,
@@ -63,7 +67,8 @@ impl Panel {
                 Whom::Policies(policies) => (service.clone(), policies.clone()),
                 Whom::Server(address) => (service.at(address), Value::Object(Default::default())),
             };
-            Seat { client, policies, filters: HashMap::new(), answers: Answers::default() }
+            let weights = column.weights.clone();
+            Seat { client, policies, weights, filters: HashMap::new(), answers: Answers::default() }
         };
         Self { seats: columns.iter().map(seat).collect(), depth }
     }
@@ -90,7 +95,7 @@ impl Panel {
 impl Seat {
     async fn ask(&mut self, judged: &Judged, depth: u32) -> anyhow::Result<()> {
         let relevant = self.relevant(judged).await?;
-        let form = form(&judged.query, depth, &self.policies).await?;
+        let form = form(&weighed(&judged.query, &self.weights), depth, &self.policies).await?;
         let began = Instant::now();
         let answer = match found(&self.client, form).await {
             Ok(result) => {
@@ -151,6 +156,29 @@ async fn products(client: &Client, filter: &str) -> anyhow::Result<BTreeSet<Stri
     }
 }
 
+/// A query with a column's weights of the parts that it has, which go before its own.
+fn weighed(query: &Query, weights: &Map<String, Value>) -> Query {
+    let fields = query.texts.iter().map(|(field, texts)| (field, texts.len()));
+    let fields = fields.chain(query.files.iter().map(|(field, paths)| (field, paths.len())));
+    let has = |(name, place): &(PartName, Option<usize>)| {
+        let parts = fields.clone().filter(|(field, _)| PartName::of(field) == *name);
+        parts.map(|(_, count)| count).sum::<usize>() > place.unwrap_or(0)
+    };
+    let goes_before = |column: &str, own: &str| {
+        let ((name, place), (own_name, own_place)) =
+            (PartName::with_place(column), PartName::with_place(own));
+        name == own_name && (place.is_none() || place == own_place)
+    };
+    let own = query.options.get("weights").and_then(Value::as_object).cloned().unwrap_or_default();
+    let own = own.into_iter().filter(|(own, _)| !weights.keys().any(|column| goes_before(column, own)));
+    let of_parts = weights.clone().into_iter().filter(|(key, _)| has(&PartName::with_place(key)));
+    let all: Map<_, _> = own.chain(of_parts).collect();
+    let mut options = query.options.clone();
+    options.remove("weights");
+    options.extend((!all.is_empty()).then(|| ("weights", all.into())));
+    Query { options, ..query.clone() }
+}
+
 /// The form that asks a query for so many products, of these policies.
 pub async fn form(query: &Query, depth: u32, policies: &Value) -> anyhow::Result<Form> {
     let mut form = Form::new().text("limit", depth.to_string()).text("policies", policies.to_string());
@@ -181,6 +209,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_weights_of_a_column_go_before_those_of_a_query_that_has_such_parts() {
+        let texts = BTreeMap::from([("query".to_owned(), vec!["a".to_owned()])]);
+        let files = BTreeMap::from([("image".to_owned(), vec!["a.png".into(), "b.png".into()])]);
+        let weights = json!({"image": 2, "image[1]": 0.5, "query": 3});
+        let query = Query { texts, files, options: BTreeMap::from([("weights", weights)]) };
+        for (column, all) in [
+            (json!({}), json!({"image": 2, "image[1]": 0.5, "query": 3})),
+            (json!({"text": 0}), json!({"image": 2, "image[1]": 0.5, "text": 0})),
+            (json!({"image": 0, "video": 0, "not": 0}), json!({"image": 0, "query": 3})),
+            (json!({"image[1]": 0, "image[2]": 0}), json!({"image": 2, "image[1]": 0, "query": 3})),
+        ] {
+            let weighed = weighed(&query, column.as_object().unwrap());
+            assert_eq!(weighed.options["weights"], all, "{column}");
+        }
+        let unweighed = Query { options: BTreeMap::new(), ..query };
+        assert_eq!(weighed(&unweighed, json!({"video": 0}).as_object().unwrap()), unweighed);
+    }
 
     #[test]
     fn a_match_is_its_product_and_its_variants_each_by_id_and_sku() {

@@ -4,8 +4,12 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
+use crate::http::check_search_option;
+
 /// The name of the column of what serves.
 pub const LIVE: &str = "live";
+/// What stands beside policies, by their names, in the JSON of a column. Nobody's plugin of that name can be chosen in one.
+const WEIGHTS: &str = "weights";
 /// Longest name, characters: it heads a column of a table.
 const LONGEST_NAME: usize = 40;
 
@@ -16,6 +20,8 @@ pub struct Column {
     pub name: String,
     /// Who is asked.
     pub whom: Whom,
+    /// How much parts of queries count, before what a query says of them.
+    pub weights: Map<String, Value>,
 }
 
 /// Who is asked in a column.
@@ -30,7 +36,11 @@ pub enum Whom {
 impl Column {
     /// What serves now.
     pub fn live() -> Self {
-        Self { name: LIVE.to_owned(), whom: Whom::Policies(json!({})) }
+        Self::new(LIVE, Whom::Policies(json!({})))
+    }
+
+    fn new(name: &str, whom: Whom) -> Self {
+        Self { name: name.to_owned(), whom, weights: Map::new() }
     }
 
     /// One version of a policy, and its settings unless it is to have those that its plugin has now.
@@ -43,7 +53,7 @@ impl Column {
         if let Some(settings) = settings {
             asked["settings"] = settings.clone();
         }
-        Self { name: name.to_owned(), whom: Whom::Policies(json!({ plugin: asked })) }
+        Self::new(name, Whom::Policies(json!({ plugin: asked })))
     }
 }
 
@@ -52,25 +62,23 @@ impl FromStr for Column {
 
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some((plugin, version)) = text.split_once('@').filter(|(plugin, _)| is_plugin(plugin)) {
-            return named(text, Self::version(text, plugin, Some(version), None).whom);
+            return Self::version(text, plugin, Some(version), None).checked();
         }
         let (name, what) = text.split_once('=').ok_or(
             "is neither PLUGIN@VERSION nor NAME= and policies as JSON, @FILE, PLUGIN@VERSION or a URL",
         )?;
-        let whom = match what.split_once('@') {
+        let column = match what.split_once('@') {
             _ if what.starts_with("http://") || what.starts_with("https://") => {
-                Whom::Server(what.trim_end_matches('/').to_owned())
+                Self::new(name, Whom::Server(what.trim_end_matches('/').to_owned()))
             }
             Some(("", file)) => {
-                let policies = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-                Whom::Policies(policies_of(&policies)?)
+                let json = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+                Self::of_json(name, &json)?
             }
-            Some((plugin, version)) if is_plugin(plugin) => {
-                Self::version(name, plugin, Some(version), None).whom
-            }
-            _ => Whom::Policies(policies_of(what)?),
+            Some((plugin, version)) if is_plugin(plugin) => Self::version(name, plugin, Some(version), None),
+            _ => Self::of_json(name, what)?,
         };
-        named(name, whom)
+        column.checked()
     }
 }
 
@@ -78,20 +86,27 @@ fn is_plugin(text: &str) -> bool {
     taja_catalog::plugins::is_plugin_name(text)
 }
 
-fn named(name: &str, whom: Whom) -> Result<Column, String> {
-    if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-        return Err(format!("a column's name has 1 to {LONGEST_NAME} characters"));
+impl Column {
+    /// Policies by name, and weights.
+    fn of_json(name: &str, text: &str) -> Result<Self, String> {
+        let mut policies: Map<String, Value> = serde_json::from_str(text)
+            .map_err(|error| format!("the policies are no JSON object: {error}"))?;
+        let weights = policies.remove(WEIGHTS).unwrap_or_else(|| json!({}));
+        check_search_option(WEIGHTS, &weights).map_err(|problem| format!("{WEIGHTS} {problem}"))?;
+        let weights = weights.as_object().cloned().unwrap_or_default();
+        Ok(Self { weights, ..Self::new(name, Whom::Policies(policies.into())) })
     }
-    if name == LIVE {
-        return Err(format!("{LIVE} is the column of what serves"));
-    }
-    Ok(Column { name: name.to_owned(), whom })
-}
 
-fn policies_of(text: &str) -> Result<Value, String> {
-    let policies: Map<String, Value> =
-        serde_json::from_str(text).map_err(|error| format!("the policies are no JSON object: {error}"))?;
-    Ok(policies.into())
+    fn checked(self) -> Result<Self, String> {
+        let name = &self.name;
+        if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+            return Err(format!("a column's name has 1 to {LONGEST_NAME} characters"));
+        }
+        if name == LIVE {
+            return Err(format!("{LIVE} is the column of what serves"));
+        }
+        Ok(self)
+    }
 }
 
 #[cfg(test)]
@@ -100,20 +115,24 @@ mod tests {
 
     #[test]
     fn a_column_is_a_version_policies_or_a_service() {
-        let policies =
-            |name: &str, policies: Value| Column { name: name.into(), whom: Whom::Policies(policies) };
+        let policies = |name: &str, policies: Value| Column::new(name, Whom::Policies(policies));
         let keywords = r#"keywords={"search-text": {"settings": {"vector_weight": 0}}}"#;
         for (text, column) in [
             ("rank-new@1.2.0", policies("rank-new@1.2.0", json!({"rank-new": {"version": "1.2.0"}}))),
             ("new=rank-new@0123abcd", policies("new", json!({"rank-new": {"digest": "0123abcd"}}))),
             (keywords, policies("keywords", json!({"search-text": {"settings": {"vector_weight": 0}}}))),
-            (
-                "l14=http://127.0.0.1:8001/",
-                Column { name: "l14".into(), whom: Whom::Server("http://127.0.0.1:8001".into()) },
-            ),
+            ("l14=http://127.0.0.1:8001/", Column::new("l14", Whom::Server("http://127.0.0.1:8001".into()))),
         ] {
             assert_eq!(text.parse(), Ok(column), "{text}");
         }
+    }
+
+    #[test]
+    fn weights_stand_beside_policies() {
+        let column: Column =
+            r#"words={"weights": {"image": 0}, "rank-new": {"version": "1.0.0"}}"#.parse().unwrap();
+        assert_eq!(column.whom, Whom::Policies(json!({"rank-new": {"version": "1.0.0"}})));
+        assert_eq!(Value::Object(column.weights), json!({"image": 0}));
     }
 
     #[test]
@@ -126,7 +145,9 @@ mod tests {
 
     #[test]
     fn what_is_no_column_is_refused() {
-        for text in ["", "fast", "=http://a", "live=http://a", "x=[]", "x={", "x=@/no/such/file", "x=FTP@1"] {
+        let weights = [r#"x={"weights": 1}"#, r#"x={"weights": {"text": -1}}"#];
+        let others = ["", "fast", "=http://a", "live=http://a", "x=[]", "x={", "x=@/no/such/file", "x=FTP@1"];
+        for text in weights.into_iter().chain(others) {
             assert!(text.parse::<Column>().is_err(), "{text}");
         }
     }

@@ -55,7 +55,7 @@ impl PartName {
     }
 
     /// The name, and the place among the parts of that name where there is one: `image`, or `image[1]`.
-    fn with_place(text: &str) -> (Self, Option<usize>) {
+    pub fn with_place(text: &str) -> (Self, Option<usize>) {
         let placed = text.strip_suffix(']').and_then(|text| text.rsplit_once('['));
         match placed.and_then(|(name, place)| Some((name, place.parse().ok()?))) {
             Some((name, place)) => (Self::of(name), Some(place)),
