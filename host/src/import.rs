@@ -26,6 +26,7 @@ use taja_catalog::{
 };
 use taja_queue::{JobContext, JobId, JsonText};
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     hosted::Hosted,
@@ -148,10 +149,10 @@ impl Import {
         })
         .map(move |(row, room)| {
             let import = import.clone();
-            async move {
+            apart(async move {
                 let row = row?;
-                Ok::<_, Failure>((row.line, import.ready(row).await, room))
-            }
+                Ok((row.line, import.ready(row).await, room))
+            })
         })
         .buffered(ROWS_AT_ONCE)
         .map(move |readied| {
@@ -161,12 +162,12 @@ impl Import {
                 let turn = turns.next(row.as_ref().map_or(&[][..], Readied::pictures));
                 (line, row, room, turn)
             });
-            async move {
+            apart(async move {
                 let (line, row, room, turn) = readied?;
                 let outcome = import.take_in(line, row, &turn).await;
                 drop((room, turn));
                 outcome
-            }
+            })
         })
         .buffered(ROWS_AT_ONCE)
     }
@@ -215,6 +216,15 @@ impl Import {
         let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
         self.cases.add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
     }
+}
+
+/// Runs in a task of its own for as long as somebody waits for it. What is only looked at when the next row is asked for would
+/// meanwhile keep its connection to a database, and whoever asks for the next row may need one before.
+fn apart<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Failure>> + Send + 'static,
+) -> impl Future<Output = Result<T, Failure>> {
+    let task = AbortOnDropHandle::new(tokio::spawn(work));
+    async move { task.await.map_err(|error| Failure::host("import_broken", error.to_string()))? }
 }
 
 /// What pictures hash to, computed beside the runtime.
