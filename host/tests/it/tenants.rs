@@ -11,7 +11,7 @@ use crate::{
 
 const OPERATOR: &str = "0123456789abcdef0123456789abcdef";
 /// What the routes of plugins ask for, by their last word.
-const ORDERS: [(&str, &str); 7] = [
+const ORDERS: [(&str, &str); 8] = [
     ("activate", r#"{"version": "1.0.0"}"#),
     ("deactivate", "{}"),
     ("canary", r#"{"version": "1.0.0", "percent": 5}"#),
@@ -19,6 +19,7 @@ const ORDERS: [(&str, &str); 7] = [
     ("rollback", "{}"),
     ("evaluate", r#"{"version": "1.0.0", "judgements": "shoes"}"#),
     ("gate", "{}"),
+    ("outcome", r#"{"product_id": "p", "kind": "viewed"}"#),
 ];
 const EVERYTHING: [&str; 3] = ["search", "catalogue", "admin"];
 /// What everybody may ask for.

@@ -91,7 +91,7 @@ impl Known {
             };
             if let Some(staged) = file {
                 known.extend(candidates.files.iter().map(|(path, hash)| {
-                    let hash = key.content(tenant, modality, &staged(hash.clone()));
+                    let hash = key.content(tenant, modality, &staged(*hash));
                     (hash, Content::File(path.clone()))
                 }));
             } else {
