@@ -18,10 +18,10 @@ use crate::{
 const MODELS: [(&str, &str); 2] = [("tiny-sentence", "sentence"), ("tiny-clip", "clip")];
 
 /// A folder with a folder for each of them.
-struct Shelf(TempDir);
+pub struct Shelf(TempDir);
 
 impl Shelf {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let shelf = tempfile::tempdir().unwrap();
         for (_, folder) in MODELS {
             let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates/clip/tests/tiny").join(folder);
@@ -37,7 +37,7 @@ impl Shelf {
         Self(shelf)
     }
 
-    fn model(&self, folder: &str) -> String {
+    pub fn model(&self, folder: &str) -> String {
         self.0.path().join(folder).to_str().unwrap().to_owned()
     }
 }

@@ -65,15 +65,6 @@ fn run_ffmpeg(folder: &Path, arguments: &[&str], out: &Path) {
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
 }
 
-/// A square piece of a photograph: how far its corner lies from the left and from the top, and its side, all in hundredths of
-/// the shorter side.
-pub fn piece(name: &str, [left, top, side]: [usize; 3]) -> Vec<u8> {
-    let picture = decoded(name);
-    let unit = |hundredths: usize| picture.width().min(picture.height()) * hundredths as u32 / 100;
-    let piece = picture.crop_imm(unit(left), unit(top), unit(side), unit(side));
-    encoded(&piece.resize_exact(160, 160, FilterType::Triangle), ImageFormat::Jpeg)
-}
-
 /// Two photographs in one picture, one at the left and one at the right.
 pub fn beside(left: &str, right: &str) -> Vec<u8> {
     let mut both = DynamicImage::new_rgb8(640, 320);
