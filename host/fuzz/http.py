@@ -17,6 +17,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 SETTINGS = Path(__file__).with_name("schemathesis.toml")
+BODIES = Path(__file__).with_name("hooks") / "bodies.py"
 KEY = "the operator of a service that is fuzzed"
 # What schemathesis may need beyond its time for reading the description and for its report, seconds.
 GRACE_SECONDS = 120
@@ -83,7 +84,9 @@ def ask(base, seconds, seed, more):
     # One at a time: CPython 3.11 loses count when several threads parse.
     command += ["--suppress-health-check", "all", "--workers", "1", "--no-color", "--warnings", "off"]
     command += ["--seed", str(seed)] if seed is not None else []
+    path = os.pathsep.join(filter(None, [str(BODIES.parent), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    environment |= {"PYTHONPATH": path, "SCHEMATHESIS_HOOKS": BODIES.stem}
     with tempfile.TemporaryDirectory() as folder:
         # It leaves files where it runs.
         longest = seconds + GRACE_SECONDS
