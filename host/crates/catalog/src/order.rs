@@ -4,13 +4,15 @@
 //! there, and the order must be total. It is the order of types that the stores have by themselves. Texts are ordered by their
 //! bytes. What has no value comes last, whichever way the order goes.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
     date,
+    id::ProductId,
     port::Shelved,
     product::{Filterable, Moment, Product},
 };
@@ -122,6 +124,12 @@ impl SortKey {
         };
         Self(sort.iter().map(place).collect())
     }
+
+    /// The place of a product where nothing is looked for: of equals the newest comes first, and of one age the greatest
+    /// identifier.
+    pub fn among_all(sort: &[Sort], product: &Product) -> (Self, Reverse<(Timestamp, ProductId)>) {
+        (Self::of(sort, product), Reverse((product.created_at, product.id.clone())))
+    }
 }
 
 impl Ord for SortKey {
@@ -171,7 +179,6 @@ impl ListOrder {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;

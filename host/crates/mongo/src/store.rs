@@ -1,7 +1,6 @@
 //! The port's face.
 
 use std::{
-    cmp::Reverse,
     collections::BTreeMap,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -289,9 +288,7 @@ impl Store for MongoStore {
             let Some(legacy) = self.legacy_of(tenant) else { return Ok(found) };
             let mut products = legacy::passing(&self.collections, legacy, filter).await?;
             products.extend(lookup::products(&self.collections, tenant, &found).await?.into_values());
-            products.sort_by_cached_key(|product| {
-                (SortKey::of(sort, product), Reverse((product.created_at, product.id.clone())))
-            });
+            products.sort_by_cached_key(|product| SortKey::among_all(sort, product));
             products.truncate(limit);
             Ok(products.into_iter().map(|product| product.id).collect())
         })

@@ -383,7 +383,7 @@ impl Store for InMemoryStore {
             .of(tenant)
             .map(|(product, _)| product)
             .filter(|product| filter.matches(*product))
-            .map(|product| (SortKey::of(sort, product), Reverse((product.created_at, product.id.clone()))))
+            .map(|product| SortKey::among_all(sort, product))
             .collect();
         passing.sort();
         passing.truncate(limit);
