@@ -1,11 +1,14 @@
 //! Measures what is on trial again, where its slot asks for evaluations: twice within the age that it takes. The job withdraws
 //! a canary that has come to find less.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use taja_catalog::{ImageHash, TenantId, plugins::Activation};
+use taja_catalog::{
+    ImageHash, TenantId,
+    plugins::{Activation, Slot},
+};
 use taja_queue::NewJob;
 use tokio_util::sync::CancellationToken;
 
@@ -17,25 +20,46 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 
 /// Measures canaries again when it is time to, until told to stop.
 pub(super) async fn measure(app: Arc<App>, stop: CancellationToken) -> Result<()> {
+    let mut watch = Watch::default();
     while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-        if let Err(error) = look(&app).await {
+        if let Err(error) = watch.look(&app).await {
             tracing::warn!(error = format!("{error:#}"), "what is on trial was not measured again");
         }
     }
     Ok(())
 }
 
-async fn look(app: &App) -> Result<()> {
-    for row in app.plugins.activations(0).await? {
-        let Some((tenant, job, round)) = due(&row, Timestamp::now()) else { continue };
-        let payload = serde_json::to_value(&job)?;
-        // One for all processes, in each round.
-        let key = format!("canary {} {round}", row.revision);
-        let digest = ImageHash::of(payload.to_string().as_bytes()).to_string();
-        let job = NewJob::new(EVALUATE, tenant.as_str(), payload).max_attempts(app.config.attempts);
-        app.queue.push(job.idempotent(key, digest)).await.with_context(|| format!("slot {}", row.slot))?;
+/// The slots as they were last read.
+#[derive(Default)]
+struct Watch {
+    read: u64,
+    /// With the round that was last asked for.
+    slots: HashMap<(Option<TenantId>, Slot), (Activation, i64)>,
+}
+
+impl Watch {
+    async fn look(&mut self, app: &App) -> Result<()> {
+        for row in app.plugins.activations(self.read).await? {
+            self.read = row.revision;
+            self.slots.insert((row.tenant.clone(), row.slot.clone()), (row, 0));
+        }
+        for (row, asked) in self.slots.values_mut() {
+            let Some((tenant, job, round)) = due(row, Timestamp::now()).filter(|it| it.2 > *asked) else {
+                continue;
+            };
+            let payload = serde_json::to_value(&job)?;
+            // One for all processes, in each round.
+            let key = format!("canary {} {round}", row.revision);
+            let digest = ImageHash::of(payload.to_string().as_bytes()).to_string();
+            let job = NewJob::new(EVALUATE, tenant.as_str(), payload).max_attempts(app.config.attempts);
+            app.queue
+                .push(job.idempotent(key, digest))
+                .await
+                .with_context(|| format!("slot {}", row.slot))?;
+            *asked = round;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What measures a canary again whose slot asks for evaluations, and how many times it would have been done by now; nothing
@@ -61,7 +85,7 @@ mod tests {
     use serde_json::json;
     use taja_catalog::{
         PluginDigest,
-        plugins::{Canary, Choice, Gate, Slot},
+        plugins::{Canary, Choice, Gate},
     };
 
     use super::*;

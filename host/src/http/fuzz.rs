@@ -8,7 +8,7 @@ use axum::{
     http::{Request, header},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use taja_catalog::{EffectKey, ProductId};
+use taja_catalog::{EffectKey, order::ListOrder};
 use taja_media::{ImageType, VideoType};
 use taja_queue::JobId;
 
@@ -87,8 +87,8 @@ fn any_text_is_a_cursor_or_the_clients_mistake() {
         let statuses = [
             results::read_cursor(text, job).err(),
             results::read_cursor(&of_job, job).err(),
-            products::list::read_cursor::<ProductId>(text).err(),
-            products::list::read_cursor::<ProductId>(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
+            products::list::read_place(text, ListOrder::NEWEST).err(),
+            products::list::read_place(&BASE64_URL_SAFE_NO_PAD.encode(text), ListOrder::NEWEST).err(),
             products::list::read_cursor::<EffectKey>(text).err(),
             products::list::read_cursor::<EffectKey>(&BASE64_URL_SAFE_NO_PAD.encode(text)).err(),
         ];

@@ -1,6 +1,6 @@
 //! The lines of the log, and reading them.
 
-use std::{fs, io, path::Path, str::FromStr};
+use std::{fs, io, path::Path};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -95,18 +95,6 @@ pub enum OutcomeKind {
     Viewed,
     /// Ordered it.
     Ordered,
-}
-
-impl FromStr for OutcomeKind {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "viewed" => Ok(Self::Viewed),
-            "ordered" => Ok(Self::Ordered),
-            _ => Err("is not viewed or ordered"),
-        }
-    }
 }
 
 /// All lines of a log, oldest first.

@@ -4,7 +4,10 @@
 //! there, and the order must be total. It is the order of types that the stores have by themselves. Texts are ordered by their
 //! bytes. What has no value comes last, whichever way the order goes.
 
-use std::cmp::{Ordering, Reverse};
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -174,6 +177,13 @@ impl ListOrder {
     pub fn compare(self, one: &Shelved, other: &Shelved) -> Ordering {
         let order = (one.at, &one.id).cmp(&(other.at, &other.id));
         if self.descending { order.reverse() } else { order }
+    }
+}
+
+/// As [`Sort::parse`] reads it.
+impl fmt::Display for ListOrder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.descending { "-" } else { "" }, self.by.name())
     }
 }
 

@@ -72,8 +72,8 @@ pub async fn evaluate(
     let version = shelf.pick(&name, new.version.as_deref(), new.digest.as_deref())?;
     let tenant = shelf.tenant.clone().unwrap_or_else(|| caller.tenant.clone());
     let judgements = set(&app, &tenant, &new.judgements).await?;
-    let callback_url = new.callback_url.map(|text| app.outbound.read(text.trim()).map(String::from));
-    let callback_url = callback_url.transpose().map_err(|detail| Problem::field("callback_url", detail))?;
+    let callback_url = app.outbound.read_optional(new.callback_url.as_deref());
+    let callback_url = callback_url.map_err(|detail| Problem::field("callback_url", detail))?;
     let wanted = Wanted { digest: version.digest, settings: new.settings };
     let (chosen, _) = app.sandbox.choose(&tenant, &[wanted]).await?;
     let (slot, candidate) = chosen.0.into_iter().next().ok_or_else(shelf::no_version)?;

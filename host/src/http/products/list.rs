@@ -65,9 +65,8 @@ pub async fn list(
     caller.may_read()?;
     let limit = read_limit(options.limit, DEFAULT_LIMIT)?;
     let filter = read_filter(options.filter.as_deref())?;
-    let after = options.cursor.as_deref().map(read_cursor::<ProductId>).transpose()?;
-    let after = after.map(|(at, id)| Shelved { at, id });
     let order = read_order(options.sort.as_deref())?;
+    let after = options.cursor.as_deref().map(|cursor| read_place(cursor, order)).transpose()?;
     // One more tells whether there is a next page.
     let mut places = app.store.listed(&caller.tenant, &filter, order, after.as_ref(), limit + 1).await?;
     let is_last = places.len() <= limit;
@@ -77,7 +76,7 @@ pub async fn list(
     let mut page =
         json!({ "products": products.iter().map(|product| view(&app, product)).collect::<Vec<_>>() });
     if let Some(last) = places.last().filter(|_| !is_last) {
-        page["next"] = write_cursor(last.at, &last.id).into();
+        page["next"] = write_place(last, order).into();
     }
     Ok(Json(page))
 }
@@ -104,6 +103,19 @@ fn read_order(sort: Option<&str>) -> Result<ListOrder, Problem> {
     order.ok_or_else(|| {
         Problem::field("sort", "is neither created_at nor updated_at, with or without - before it")
     })
+}
+
+/// A place in a list of products, which is one in this order alone.
+fn write_place(place: &Shelved, order: ListOrder) -> String {
+    write_cursor(place.at, format_args!("{order}:{}", place.id))
+}
+
+/// Reads what [`write_place`] wrote.
+pub(in super::super) fn read_place(cursor: &str, order: ListOrder) -> Result<Shelved, Problem> {
+    let (at, whose) = read_cursor::<String>(cursor)?;
+    let id = whose.strip_prefix(&format!("{order}:")).and_then(|id| id.parse().ok());
+    let id = id.ok_or_else(|| Problem::field("cursor", "is none that a list with this sort gave"))?;
+    Ok(Shelved { at, id })
 }
 
 /// A place in a list by time: the moment, and whose it is.
@@ -141,12 +153,20 @@ mod tests {
     }
 
     #[test]
-    fn a_cursor_that_no_list_gave_is_refused() {
-        let place = BASE64_URL_SAFE_NO_PAD.encode("1700000000000000:shoe");
-        assert_eq!(read_cursor::<ProductId>(&place).unwrap().1.as_str(), "shoe");
-        for text in ["", "shoe", "1:", "9223372036854775807:shoe", "-:shoe", "1:no id!"] {
+    fn a_cursor_that_no_list_in_its_order_gave_is_refused() {
+        let place =
+            Shelved { at: Timestamp::from_second(1_700_000_000).unwrap(), id: "shoe".parse().unwrap() };
+        let cursor = write_place(&place, ListOrder::NEWEST);
+        assert_eq!(read_place(&cursor, ListOrder::NEWEST).unwrap(), place);
+        for sort in ["created_at", "updated_at", "-updated_at"] {
+            let order = read_order(Some(sort)).unwrap();
+            assert_eq!(read_place(&cursor, order).unwrap_err().errors[0].pointer, "/cursor", "{sort}");
+        }
+        for text in
+            ["", "shoe", "1:", "1:shoe", "9223372036854775807:-created_at:shoe", "1:-created_at:no id!"]
+        {
             let cursor = BASE64_URL_SAFE_NO_PAD.encode(text);
-            assert_eq!(read_cursor::<ProductId>(&cursor).unwrap_err().status, 422, "{text}");
+            assert_eq!(read_place(&cursor, ListOrder::NEWEST).unwrap_err().status, 422, "{text}");
         }
         assert_eq!(read_cursor::<ProductId>("%%%").unwrap_err().status, 422);
     }

@@ -5,7 +5,10 @@ use axum::{
     extract::{Path, State},
     http::StatusCode,
 };
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Serialize,
+    de::{IntoDeserializer, value::Error as ValueError},
+};
 use taja_catalog::{
     ProductId,
     search::{Found, ResultSet},
@@ -58,7 +61,8 @@ pub async fn tell(
     Json(new): Json<NewOutcome>,
 ) -> Result<Json<OutcomeView>, Problem> {
     let job = job_views::find(&app, &caller, &id, Some(SEARCH), None).await?;
-    let kind: OutcomeKind = new.kind.parse().map_err(|detail: &str| Problem::field("kind", detail))?;
+    let kind = OutcomeKind::deserialize(new.kind.as_str().into_deserializer());
+    let kind = kind.map_err(|error: ValueError| Problem::field("kind", error.to_string()))?;
     let product: ProductId =
         new.product_id.parse().map_err(|error| Problem::field("product_id", format!("{error}")))?;
     let Some(result) = &job.result else {
