@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::{
     pictures::photograph,
@@ -30,15 +31,22 @@ impl Desk {
         self.0.path().join(name)
     }
 
-    /// Runs `taja plugin ...` in a folder of the desk.
-    async fn plugin(&self, folder: &str, arguments: &[&str]) -> Said {
+    /// `taja plugin` in a folder of the desk.
+    fn taja(&self, folder: &str) -> Command {
         let mut command = taja();
         // Tools that set-up brought stand before those of the machine.
         let path = std::env::var("PATH").unwrap_or_default();
         command.env("PATH", format!("{}:{path}", root().join(".tools/bin").display()));
-        command.env("CARGO_TARGET_DIR", self.at("target")).env("TAJA_DATA", self.at("none"));
-        let output =
-            command.current_dir(self.at(folder)).arg("plugin").args(arguments).output().await.unwrap();
+        // What every package is built with is built once; what is made of the package itself stays on the desk.
+        let shared = concat!(env!("CARGO_TARGET_TMPDIR"), "/newcomers");
+        command.env("CARGO_TARGET_DIR", self.at("target")).env("CARGO_BUILD_BUILD_DIR", shared);
+        command.env("TAJA_DATA", self.at("none")).current_dir(self.at(folder)).arg("plugin");
+        command
+    }
+
+    /// Runs `taja plugin ...` in a folder of the desk.
+    async fn plugin(&self, folder: &str, arguments: &[&str]) -> Said {
+        let output = self.taja(folder).args(arguments).output().await.unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
         Said { code: output.status.code(), out: text(&output.stdout), error: text(&output.stderr) }
     }
@@ -123,9 +131,8 @@ async fn a_package_is_watched_and_every_change_serves_until_the_end() {
     desk.done(".", &["new", "stock-first", "--kind", "rank", "--lang", "rust"]).await;
     let folder = desk.at("stock-first");
     std::fs::write(desk.at("x.jpg"), photograph("coffee")).unwrap();
-    let mut dev = taja();
-    dev.args(["plugin", "dev", "--image", "../x.jpg", "--server", &server.base]);
-    dev.env("CARGO_TARGET_DIR", desk.at("target")).current_dir(&folder).stdout(std::process::Stdio::piped());
+    let mut dev = desk.taja("stock-first");
+    dev.args(["dev", "--image", "../x.jpg", "--server", &server.base]).stdout(std::process::Stdio::piped());
     let mut dev = dev.spawn().unwrap();
     let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
     let mut until = async |text: &str| loop {
