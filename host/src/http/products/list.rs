@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use taja_catalog::{
-    Filter, Moment, ProductId,
+    Filter, Moment,
     order::{ListOrder, Sort},
     port::Shelved,
 };
@@ -135,6 +135,8 @@ pub(in super::super) fn read_cursor<T: FromStr>(cursor: &str) -> Result<(Timesta
 
 #[cfg(test)]
 mod tests {
+    use taja_catalog::ProductId;
+
     use super::*;
 
     #[test]

@@ -13,7 +13,10 @@ use comfy_table::{Cell, CellAlignment, Table, presets::NOTHING};
 use notify::{RecursiveMode, Watcher};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
 
 use super::{
     build::{Built, Types, build, check_types},
@@ -74,6 +77,8 @@ impl Dev {
     pub async fn run(mut self) -> anyhow::Result<()> {
         let package = Package::open(&self.folder)?;
         let tenant = self.at.take_tenant();
+        // Heard from the beginning, also while something is built: the end must find the service as it was.
+        let mut end = signal(SignalKind::interrupt())?;
         let (changed, mut changes) = mpsc::unbounded_channel();
         let _watcher = watch(&package.folder, changed)?;
         self.at
@@ -91,7 +96,7 @@ impl Dev {
                 };
                 work.begin().await?;
                 work.swap(Instant::now()).await;
-                while let Some(at) = next_change(&mut changes).await {
+                while let Some(at) = next_change(&mut changes, &mut end).await {
                     work.swap(at).await;
                 }
                 if self.keep { Ok(()) } else { work.restore().await }
@@ -101,10 +106,10 @@ impl Dev {
 }
 
 /// When the author changed something; none when they ended it.
-async fn next_change(changes: &mut mpsc::UnboundedReceiver<Instant>) -> Option<Instant> {
+async fn next_change(changes: &mut mpsc::UnboundedReceiver<Instant>, end: &mut Signal) -> Option<Instant> {
     let first = tokio::select! {
         change = changes.recv() => change?,
-        _ = tokio::signal::ctrl_c() => return None,
+        _ = end.recv() => return None,
     };
     while let Ok(Some(_)) = tokio::time::timeout(STILL, changes.recv()).await {}
     Some(first)
