@@ -54,6 +54,8 @@ test *ARGS: setup (setup "redis" "mongod" "registry" "node" "photographs" "b32" 
     if cargo nextest --version >/dev/null 2>&1; then
         profile=default
         if [ -n "${CI:-}" ]; then profile=ci; fi
+        # Half of what a test of the whole service takes is waiting.
+        export NEXTEST_TEST_THREADS=${NEXTEST_TEST_THREADS:-$(($(nproc) * 2))}
         cargo nextest run --workspace --profile "$profile" "$@"
     else
         echo "cargo-nextest is not installed: running the tests with cargo's own runner (\`./just setup nextest\` builds it)"
