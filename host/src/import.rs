@@ -214,7 +214,13 @@ impl Import {
 
     async fn add(&self, new: NewProduct) -> Result<Receipt, Failure> {
         let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
-        self.cases.add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
+        loop {
+            match self.cases.add_product.run(new.clone(), lineup.as_ref(), Arc::new(Unwatched)).await {
+                // Each time it has waited for a place as long as anybody may: nothing failed.
+                Err(failure) if failure.code == "plugin_busy" => {}
+                done => return done,
+            }
+        }
     }
 }
 
