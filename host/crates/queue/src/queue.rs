@@ -49,7 +49,7 @@ pub struct Claim {
 /// In which company a job may run.
 ///
 /// A job that lost its worker may be what killed it. Such a job is *lone*: it is only given to a worker that runs
-/// nothing else meanwhile, so that it can bury no innocent neighbour.
+/// nothing else meanwhile, so that it can bury no innocent neighbour, until it got on ([`Queue::got_on`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Company {
     /// Beside others: every job but lone ones.
@@ -156,6 +156,10 @@ pub trait Queue: std::fmt::Debug + Send + Sync + 'static {
 
     /// Notes how far the job is: percent (clamped to -1..=100, -1 is unknown) and a message.
     async fn progress(&self, token: &Token, percent: i8, message: &str) -> Result<()>;
+
+    /// Notes that the job got past everything that was under way when its last worker was lost, and need not do it again:
+    /// its attempts are counted anew, this being the first, and it is lone no longer. Doing it again changes nothing.
+    async fn got_on(&self, token: &Token) -> Result<()>;
 
     /// Settles the job with its result. Doing it again with the same token changes nothing and succeeds.
     async fn complete(&self, token: &Token, result: JsonText) -> Result<()>;

@@ -30,6 +30,7 @@ async fn refuses(queue: &dyn Queue, token: &Token) {
         |error: Option<Error>| assert!(matches!(error, Some(Error::LeaseLost(id)) if id == token.job()));
     lost(queue.renew(token, LEASE).await.err());
     lost(queue.progress(token, 1, "").await.err());
+    lost(queue.got_on(token).await.err());
     lost(queue.complete(token, json!("stale").into()).await.err());
     lost(queue.fail(token, permanent()).await.err());
     lost(queue.release(token).await.err());
@@ -120,4 +121,24 @@ pub(super) async fn a_lone_job_that_fails_by_itself_may_join_the_others(bench: B
     bench.queue.fail(&alone.token, transient()).await.unwrap();
     bench.clock.advance(PAST_EVERY_BACKOFF);
     assert_eq!(bench.claim().await.unwrap().job.attempts, 3);
+}
+
+pub(super) async fn a_job_that_got_on_is_as_good_as_new(bench: Bench) {
+    let job = bench.push("a", "acme").await;
+    bench.claim().await.unwrap();
+    // More often than it may be started without.
+    for _ in 0..2 * job.max_attempts {
+        bench.lose_worker();
+        let again = bench.claim_alone().await.unwrap();
+        assert_eq!(again.job.attempts, 2);
+        for _ in 0..2 {
+            bench.queue.got_on(&again.token).await.unwrap();
+        }
+        assert_eq!(bench.get(&job).await.attempts, 1);
+    }
+    bench.lose_worker();
+    let alone = bench.claim_alone().await.unwrap();
+    bench.queue.got_on(&alone.token).await.unwrap();
+    bench.queue.release(&alone.token).await.unwrap();
+    assert_eq!(bench.claim().await.unwrap().job.attempts, 1);
 }

@@ -70,6 +70,7 @@ where
         leases::a_job_that_lost_its_worker_is_only_for_a_lone_worker,
         leases::a_lone_job_stays_lone_when_released,
         leases::a_lone_job_that_fails_by_itself_may_join_the_others,
+        leases::a_job_that_got_on_is_as_good_as_new,
         grave::a_retry_waits_for_its_backoff,
         grave::a_job_has_a_last_attempt,
         grave::a_permanent_failure_is_not_tried_again,

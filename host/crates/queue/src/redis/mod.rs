@@ -221,6 +221,10 @@ impl Queue for RedisQueue {
         self.core.progress(token, percent, message).await
     }
 
+    async fn got_on(&self, token: &Token) -> Result<()> {
+        self.core.got_on(token).await
+    }
+
     async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
         self.core.complete(token, result).await
     }

@@ -60,6 +60,13 @@ impl Core {
         Ok(())
     }
 
+    pub(super) async fn got_on(&self, token: &Token) -> Result<()> {
+        let mut call = self.call(&self.scripts.got_on);
+        call.arg(token.job().to_string()).arg(token.number);
+        let noted: bool = self.link.script(&call).await?;
+        if noted { Ok(()) } else { Err(Error::LeaseLost(token.job())) }
+    }
+
     pub(super) async fn cancelled(&self, token: &Token) -> Result<bool> {
         let mut command = redis::cmd("HMGET");
         command.arg(self.job_key(token.job())).arg("token").arg("cancel_asked");

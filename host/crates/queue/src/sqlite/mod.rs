@@ -197,6 +197,11 @@ impl Queue for SqliteQueue {
         self.write(Durability::Process, move |desk| settle::progress(desk, &token, percent, &message)).await
     }
 
+    async fn got_on(&self, token: &Token) -> Result<()> {
+        let token = token.clone();
+        self.write(Durability::Process, move |desk| settle::got_on(desk, &token)).await
+    }
+
     async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
         let token = token.clone();
         self.write(token.durability, move |desk| settle::complete(desk, &token, result)).await

@@ -61,6 +61,13 @@ pub(super) fn progress(desk: &mut Desk<'_>, token: &Token, percent: i8, message:
     Ok(())
 }
 
+pub(super) fn got_on(desk: &mut Desk<'_>, token: &Token) -> Result<()> {
+    let job = held(desk.connection, token)?;
+    let sql = "UPDATE queue_jobs SET attempts = 1, lone = 0, updated_at = ?2 WHERE seq = ?1";
+    desk.connection.prepare_cached(sql)?.execute([job.seq, desk.now])?;
+    Ok(())
+}
+
 pub(super) fn complete(desk: &mut Desk<'_>, token: &Token, result: JsonText) -> Result<()> {
     let sql = format!(
         "UPDATE queue_jobs SET status = 'completed', progress = 100, result = ?3, error = NULL, \

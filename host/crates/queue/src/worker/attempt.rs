@@ -28,15 +28,16 @@ enum Ending {
 
 /// Runs a claimed job to its end and settles it.
 ///
-/// What it holds in `place` is given up as soon as the handler has ended: settling is waiting, not work.
-pub(super) async fn run<P>(shop: Shop, claim: Claim, place: P) {
+/// What it holds in `place` is given up as soon as the handler has ended: settling is waiting, not work. What it holds in
+/// `pass` is given up when it is settled, or got on.
+pub(super) async fn run<P, G>(shop: Shop, claim: Claim, context: JobContext, place: P, pass: G) {
     let job = &claim.job;
     let span = tracing::info_span!(
         "job", tenant = %job.tenant, job.id = %job.id, job.kind = %job.kind, job.attempt = job.attempts
     );
     async {
-        let context = JobContext::new(std::sync::Arc::clone(&claim.job));
-        let ending = attempt(&shop, &claim, &context).await;
+        let mut pass = Some(pass);
+        let ending = attempt(&shop, &claim, &context, &mut pass).await;
         drop(place);
         settle(&shop, &claim.token, &context, ending).await;
     }
@@ -44,7 +45,7 @@ pub(super) async fn run<P>(shop: Shop, claim: Claim, place: P) {
     .await;
 }
 
-async fn attempt(shop: &Shop, claim: &Claim, context: &JobContext) -> Ending {
+async fn attempt<G>(shop: &Shop, claim: &Claim, context: &JobContext, pass: &mut Option<G>) -> Ending {
     let Some(handler) = shop.handlers.get(&claim.job.kind) else {
         let message = format!("no handler for jobs of kind `{}`", claim.job.kind);
         return Ending::Failed(JobError::permanent(Blame::Host, "no_handler", message));
@@ -59,6 +60,7 @@ async fn attempt(shop: &Shop, claim: &Claim, context: &JobContext) -> Ending {
         Error::LeaseLost(_) = keep_lease(shop, &claim.token, context) => Ending::Lost,
         never = keep_notes(shop, &claim.token, context) => match never {},
         never = hear_cancellation(shop, &claim.token, context) => match never {},
+        never = let_others_in(shop, &claim.token, context, pass) => match never {},
         () = shop.closed.cancelled() => Ending::Closed,
     }
 }
@@ -116,6 +118,22 @@ async fn keep_notes(shop: &Shop, token: &Token, context: &JobContext) -> Infalli
     std::future::pending().await
 }
 
+/// Gives the pass up once the job got on, and notes that.
+async fn let_others_in<G>(
+    shop: &Shop,
+    token: &Token,
+    context: &JobContext,
+    pass: &mut Option<G>,
+) -> Infallible {
+    context.getting_on().await;
+    *pass = None;
+    while let Err(error) = shop.queue.got_on(token).await {
+        tracing::debug!(%error, "that the job got on is not noted yet");
+        tokio::time::sleep(ASK_AGAIN[1]).await;
+    }
+    std::future::pending().await
+}
+
 /// Passes a cancellation on as soon as it rings; one that does not ring comes with the next renewal.
 async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> Infallible {
     let mut watch = shop.queue.signals().watch(token.job());
@@ -133,7 +151,7 @@ async fn hear_cancellation(shop: &Shop, token: &Token, context: &JobContext) -> 
 /// renewed meanwhile; it ends when the lease goes to somebody else, or with the worker's last deadline.
 async fn settle(shop: &Shop, token: &Token, context: &JobContext, ending: Ending) {
     let settled = tokio::select! {
-        settled = settle_at_last(shop, token, &ending) => settled,
+        settled = settle_at_last(shop, token, context, &ending) => settled,
         lost = keep_lease(shop, token, context) => Err(lost),
     };
     match settled {
@@ -143,10 +161,15 @@ async fn settle(shop: &Shop, token: &Token, context: &JobContext, ending: Ending
     }
 }
 
-async fn settle_at_last(shop: &Shop, token: &Token, ending: &Ending) -> Result<(), Error> {
+async fn settle_at_last(
+    shop: &Shop,
+    token: &Token,
+    context: &JobContext,
+    ending: &Ending,
+) -> Result<(), Error> {
     let mut pause = ASK_AGAIN[0];
     loop {
-        let error = match settle_once(shop, token, ending.clone()).await {
+        let error = match settle_once(shop, token, context, ending.clone()).await {
             Err(error) if error.is_retryable() => error,
             settled => return settled,
         };
@@ -158,7 +181,11 @@ async fn settle_at_last(shop: &Shop, token: &Token, ending: &Ending) -> Result<(
     }
 }
 
-async fn settle_once(shop: &Shop, token: &Token, ending: Ending) -> Result<(), Error> {
+async fn settle_once(shop: &Shop, token: &Token, context: &JobContext, ending: Ending) -> Result<(), Error> {
+    if matches!(ending, Ending::Failed(_) | Ending::Closed) && context.has_got_on() {
+        // It may not have been noted yet.
+        shop.queue.got_on(token).await?;
+    }
     match ending {
         Ending::Done(result) => shop.queue.complete(token, result).await,
         Ending::Failed(error) => bury_or_retry(shop, token, error).await,

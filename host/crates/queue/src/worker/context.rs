@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{Blame, JobError, JobId, JobRecord};
@@ -21,12 +21,18 @@ pub(super) struct Progress {
 pub struct JobContext {
     job: Arc<JobRecord>,
     progress: watch::Sender<Option<Progress>>,
+    got_on: Arc<SetOnce<()>>,
     cancellation: CancellationToken,
 }
 
 impl JobContext {
     pub(super) fn new(job: Arc<JobRecord>) -> Self {
-        Self { job, progress: watch::Sender::new(None), cancellation: CancellationToken::new() }
+        Self {
+            job,
+            progress: watch::Sender::new(None),
+            got_on: Arc::default(),
+            cancellation: CancellationToken::new(),
+        }
     }
 
     /// The job's id, the seed for every id that its effects need.
@@ -78,6 +84,22 @@ impl JobContext {
     /// in a short time only the latest is kept.
     pub fn progress(&self, percent: i8, message: impl Into<String>) {
         self.progress.send_replace(Some(Progress { percent, message: message.into() }));
+    }
+
+    /// Says that the job got past everything that was under way when its last worker was lost, and need not do it again.
+    /// Then whatever happens later is the first time (see [`crate::Queue::got_on`]), and others run beside it.
+    pub fn got_on(&self) {
+        // Once is enough.
+        let _ = self.got_on.set(());
+    }
+
+    pub(super) fn has_got_on(&self) -> bool {
+        self.got_on.initialized()
+    }
+
+    /// Waits until it got on.
+    pub(super) async fn getting_on(&self) {
+        self.got_on.wait().await;
     }
 
     /// Whether the job was called off. A handler looks between its stages and ends with any error; the job then

@@ -1,18 +1,21 @@
 //! Claims jobs: each lane for itself, and one runner for the jobs that must run by themselves.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 
 use super::{
-    Lane, Share, Shop, attempt,
+    JobContext, Lane, Share, Shop, attempt,
     shares::{Place, Shares},
 };
 use crate::{Claim, Company, Result, signals::Arrivals};
 
-/// Passed by every job of a lane, and shut while a lone job runs.
+/// Passed by every job of a lane until it is settled or got on, and shut while a lone job runs.
 type Gate = Arc<RwLock<()>>;
+
+/// A gate that is shut.
+type Alone = OwnedRwLockWriteGuard<()>;
 
 /// Jobs of a lane that are claimed at once, at most.
 const AT_ONCE: usize = 16;
@@ -22,6 +25,10 @@ const CLAIMING: usize = 2;
 
 /// Jobs of a lane beyond its places whose ends may be on their way to the queue.
 const SETTLING: usize = 64;
+
+/// How long the lanes stand still for one lone job. One that kills after that meets others once more, which are lone after
+/// that themselves and wait for its end.
+const ALONE: Duration = Duration::from_secs(30);
 
 /// Why a lane does not claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +56,8 @@ pub(super) struct LaneRunner {
 struct Seat {
     place: OwnedSemaphorePermit,
     /// Kept until it is settled.
-    claimed: (OwnedSemaphorePermit, OwnedRwLockReadGuard<()>),
+    unsettled: OwnedSemaphorePermit,
+    pass: OwnedRwLockReadGuard<()>,
 }
 
 impl LaneRunner {
@@ -109,7 +117,7 @@ impl LaneRunner {
         let place = Arc::clone(&self.places).acquire_owned().await.ok()?;
         let unsettled = Arc::clone(&self.unsettled).acquire_owned().await.ok()?;
         let pass = Arc::clone(&self.gate).read_owned().await;
-        let mut seats = vec![Seat { place, claimed: (unsettled, pass) }];
+        let mut seats = vec![Seat { place, unsettled, pass }];
         seats.extend(std::iter::from_fn(|| self.another_seat()).take(self.claims_at_once(AT_ONCE) - 1));
         Some(seats)
     }
@@ -118,15 +126,17 @@ impl LaneRunner {
         let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
         let unsettled = Arc::clone(&self.unsettled).try_acquire_owned().ok()?;
         let pass = Arc::clone(&self.gate).try_read_owned().ok()?;
-        Some(Seat { place, claimed: (unsettled, pass) })
+        Some(Seat { place, unsettled, pass })
     }
 
     fn start(&self, claim: Claim, seat: Seat) {
         let shop = self.shop.clone();
         let share: Option<Place> = self.shares.as_ref().map(|shares| shares.take(&claim.job.tenant));
+        let Seat { place, unsettled, pass } = seat;
         self.shop.running.spawn(async move {
-            attempt::run(shop, claim, (share, seat.place)).await;
-            drop(seat.claimed);
+            let context = JobContext::new(Arc::clone(&claim.job));
+            attempt::run(shop, claim, context, (share, place), pass).await;
+            drop(unsettled);
         });
     }
 }
@@ -155,9 +165,9 @@ impl LoneRunner {
             // Only after the lanes are empty is it claimed: until then a neighbour's end would count against it.
             let Some(alone) = closing.run_until_cancelled(self.empty_lanes()).await else { return };
             match claim(&self.shop, &self.kinds, Company::Alone, 1, &[]).await {
-                Ok(claims) => {
-                    for claim in claims {
-                        self.work(claim).await;
+                Ok(mut claims) => {
+                    if let Some(claim) = claims.pop() {
+                        self.work(claim, alone).await;
                     }
                 }
                 Err(_) => {
@@ -168,10 +178,23 @@ impl LoneRunner {
         }
     }
 
-    async fn work(&self, claim: Claim) {
-        let attempt = attempt::run(self.shop.clone(), claim, ());
-        if let Err(lost) = self.shop.running.spawn(attempt).await {
-            tracing::error!(error = %lost, "a job's task was lost");
+    /// Runs a lone job until the next one may run. The lanes stand still meanwhile, but not for ever.
+    async fn work(&self, claim: Claim, alone: Vec<Alone>) {
+        let context = JobContext::new(Arc::clone(&claim.job));
+        let attempt = attempt::run(self.shop.clone(), claim, context.clone(), (), ());
+        let attempt = self.shop.running.spawn(attempt);
+        let harmless = async {
+            tokio::select! {
+                ended = attempt => if let Err(lost) = ended {
+                    tracing::error!(error = %lost, "a job's task was lost");
+                },
+                () = context.getting_on() => {}
+            }
+        };
+        tokio::pin!(harmless);
+        if tokio::time::timeout(ALONE, &mut harmless).await.is_err() {
+            drop(alone);
+            harmless.await;
         }
     }
 
@@ -184,7 +207,7 @@ impl LoneRunner {
     }
 
     /// Shuts the gates, the last lane's first: the urgent ones go on while long jobs come to their end.
-    async fn empty_lanes(&self) -> Vec<tokio::sync::OwnedRwLockWriteGuard<()>> {
+    async fn empty_lanes(&self) -> Vec<Alone> {
         let mut shut = Vec::with_capacity(self.gates.len());
         for gate in self.gates.iter().rev() {
             shut.push(Arc::clone(gate).write_owned().await);

@@ -24,7 +24,7 @@ use crate::{Error, Queue, Result};
 ///
 /// Lanes run beside each other, each with its own number of places, so a full bulk lane never keeps an interactive
 /// one waiting. Only a job that lost its worker interrupts them: it runs by itself, after the lanes have emptied,
-/// the last lane first.
+/// the last lane first, until it got past where its worker was lost ([`JobContext::got_on`]), and for half a minute at most.
 #[derive(Debug)]
 pub struct Worker {
     queue: Arc<dyn Queue>,

@@ -10,8 +10,8 @@ use std::{
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use taja_queue::{Company, Handlers, JobContext, Lane, NewJob, Status, WorkerConfig};
-use tokio::sync::{Notify, mpsc, oneshot};
+use taja_queue::{Blame, Company, Handlers, JobContext, JobError, Lane, NewJob, Status, WorkerConfig};
+use tokio::sync::{Barrier, Notify, mpsc, oneshot};
 
 use crate::stage::{LONG, Stage, assert_ended, lane, lanes};
 
@@ -124,5 +124,42 @@ async fn a_job_that_lost_its_worker_runs_with_every_lane_empty() {
     let done = stage.end(&suspect).await;
     assert_ended(&done, Status::Completed, 2);
     assert_eq!(done.result, Some(json!([0, "pending"]).into()));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_run_beside_a_job_that_got_on_and_what_is_lost_then_counts_anew() {
+    let (stage, clock) = Stage::frozen();
+    let suspects = [stage.push("suspect").await, stage.push("suspect").await];
+    for _ in &suspects {
+        stage.queue.claim("dead", &["suspect"], Company::Shared, LONG).await.unwrap().unwrap();
+    }
+    clock.advance(LONG);
+
+    // Each ends only when the other has begun, and something else has ended.
+    let (begun, starts) = (Arc::new(Barrier::new(2)), Arc::new(AtomicU32::new(0)));
+    let queue = Arc::clone(&stage.queue);
+    let handlers =
+        Handlers::new().on("search", |_| async { Ok(Value::Null) }).on("suspect", move |job: JobContext| {
+            let (begun, starts, queue) = (Arc::clone(&begun), Arc::clone(&starts), Arc::clone(&queue));
+            async move {
+                job.got_on();
+                begun.wait().await;
+                let pushed = queue.push(NewJob::new("search", job.tenant(), Value::Null)).await.unwrap().job;
+                let searched = queue.wait("acme", pushed.id, LONG).await.unwrap().unwrap();
+                if starts.fetch_add(1, Ordering::SeqCst) < 2 {
+                    return Err(JobError::transient(Blame::Dependency, "timeout", "no answer"));
+                }
+                Ok(json!(searched.status))
+            }
+        });
+    let two = vec![Lane::new("interactive", ["search"], 4), Lane::new("bulk", ["suspect"], 2)];
+    let worker = stage.start(handlers, lanes(two));
+    for suspect in suspects {
+        let done = stage.end(&suspect).await;
+        // It was started three times, of which the first, which was lost, is not held against it any more.
+        assert!(done.status == Status::Completed && done.attempts < 3, "{done:?}");
+        assert_eq!(done.result, Some(json!("completed").into()));
+    }
     worker.stop().await;
 }
