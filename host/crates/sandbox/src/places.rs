@@ -1,4 +1,4 @@
-//! Places for calls: so many in all, and no shop has more than half of them.
+//! Places for calls: so many in all, and no shop has more than half of them. Some are kept for whoever is waited for.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -12,51 +12,92 @@ pub(crate) type Shop = Arc<Semaphore>;
 /// Shops that are known before those without a call are forgotten.
 const KNOWN: usize = 1024;
 
+/// Who waits for a call's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waits {
+    /// Somebody, who is told when there is no place for it.
+    Somebody,
+    /// Nobody: it waits until there is one, and leaves a quarter of the places to the others.
+    Nobody,
+}
+
 /// Places for calls.
 pub(crate) struct Places {
-    all: Arc<Semaphore>,
-    each: usize,
+    every: Shared,
+    /// Those of [`Waits::Nobody`], each of which takes one of all as well.
+    bulk: Shared,
     patience: Duration,
-    shops: Mutex<HashMap<TenantId, Shop>>,
-    nobody: Shop,
 }
 
 /// A place, free again when dropped.
 pub(crate) struct Place {
     pub(crate) shop: Shop,
+    _taken: [Option<Taken>; 2],
+}
+
+impl Places {
+    /// So many in all, for which somebody waits so long.
+    pub(crate) fn new(all: usize, patience: Duration) -> Self {
+        Self { every: Shared::new(all), bulk: Shared::new((all * 3).div_ceil(4)), patience }
+    }
+
+    /// Waits for a place for a shop, or for what runs on nobody's behalf.
+    pub(crate) async fn take(&self, tenant: Option<&TenantId>, waits: Waits) -> Result<Place, PolicyFault> {
+        // Whoever makes call after call lets others have the thread now and then.
+        tokio::task::consume_budget().await;
+        let shop = self.every.shop(tenant);
+        let closed = |_: AcquireError| PolicyFault::Host("the sandbox is closing".into());
+        let taken = match waits {
+            Waits::Nobody => {
+                let bulk = self.bulk.take(self.bulk.shop(tenant)).await.map_err(closed)?;
+                [Some(bulk), Some(self.every.take(Arc::clone(&shop)).await.map_err(closed)?)]
+            }
+            Waits::Somebody => match self.every.try_take(&shop) {
+                Some(taken) => [None, Some(taken)],
+                None => {
+                    let taken = tokio::time::timeout(self.patience, self.every.take(Arc::clone(&shop))).await;
+                    let taken = taken.map_err(|_| PolicyFault::Busy(self.patience))?;
+                    [None, Some(taken.map_err(closed)?)]
+                }
+            },
+        };
+        Ok(Place { shop, _taken: taken })
+    }
+}
+
+/// Places that shops share.
+struct Shared {
+    all: Arc<Semaphore>,
+    each: usize,
+    shops: Mutex<HashMap<TenantId, Shop>>,
+    nobody: Shop,
+}
+
+/// One of a shop's and one of all.
+struct Taken {
     _of_shop: OwnedSemaphorePermit,
     _of_all: OwnedSemaphorePermit,
 }
 
-impl Places {
-    /// So many in all, for which a call waits so long.
-    pub(crate) fn new(all: usize, patience: Duration) -> Self {
+impl Shared {
+    fn new(all: usize) -> Self {
         let each = all.div_ceil(2);
         let of = |places| Arc::new(Semaphore::new(places));
-        Self { all: of(all), each, patience, shops: Mutex::default(), nobody: of(each) }
+        Self { all: of(all), each, shops: Mutex::default(), nobody: of(each) }
     }
 
-    /// Waits for a place for a shop, or for what runs on nobody's behalf.
-    pub(crate) async fn take(&self, tenant: Option<&TenantId>) -> Result<Place, PolicyFault> {
-        let shop = tenant.map_or_else(|| Arc::clone(&self.nobody), |tenant| self.shop(tenant));
-        // Whoever makes call after call lets others have the thread now and then.
-        tokio::task::consume_budget().await;
-        let of = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned();
-        if let (Ok(_of_shop), Ok(_of_all)) = (of(&shop), of(&self.all)) {
-            return Ok(Place { shop, _of_shop, _of_all });
-        }
-        let both = async {
-            let of_shop = Arc::clone(&shop).acquire_owned().await?;
-            Ok((of_shop, Arc::clone(&self.all).acquire_owned().await?))
-        };
-        let free = tokio::time::timeout(self.patience, both).await;
-        let free = free.map_err(|_| PolicyFault::Busy(self.patience))?;
-        let closed = |_: AcquireError| PolicyFault::Host("the sandbox is closing".into());
-        let (_of_shop, _of_all) = free.map_err(closed)?;
-        Ok(Place { shop, _of_shop, _of_all })
+    fn try_take(&self, shop: &Shop) -> Option<Taken> {
+        let _of_shop = Arc::clone(shop).try_acquire_owned().ok()?;
+        Some(Taken { _of_shop, _of_all: Arc::clone(&self.all).try_acquire_owned().ok()? })
     }
 
-    fn shop(&self, tenant: &TenantId) -> Shop {
+    async fn take(&self, shop: Shop) -> Result<Taken, AcquireError> {
+        let _of_shop = shop.acquire_owned().await?;
+        Ok(Taken { _of_shop, _of_all: Arc::clone(&self.all).acquire_owned().await? })
+    }
+
+    fn shop(&self, tenant: Option<&TenantId>) -> Shop {
+        let Some(tenant) = tenant else { return Arc::clone(&self.nobody) };
         let mut shops = self.shops.lock();
         if let Some(shop) = shops.get(tenant) {
             return Arc::clone(shop);
@@ -70,7 +111,7 @@ impl Places {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{Waits::*, *};
 
     const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -83,25 +124,47 @@ mod tests {
         let places = Places::new(5, PATIENCE);
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(places.take(Some(&tenant(1))).await.unwrap());
+            held.push(places.take(Some(&tenant(1)), Somebody).await.unwrap());
         }
-        assert!(matches!(places.take(Some(&tenant(1))).await, Err(PolicyFault::Busy(PATIENCE))));
+        assert!(matches!(places.take(Some(&tenant(1)), Somebody).await, Err(PolicyFault::Busy(PATIENCE))));
         for _ in 0..2 {
-            held.push(places.take(Some(&tenant(2))).await.unwrap());
+            held.push(places.take(Some(&tenant(2)), Somebody).await.unwrap());
         }
-        assert!(matches!(places.take(Some(&tenant(3))).await, Err(PolicyFault::Busy(_))));
+        assert!(matches!(places.take(Some(&tenant(3)), Somebody).await, Err(PolicyFault::Busy(_))));
         held.clear();
-        assert!(places.take(Some(&tenant(3))).await.is_ok());
+        assert!(places.take(Some(&tenant(3)), Somebody).await.is_ok());
     }
 
     #[tokio::test]
     async fn shops_without_a_call_are_forgotten() {
         let places = Places::new(4, PATIENCE);
-        let _held = places.take(Some(&tenant(0))).await.unwrap();
+        let _held = places.take(Some(&tenant(0)), Somebody).await.unwrap();
         for number in 1..3 * KNOWN {
-            places.take(Some(&tenant(number))).await.unwrap();
+            places.take(Some(&tenant(number)), Somebody).await.unwrap();
         }
-        let shops = places.shops.lock();
+        let shops = places.every.shops.lock();
         assert!(shops.len() <= KNOWN && shops.contains_key(&tenant(0)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_waits_for_waits_itself_and_leaves_places_to_the_others() {
+        let places = Places::new(8, PATIENCE);
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(places.take(Some(&tenant(1)), Nobody).await.unwrap());
+        }
+        let mut more = Box::pin(places.take(Some(&tenant(1)), Nobody));
+        assert!(tokio::time::timeout(100 * PATIENCE, &mut more).await.is_err());
+        let search = places.take(Some(&tenant(1)), Somebody).await.unwrap();
+        assert!(matches!(places.take(Some(&tenant(1)), Somebody).await, Err(PolicyFault::Busy(_))));
+        held.pop();
+        held.push(more.await.unwrap());
+        drop(search);
+        for shop in [2, 2, 2] {
+            held.push(places.take(Some(&tenant(shop)), Nobody).await.unwrap());
+        }
+        let third = tenant(3);
+        assert!(tokio::time::timeout(100 * PATIENCE, places.take(Some(&third), Nobody)).await.is_err());
+        assert!(places.take(Some(&third), Somebody).await.is_ok());
     }
 }

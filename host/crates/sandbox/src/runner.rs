@@ -13,11 +13,11 @@ use crate::{
     bindings::{ingest, rank, search},
     book::Record,
     config::SandboxConfig,
-    limits::Limits,
+    limits::{Kind, Limits},
     meter::{Meter, WallTimeUp},
     metrics::{CANCELLED, CallStats, outcome},
     outcome::{CpuUsedUp, Stage, fault},
-    places::{Place, Places},
+    places::{Place, Places, Waits},
     plugin::{Entry, Identity, Plugin},
     ranker::Ranker,
     siding::{Habit, LONG, Siding},
@@ -81,7 +81,9 @@ impl Runner {
     pub(crate) async fn enter(&self, plugin: &Arc<Plugin>, caller: Caller<'_>) -> Result<Visit, PolicyFault> {
         let Caller { tenant, record, session, ports } = caller;
         let asked = Instant::now();
-        let place = self.places.take(tenant).await.inspect_err(|busy| {
+        // An upload is taken in when there is time for it, as its job says all along.
+        let waits = if plugin.kind() == Kind::Ingest { Waits::Nobody } else { Waits::Somebody };
+        let place = self.places.take(tenant, waits).await.inspect_err(|busy| {
             if let Some(record) = &record {
                 record.turned_away(busy.outcome());
             }

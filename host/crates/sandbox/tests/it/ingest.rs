@@ -1,6 +1,6 @@
 //! Ingesting guests.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use taja_catalog::{
     Details,
@@ -47,5 +47,21 @@ async fn a_decision_that_cannot_be_is_refused(#[case] task: &str, #[case] says: 
     match decide(task, &World::new()).await {
         Err(PolicyFault::InvalidAnswer(text)) => assert!(text.contains(says), "{text}"),
         other => panic!("accepted: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_ingestion_waits_for_its_place_for_as_long_as_it_takes() {
+    let slow = plugin("ingest", "ingest", "[limits]\ncpu_ms = 100\nwall_ms = 30000");
+    let mut house = House::empty().with("ingest.wasm", &slow).told("ingest", "spin");
+    house.config.concurrency = 1;
+    house.config.queue_wait = Duration::from_millis(1);
+    let world = World::new();
+    let sandbox = house.ready(&world).await;
+    let contexts = [(); 4].map(|()| world.context("shop", ""));
+    let calls = contexts.iter().map(|context| sandbox.ingest(context, submission()));
+    for answer in futures::future::join_all(calls).await {
+        let fault = answer.unwrap_err().fault;
+        assert!(matches!(fault, PolicyFault::Timeout { what: "cpu", .. }), "{fault}");
     }
 }
