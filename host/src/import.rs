@@ -52,6 +52,8 @@ const KIB_AT_ONCE: usize = 64 << 10;
 const ROW_KIB: usize = KIB_AT_ONCE / ROWS_AT_ONCE;
 /// Rows that are read ahead.
 const READ_AHEAD: usize = 2;
+/// Rows that may be under way beyond those that are written down: read, readied, taken in, and done but in no full block.
+const UNDER_WAY: u64 = results::BLOCK_ROWS + (2 * ROWS_AT_ONCE + READ_AHEAD) as u64;
 
 /// What an import carries; the file lies in staging.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,6 +91,7 @@ pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Fai
         None => count(path.clone(), format).await?,
     };
     let mut ledger = Ledger::open(cases.staging.clone(), job.id()).await?;
+    let doubtful = ledger.report.rows + UNDER_WAY;
     let import = Arc::new(Import { tenant: tenant(job)?, job: job.clone(), cases, pins });
     let calling = job.clone();
     let rows = open(path, format, ledger.report.rows).take_while(move |_| ready(!calling.cancelled()));
@@ -96,6 +99,9 @@ pub async fn run(cases: Arc<UseCases>, job: &JobContext) -> Result<JsonText, Fai
     while let Some(outcome) = outcomes.next().await {
         ledger.add(outcome?).await?;
         let done = ledger.report.rows;
+        if done > doubtful {
+            job.got_on();
+        }
         job.progress((done * 100 / all.max(1)).min(100) as i8, format!("{done} of {all} rows"));
     }
     // Of what ended because it was called off, the rest is nobody's to go on with.
@@ -214,13 +220,7 @@ impl Import {
 
     async fn add(&self, new: NewProduct) -> Result<Receipt, Failure> {
         let lineup = self.cases.policies.lineup(&self.tenant, &self.pins).await?;
-        loop {
-            match self.cases.add_product.run(new.clone(), lineup.as_ref(), Arc::new(Unwatched)).await {
-                // Each time it has waited for a place as long as anybody may: nothing failed.
-                Err(failure) if failure.code == "plugin_busy" => {}
-                done => return done,
-            }
-        }
+        self.cases.add_product.run(new, lineup.as_ref(), Arc::new(Unwatched)).await
     }
 }
 

@@ -563,6 +563,10 @@ impl JobHandle for Handle {
     fn cancelled(&self) -> bool {
         self.job.cancelled()
     }
+
+    fn got_on(&self) {
+        self.job.got_on();
+    }
 }
 
 impl Drop for Handle {

@@ -16,7 +16,7 @@ use taja_queue::{JobId, JobRecord};
 use crate::staging::{ORPHANS_KEPT, Staging};
 
 /// Rows of a block, but for the first.
-const BLOCK_ROWS: u64 = 64;
+pub const BLOCK_ROWS: u64 = 64;
 /// Failures that the job itself tells.
 const FAILURES_TOLD: usize = 20;
 

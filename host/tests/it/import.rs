@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 
 use crate::{
     pictures::photograph,
-    support::{Server, taja},
+    support::{self, Server, taja},
 };
 
 /// Lets pictures be fetched from this machine.
@@ -306,7 +306,7 @@ async fn a_file_that_is_too_large_or_has_too_many_rows_is_refused_and_has_limits
         .importing("application/x-ndjson", format!("{{\"name\":\"{}\"}}\n{{}}\n{{}}", "x".repeat(2000)))
         .await;
     assert_eq!(server.imported(&id).await["result"]["rows"], 3);
-    assert_eq!(server.post("/search", crate::support::words(&"x".repeat(2000))).await.0, 413);
+    assert_eq!(server.post("/search", support::words(&"x".repeat(2000))).await.0, 413);
 }
 
 #[tokio::test]
@@ -347,6 +347,39 @@ async fn an_import_that_is_killed_goes_on_and_takes_every_row_in_once() {
     let job = server.imported(&id).await;
     assert!(job["attempts"].as_u64().unwrap() > 1, "{job}");
     every_mosaic_is_in_once(&server, &job, ROWS).await;
+}
+
+#[tokio::test]
+async fn an_import_that_gets_on_may_be_killed_as_often_as_it_likes_and_keeps_no_search_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    // One kill is held against it, and the second would be its end.
+    let settings = [("lease-seconds", "2"), ("attempts", "2")];
+    let server = Server::start_on(folder.path(), &settings).await;
+    let (slow, quick) = (mosaics(40), ["{}"; 140].join("\n"));
+    let (first, second) = slow.split_at(slow.match_indices('\n').nth(15).unwrap().0);
+    let id = server.importing("application/x-ndjson", format!("{first}\n{quick}{second}")).await;
+    while server.import_results(&id).await.is_empty() {
+        server.get(&format!("/jobs/{id}?wait=1")).await;
+    }
+    server.kill().await;
+    let server = Server::start_on(folder.path(), &settings).await;
+    while server.import_results(&id).await.len() < 128 {
+        server.get(&format!("/jobs/{id}?wait=1")).await;
+    }
+    // Started twice, until the first start does not count any more.
+    while server.get(&format!("/jobs/{id}?wait=1")).await.1["attempts"] != 1 {}
+    let found = server.finish("/search", support::words("patches")).await;
+    assert_eq!(found["status"], "completed", "{found}");
+    assert_eq!(server.get(&format!("/jobs/{id}")).await.1["status"], "processing");
+    server.kill().await;
+    let server = Server::start_on(folder.path(), &settings).await;
+    let job = server.imported(&id).await;
+    assert_eq!((&job["status"], &job["result"]["rows"]), (&json!("completed"), &json!(180)), "{job}");
+    let results = server.import_results(&id).await;
+    let lines: Vec<_> = results.iter().map(|it| it["line"].as_u64().unwrap()).collect();
+    assert_eq!(lines, (1..=180).collect::<Vec<_>>());
+    let made = results.iter().filter(|it| it["status"] == "success").count();
+    assert_eq!(server.counts().await.0, made as u64);
 }
 
 /// Whether each row of an import of mosaics is told once, and is one product or a part of one.

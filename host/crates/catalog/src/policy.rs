@@ -30,6 +30,8 @@ pub trait JobHandle: Send + Sync {
     fn progress(&self, percent: u8, message: &str);
     /// Whether the client gave up on the job.
     fn cancelled(&self) -> bool;
+    /// The job got past everything that was under way when its last worker was lost, and need not do it again.
+    fn got_on(&self) {}
 }
 
 /// A job that nobody follows, and nobody gives up on.

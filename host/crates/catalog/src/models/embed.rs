@@ -136,7 +136,12 @@ impl Embed {
         }
         embedded.added += rows.len() as u64;
         self.store.add_vectors(self.embedder.space(), rows.clone()).await?;
-        Ok(retrieval::add(self.catalogue.as_ref(), self.index.as_ref(), rows).await?)
+        retrieval::add(self.catalogue.as_ref(), self.index.as_ref(), rows).await?;
+        // What was under way when a worker was lost are the first that have no vector.
+        if embedded.added > PAGE as u64 {
+            pace.job.got_on();
+        }
+        Ok(())
     }
 
     /// The vector of a picture, or why it can have none. What may work later fails the walk.
