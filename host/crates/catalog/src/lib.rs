@@ -38,6 +38,6 @@ pub use failure::{Blame, Failure};
 pub use filter::Filter;
 pub use id::{EffectKey, ImageHash, JudgementSetId, PluginDigest, ProductId, TenantId};
 pub use numbered::Numbered;
-pub use picture::{Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo};
+pub use picture::{Chroma, Frame, FramePlan, PerceptualHash, Picture, Raster, Region, VideoFile, VideoInfo};
 pub use port::{PortError, PortResult};
 pub use product::{Details, Filterable, Moment, Offer, Product, StoredImage};

@@ -12,13 +12,35 @@ pub struct Raster {
     width: u32,
     height: u32,
     rgb: Vec<u8>,
+    chroma: Chroma,
+}
+
+/// How many samples of colour pixels were made of. More cannot be seen in them, however they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Chroma {
+    /// One for each pixel, 4:4:4.
+    #[default]
+    Full,
+    /// One for each two by two pixels, 4:2:0.
+    Quarter,
 }
 
 impl Raster {
     /// Takes pixels; none when `rgb` is not `width * height * 3` bytes or a side is 0.
     pub fn new(width: u32, height: u32, rgb: Vec<u8>) -> Option<Self> {
         let expected = (width as usize).checked_mul(height as usize)?.checked_mul(3)?;
-        (expected > 0 && rgb.len() == expected).then_some(Self { width, height, rgb })
+        let chroma = Chroma::Full;
+        (expected > 0 && rgb.len() == expected).then_some(Self { width, height, rgb, chroma })
+    }
+
+    /// The same pixels, known to be made of so many samples of colour.
+    pub fn made_of(self, chroma: Chroma) -> Self {
+        Self { chroma, ..self }
+    }
+
+    /// How many samples of colour the pixels were made of.
+    pub fn chroma(&self) -> Chroma {
+        self.chroma
     }
 
     /// Width in pixels, at least 1.

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, metadata::Orientation};
-use taja_catalog::{ImageHash, PerceptualHash, Picture, Raster, port::MediaError};
+use taja_catalog::{Chroma, ImageHash, PerceptualHash, Picture, Raster, port::MediaError};
 
 use crate::{ImageType, jpeg, rgb, sniff, webp};
 
@@ -42,19 +42,19 @@ fn raster(bytes: &[u8], kind: ImageType, max_pixels: u64) -> Result<Raster, Medi
     let mut decoder = reader.into_decoder().map_err(corrupt)?;
     let (width, height) = decoder.dimensions();
     check_pixels(width, height, max_pixels)?;
-    check_body(bytes, kind, max_pixels)?;
+    let chroma = check_body(bytes, kind, max_pixels)?;
     // A damaged EXIF block is no reason to refuse a picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     // The first frame only: `into_frames` allocates without minding the limits.
     let pixels = rgb::into_rgb8(DynamicImage::from_decoder(decoder).map_err(corrupt)?);
-    upright(width, height, pixels, orientation)
+    Ok(upright(width, height, pixels, orientation)?.made_of(chroma))
 }
 
-fn check_body(bytes: &[u8], kind: ImageType, max_pixels: u64) -> Result<(), MediaError> {
+fn check_body(bytes: &[u8], kind: ImageType, max_pixels: u64) -> Result<Chroma, MediaError> {
     match kind {
-        ImageType::Jpeg => jpeg::check_complete(bytes),
+        ImageType::Jpeg => jpeg::check_complete(bytes).map(|()| jpeg::chroma(bytes)),
         ImageType::WebP => webp::check(bytes, max_pixels),
-        ImageType::Png | ImageType::Gif | ImageType::Bmp => Ok(()),
+        ImageType::Png | ImageType::Gif | ImageType::Bmp => Ok(Chroma::Full),
     }
 }
 

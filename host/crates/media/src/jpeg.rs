@@ -1,7 +1,7 @@
 //! Walks the segments of a JPEG file: the decoder fills what is missing with grey, so that a file that was cut short has
-//! to be told before.
+//! to be told before, and does not tell how colours were sampled.
 
-use taja_catalog::port::MediaError;
+use taja_catalog::{Chroma, port::MediaError};
 
 /// Scans a progressive file may have. libjpeg's encoders write about ten; thousands are a way to burn processor time.
 const MAX_SCANS: usize = 100;
@@ -12,7 +12,7 @@ const EOI: u8 = 0xd9;
 /// Refuses a file that ends before its end marker, or that has too many scans.
 pub(crate) fn check_complete(file: &[u8]) -> Result<(), MediaError> {
     let mut scans = 0;
-    for marker in Markers::of(file) {
+    for (marker, _) in Segments::of(file) {
         match marker {
             EOI if scans > 0 => return Ok(()),
             SOS => scans += 1,
@@ -25,27 +25,43 @@ pub(crate) fn check_complete(file: &[u8]) -> Result<(), MediaError> {
     Err(MediaError::Corrupt("the JPEG file was cut short".into()))
 }
 
-#[cfg(test)]
-pub(crate) fn markers(file: &[u8]) -> Vec<u8> {
-    Markers::of(file).collect()
+/// How its colours were sampled, by the first frame header (ITU-T T.81, B.2.2): what it does not say is taken as full.
+pub(crate) fn chroma(file: &[u8]) -> Chroma {
+    let header = Segments::of(file).find(|(marker, _)| is_frame(*marker));
+    // Precision, height and width, then three components of an identifier, two factors in a byte, and a table.
+    match header {
+        Some((_, [_, _, _, _, _, 3, _, 0x22, _, _, 0x11, _, _, 0x11, ..])) => Chroma::Quarter,
+        _ => Chroma::Full,
+    }
 }
 
-/// The markers of a file in order, without those inside segments (an embedded thumbnail has an end marker too).
-struct Markers<'a> {
+/// Start of frame: all in the range but tables of Huffman codes, an extension, and conditions of arithmetic coding.
+fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc)
+}
+
+#[cfg(test)]
+pub(crate) fn markers(file: &[u8]) -> Vec<u8> {
+    Segments::of(file).map(|(marker, _)| marker).collect()
+}
+
+/// The markers of a file in order, each with its segment, without those inside segments (an embedded thumbnail has an end
+/// marker too).
+struct Segments<'a> {
     file: &'a [u8],
     at: usize,
 }
 
-impl<'a> Markers<'a> {
+impl<'a> Segments<'a> {
     fn of(file: &'a [u8]) -> Self {
         Self { file, at: 2 }
     }
 }
 
-impl Iterator for Markers<'_> {
-    type Item = u8;
+impl<'a> Iterator for Segments<'a> {
+    type Item = (u8, &'a [u8]);
 
-    fn next(&mut self) -> Option<u8> {
+    fn next(&mut self) -> Option<Self::Item> {
         // Coded data lies between markers: FF 00 is a stuffed byte of it, FF D0 to D7 a restart, FF FF filling.
         while let [first, second, ..] = self.file.get(self.at..)? {
             match (first, second) {
@@ -57,11 +73,14 @@ impl Iterator for Markers<'_> {
         }
         let marker = *self.file.get(self.at + 1)?;
         self.at += 2;
-        if marker != EOI {
-            let length = self.file.get(self.at..self.at + 2)?;
-            self.at += usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+        if marker == EOI {
+            return Some((marker, &[]));
         }
-        Some(marker)
+        let length = self.file.get(self.at..self.at + 2)?;
+        let length = usize::from(u16::from_be_bytes([length[0], length[1]])).max(2);
+        let segment = self.file.get(self.at + 2..self.at + length).unwrap_or_default();
+        self.at += length;
+        Some((marker, segment))
     }
 }
 
@@ -84,6 +103,29 @@ mod tests {
         for cut in 0..WHOLE.len() - b"trailing".len() {
             assert!(check_complete(&WHOLE[..cut]).is_err(), "cut at {cut}");
         }
+    }
+
+    #[test]
+    fn colours_are_sampled_as_the_frame_header_says() {
+        use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+        for (sampling, chroma) in [
+            (SamplingFactor::R_4_4_4, Chroma::Full),
+            (SamplingFactor::R_4_2_2, Chroma::Full),
+            (SamplingFactor::R_4_2_0, Chroma::Quarter),
+        ] {
+            for progressive in [false, true] {
+                let mut file = Vec::new();
+                let mut encoder = Encoder::new(&mut file, 90);
+                encoder.set_sampling_factor(sampling);
+                encoder.set_progressive(progressive);
+                encoder.encode(&[90; 16 * 16 * 3], 16, 16, ColorType::Rgb).unwrap();
+                assert_eq!(super::chroma(&file), chroma, "{sampling:?}");
+            }
+        }
+        let mut grey = Vec::new();
+        Encoder::new(&mut grey, 90).encode(&[90; 256], 16, 16, ColorType::Luma).unwrap();
+        assert_eq!(chroma(&grey), Chroma::Full);
+        assert_eq!(chroma(WHOLE), Chroma::Full);
     }
 
     #[test]

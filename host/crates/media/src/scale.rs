@@ -5,7 +5,7 @@ use fast_image_resize::{
     images::{Image, ImageRef},
 };
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
-use taja_catalog::{Raster, port::MediaError};
+use taja_catalog::{Chroma, Raster, port::MediaError};
 
 /// The picture scaled to exactly `width` x `height` (0 is taken as 1), its shape not kept. Bicubic with antialiasing,
 /// as in Pillow. Computes for milliseconds: not for a runtime thread (see [`Media::compute`](crate::Media::compute)).
@@ -32,7 +32,7 @@ pub fn thumbnail(raster: &Raster, max_side: u32) -> Raster {
 }
 
 /// Encodes pixels as a JPEG file that holds nothing else: no EXIF, no GPS, no profile. `quality` is 1 to 100, and 85 is
-/// a good one for photographs.
+/// a good one for photographs. Colours are sampled as those were that the pixels were made of.
 ///
 /// # Errors
 /// `Failed` for a side over 65,535 pixels, which the format cannot hold.
@@ -45,8 +45,11 @@ pub fn encode_jpeg(raster: &Raster, quality: u8) -> Result<Vec<u8>, MediaError> 
     let (width, height) = (side(raster.width())?, side(raster.height())?);
     let mut file = Vec::with_capacity(raster.rgb().len() / 8);
     let mut encoder = Encoder::new(&mut file, quality.clamp(1, 100));
-    // Colours as sharp as brightness: vectors are made of what is hosted when another model takes over.
-    encoder.set_sampling_factor(SamplingFactor::F_1_1);
+    // No colour is lost that was there: vectors are made of what is hosted when another model takes over.
+    encoder.set_sampling_factor(match raster.chroma() {
+        Chroma::Full => SamplingFactor::R_4_4_4,
+        Chroma::Quarter => SamplingFactor::R_4_2_0,
+    });
     encoder
         .encode(raster.rgb(), width, height, ColorType::Rgb)
         .map_err(|error| MediaError::Failed(format!("JPEG encoding: {error}")))?;
@@ -95,6 +98,14 @@ mod tests {
         // Application segments other than JFIF (0xe0), and comments (0xfe).
         let markers = crate::jpeg::markers(&file);
         assert!(markers.iter().all(|m| !(0xe1..=0xef).contains(m) && *m != 0xfe), "{markers:x?}");
+    }
+
+    #[test]
+    fn colours_are_written_as_finely_as_they_came() {
+        for chroma in [Chroma::Full, Chroma::Quarter] {
+            let file = encode_jpeg(&plain(64, 48, [200, 30, 30]).made_of(chroma), 85).unwrap();
+            assert_eq!(crate::jpeg::chroma(&file), chroma);
+        }
     }
 
     #[test]

@@ -1,23 +1,24 @@
 //! Walks the chunks of a WebP file. The canvas in its header is one thing, the sizes of the coded frames inside are
 //! another: the decoder allocates by the latter before it compares them, so that both are checked first.
 
-use taja_catalog::port::MediaError;
+use taja_catalog::{Chroma, port::MediaError};
 
 use crate::decode::check_pixels;
 
-/// Refuses a file that ends before its declared size, and one whose first coded frame has too many pixels.
-pub(crate) fn check(file: &[u8], max_pixels: u64) -> Result<(), MediaError> {
+/// Refuses a file that ends before its declared size, and one whose first coded frame has too many pixels. Tells how its
+/// colours were sampled.
+pub(crate) fn check(file: &[u8], max_pixels: u64) -> Result<Chroma, MediaError> {
     let cut_short = || MediaError::Corrupt("the WebP file was cut short".into());
     let declared = u32_at(file, 4).ok_or_else(cut_short)? as usize;
     let body = file.get(12..declared.saturating_add(8)).ok_or_else(cut_short)?;
     match first_frame(body) {
-        Some((width, height)) => check_pixels(width, height, max_pixels),
+        Some((width, height, chroma)) => check_pixels(width, height, max_pixels).map(|()| chroma),
         None => Err(MediaError::Corrupt("the WebP file holds no picture".into())),
     }
 }
 
-/// The sides that the first coded frame gives itself; a frame of an animation is looked for inside its chunk.
-fn first_frame(chunks: &[u8]) -> Option<(u32, u32)> {
+/// The sides that the first coded frame gives itself, and its colours; a frame of an animation is looked for inside its chunk.
+fn first_frame(chunks: &[u8]) -> Option<(u32, u32, Chroma)> {
     let mut at = 0;
     while let Some(name) = chunks.get(at..at + 4) {
         let size = u32_at(chunks, at + 4)? as usize;
@@ -35,16 +36,16 @@ fn first_frame(chunks: &[u8]) -> Option<(u32, u32)> {
     None
 }
 
-/// RFC 6386, 9.1: three bytes of tag, a start code, then 14 bits each.
-fn lossy(data: &[u8]) -> Option<(u32, u32)> {
+/// RFC 6386, 9.1: three bytes of tag, a start code, then 14 bits each; 4:2:0 always (2).
+fn lossy(data: &[u8]) -> Option<(u32, u32, Chroma)> {
     let side = |at: usize| Some(u32::from(u16::from_le_bytes([*data.get(at)?, *data.get(at + 1)?]) & 0x3fff));
-    Some((side(6)?, side(8)?))
+    Some((side(6)?, side(8)?, Chroma::Quarter))
 }
 
 /// RFC 9649, 3.4: a signature byte, then 14 bits each, less one.
-fn lossless(data: &[u8]) -> Option<(u32, u32)> {
+fn lossless(data: &[u8]) -> Option<(u32, u32, Chroma)> {
     let bits = u32_at(data, 1)?;
-    Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1))
+    Some(((bits & 0x3fff) + 1, (bits >> 14 & 0x3fff) + 1, Chroma::Full))
 }
 
 fn u32_at(data: &[u8], at: usize) -> Option<u32> {
@@ -82,7 +83,8 @@ mod tests {
     #[test]
     fn a_file_shorter_than_it_says_is_refused() {
         let whole = file(BIG_LOSSY);
-        check(&whole, u64::MAX).unwrap();
+        assert_eq!(check(&whole, u64::MAX).unwrap(), Chroma::Quarter);
+        assert_eq!(check(&file(BIG_LOSSLESS), u64::MAX).unwrap(), Chroma::Full);
         assert!(matches!(check(&whole[..whole.len() - 1], u64::MAX), Err(MediaError::Corrupt(_))));
     }
 
