@@ -149,21 +149,21 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_nobody_waits_for_waits_itself_and_leaves_places_to_the_others() {
         let places = Places::new(8, PATIENCE);
+        let (first, third) = (tenant(1), tenant(3));
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(places.take(Some(&tenant(1)), Nobody).await.unwrap());
+            held.push(places.take(Some(&first), Nobody).await.unwrap());
         }
-        let mut more = Box::pin(places.take(Some(&tenant(1)), Nobody));
+        let mut more = Box::pin(places.take(Some(&first), Nobody));
         assert!(tokio::time::timeout(100 * PATIENCE, &mut more).await.is_err());
-        let search = places.take(Some(&tenant(1)), Somebody).await.unwrap();
-        assert!(matches!(places.take(Some(&tenant(1)), Somebody).await, Err(PolicyFault::Busy(_))));
+        let search = places.take(Some(&first), Somebody).await.unwrap();
+        assert!(matches!(places.take(Some(&first), Somebody).await, Err(PolicyFault::Busy(_))));
         held.pop();
         held.push(more.await.unwrap());
         drop(search);
         for shop in [2, 2, 2] {
             held.push(places.take(Some(&tenant(shop)), Nobody).await.unwrap());
         }
-        let third = tenant(3);
         assert!(tokio::time::timeout(100 * PATIENCE, places.take(Some(&third), Nobody)).await.is_err());
         assert!(places.take(Some(&third), Somebody).await.is_ok());
     }
