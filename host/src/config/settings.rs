@@ -184,7 +184,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("event-streams", "1000", "streams of events of jobs that are open at once"),
     setting("event-streams-per-tenant", "100", "the same of one shop"),
     setting("lease-seconds", "30", "how long a silent worker keeps a job"),
-    setting("attempts", "3", "how often a job may start before it is buried"),
+    setting("attempts", "3", "how often a job may start without getting further before it is buried"),
     setting("result-hours", "24", "how long finished searches can be read"),
     setting(
         "failed-days",

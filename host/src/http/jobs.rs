@@ -116,7 +116,7 @@ pub struct JobResource {
     pub progress: i8,
     /// What is being done.
     pub stage: String,
-    /// How often it was started.
+    /// How often it was started since it got past where it was interrupted last.
     pub attempts: u32,
     /// What it produced, once completed.
     #[serde(skip_serializing_if = "Option::is_none")]

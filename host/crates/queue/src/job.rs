@@ -209,7 +209,7 @@ pub struct JobRecord {
     pub tenant: String,
     /// Where it stands.
     pub status: Status,
-    /// How often it was started.
+    /// How often it was started since it last got on ([`crate::Queue::got_on`]).
     pub attempts: u32,
     /// How often it may be started.
     pub max_attempts: u32,

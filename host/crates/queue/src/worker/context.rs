@@ -68,13 +68,13 @@ impl JobContext {
             .map_err(|error| JobError::permanent(Blame::Host, JobError::BAD_PAYLOAD, error.to_string()))
     }
 
-    /// Which start of the job this is, counted from 1.
+    /// Which start of the job this is, counted from 1 since it last got on.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.job.attempts
     }
 
-    /// Whether a failure of this attempt is the job's last.
+    /// Whether a failure of this attempt is the job's last, unless it gets on first.
     #[must_use]
     pub fn is_last_attempt(&self) -> bool {
         self.job.attempts >= self.job.max_attempts
