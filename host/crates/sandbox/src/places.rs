@@ -32,7 +32,8 @@ pub(crate) struct Places {
 /// A place, free again when dropped.
 pub(crate) struct Place {
     pub(crate) shop: Shop,
-    _taken: [Option<Taken>; 2],
+    _bulk: Option<Taken>,
+    _taken: Taken,
 }
 
 impl Places {
@@ -47,21 +48,21 @@ impl Places {
         tokio::task::consume_budget().await;
         let shop = self.every.shop(tenant);
         let closed = |_: AcquireError| PolicyFault::Host("the sandbox is closing".into());
-        let taken = match waits {
+        let waiting = self.every.take(Arc::clone(&shop));
+        let (bulk, taken) = match waits {
             Waits::Nobody => {
                 let bulk = self.bulk.take(self.bulk.shop(tenant)).await.map_err(closed)?;
-                [Some(bulk), Some(self.every.take(Arc::clone(&shop)).await.map_err(closed)?)]
+                (Some(bulk), waiting.await)
             }
             Waits::Somebody => match self.every.try_take(&shop) {
-                Some(taken) => [None, Some(taken)],
+                Some(taken) => (None, Ok(taken)),
                 None => {
-                    let taken = tokio::time::timeout(self.patience, self.every.take(Arc::clone(&shop))).await;
-                    let taken = taken.map_err(|_| PolicyFault::Busy(self.patience))?;
-                    [None, Some(taken.map_err(closed)?)]
+                    let taken = tokio::time::timeout(self.patience, waiting).await;
+                    (None, taken.map_err(|_| PolicyFault::Busy(self.patience))?)
                 }
             },
         };
-        Ok(Place { shop, _taken: taken })
+        Ok(Place { shop, _bulk: bulk, _taken: taken.map_err(closed)? })
     }
 }
 
