@@ -141,4 +141,9 @@ pub(super) async fn a_job_that_got_on_is_as_good_as_new(bench: Bench) {
     bench.queue.got_on(&alone.token).await.unwrap();
     bench.queue.release(&alone.token).await.unwrap();
     assert_eq!(bench.claim().await.unwrap().job.attempts, 1);
+    bench.lose_worker();
+    let last = bench.claim_alone().await.unwrap();
+    bench.queue.got_on(&last.token).await.unwrap();
+    bench.queue.complete(&last.token, json!(1).into()).await.unwrap();
+    assert_eq!(bench.get(&job).await.attempts, 1);
 }

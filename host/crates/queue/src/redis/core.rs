@@ -43,6 +43,7 @@ pub(super) struct Closed {
 pub(super) struct Held {
     /// The number of the token that holds it now.
     pub(super) token: i64,
+    pub(super) attempts: u32,
     pub(super) message: String,
     pub(super) cancel_asked: bool,
 }
@@ -95,11 +96,18 @@ impl Core {
     pub(super) async fn holders(&self, ids: &[JobId]) -> Result<Vec<Option<Held>>> {
         let mut pipeline = redis::pipe();
         for &id in ids {
-            pipeline.cmd("HMGET").arg(self.job_key(id)).arg(&["token", "message", "cancel_asked"]);
+            pipeline.cmd("HMGET").arg(self.job_key(id)).arg(&[
+                "token",
+                "attempts",
+                "message",
+                "cancel_asked",
+            ]);
         }
-        let found: Vec<(Option<i64>, Option<String>, Option<u8>)> = self.link.pipeline(&pipeline).await?;
-        let held = |(token, message, asked): (Option<i64>, Option<String>, Option<u8>)| {
-            Some(Held { token: token?, message: message.unwrap_or_default(), cancel_asked: asked == Some(1) })
+        type Fields = (Option<i64>, Option<u32>, Option<String>, Option<u8>);
+        let found: Vec<Fields> = self.link.pipeline(&pipeline).await?;
+        let held = |(token, attempts, message, asked): Fields| {
+            let (message, cancel_asked) = (message.unwrap_or_default(), asked == Some(1));
+            Some(Held { token: token?, attempts: attempts?, message, cancel_asked })
         };
         Ok(found.into_iter().map(held).collect())
     }

@@ -76,12 +76,12 @@ impl Core {
 
     pub(super) async fn complete(&self, token: &Token, result: JsonText) -> Result<()> {
         let held = self.holding.ask(token.job()).await?.filter(|held| held.token == token.number);
-        let Some(Held { message, cancel_asked, .. }) = held else {
+        let Some(Held { attempts, message, cancel_asked, .. }) = held else {
             return self.completed_before(token).await;
         };
         let job = JobRecord::clone(&token.claimed);
-        let done =
-            JobRecord { progress: 100, message, cancel_asked, result: Some(result), error: None, ..job };
+        let result = Some(result);
+        let done = JobRecord { progress: 100, attempts, message, cancel_asked, result, error: None, ..job };
         self.finish(self.ended(done, Status::Completed), token).await
     }
 
