@@ -373,21 +373,23 @@ async fn an_import_that_gets_on_may_be_killed_as_often_as_it_likes_and_keeps_no_
     assert_eq!(server.get(&format!("/jobs/{id}")).await.1["status"], "processing");
     server.kill().await;
     let server = Server::start_on(folder.path(), &settings).await;
-    let job = server.imported(&id).await;
-    assert_eq!((&job["status"], &job["result"]["rows"]), (&json!("completed"), &json!(180)), "{job}");
-    let results = server.import_results(&id).await;
-    let lines: Vec<_> = results.iter().map(|it| it["line"].as_u64().unwrap()).collect();
-    assert_eq!(lines, (1..=180).collect::<Vec<_>>());
+    let results = every_row_is_told_once(&server, &server.imported(&id).await, 180).await;
     let made = results.iter().filter(|it| it["status"] == "success").count();
     assert_eq!(server.counts().await.0, made as u64);
 }
 
-/// Whether each row of an import of mosaics is told once, and is one product or a part of one.
-pub async fn every_mosaic_is_in_once(server: &Server, job: &Value, rows: u64) {
+/// Whether an import is through and each of its rows is told once; what is told.
+async fn every_row_is_told_once(server: &Server, job: &Value, rows: u64) -> Vec<Value> {
     assert_eq!((&job["status"], &job["result"]["rows"]), (&json!("completed"), &json!(rows)), "{job}");
     let results = server.import_results(job["job_id"].as_str().unwrap()).await;
     let lines: Vec<_> = results.iter().map(|it| it["line"].as_u64().unwrap()).collect();
     assert_eq!(lines, (1..=rows).collect::<Vec<_>>());
+    results
+}
+
+/// Whether each row of an import of mosaics is told once, and is one product or a part of one.
+pub async fn every_mosaic_is_in_once(server: &Server, job: &Value, rows: u64) {
+    let results = every_row_is_told_once(server, job, rows).await;
     let made: Vec<_> = results.iter().filter(|it| it["status"] == "success").collect();
     let ids: BTreeSet<_> = made.iter().map(|it| it["product_id"].as_str().unwrap()).collect();
     assert!(made.len() as u64 > rows / 2, "mosaics differ: {}", job["result"]);
